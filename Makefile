@@ -1,0 +1,44 @@
+# The commands a person needs; .ci/run calls the same. `make demo` and `make test` set everything up by themselves.
+PYTHON ?= python3.11
+PYTHON := $(or $(shell command -v $(PYTHON)),python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+
+.PHONY: setup check test test-all demo photos bench clean
+.DELETE_ON_ERROR:
+
+setup: $(STAMP)
+
+# The stamp is made last, so that an interrupted install is done again.
+$(STAMP): pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	touch $(STAMP)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+# Fast tests: no server, no package downloads.
+test: setup
+	$(BIN)/pytest -m "not slow and not mediawiki and not browser and not gpu"
+
+# Everything that this machine can run; those that lack a part say so.
+test-all: setup
+	$(BIN)/pytest
+
+demo: setup
+	$(BIN)/lucidlr demo
+
+# Photographs from Debian packages, for claims about held-out photographs. No root; checksums are verified.
+photos:
+	./scripts/fetch_photos.sh .photos
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf out .pytest_cache .ruff_cache .hypothesis

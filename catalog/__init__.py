@@ -1,0 +1,1 @@
+"""Remembers: record types, immutable parts, views, exports. The only package that knows SQL."""

@@ -1,0 +1,269 @@
+"""The records that flow through a build, and their Arrow schemas.
+
+Every stage hands on frozen records; what Parquet holds is derived from the annotations below, so that a field is
+declared once. `schema(FileRecord)` gives the Arrow schema, `to_table` and `from_table` go there and back without loss.
+
+Rules for annotations: bool, int (int64), float (float64), str, bytes, `Hash64` (uint64), datetime (UTC, seconds),
+tuple[X, ...] (list) and any of them `| None`. All fields are keyword-only and frozen.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal, NewType, TypeVar
+
+import pyarrow as pa
+
+Hash64 = NewType("Hash64", int)
+"""A 64-bit perceptual hash as an unsigned integer, first bit of the hash = highest bit."""
+
+PageState = Literal["ok", "missing", "invalid", "no_file", "hidden"]
+Outcome = Literal["accept", "quarantine", "reject"]
+RuleVerdict = Literal["pass", "fail", "not_measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """What Commons said about one file: keyed by `page_id` (survives a move) and `sha1` (says that bytes changed).
+
+    A field that the answer did not hold is None. Text fields are plain text; what came as HTML is kept beside it in
+    the `*_html` field, verbatim.
+    """
+
+    state: str = "ok"
+    """One of PageState: ok; missing (no such page); invalid (no such title possible); no_file (a page without a file);
+    hidden (file revision deleted or suppressed)."""
+    page_id: int | None = None
+    title: str
+    """With the `File:` prefix, spaces not underscores."""
+    sha1: str | None = None
+    """40 lower-case hex digits of the original bytes."""
+    url: str | None = None
+    """Of the original bytes, never of a thumbnail."""
+    file_page_url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    size_bytes: int | None = None
+    mime: str | None = None
+    media_type: str | None = None
+    """BITMAP, DRAWING, ... as MediaWiki says it."""
+    uploaded_at: datetime | None = None
+    """Of the current version."""
+    uploader: str | None = None
+    revision_id: int | None = None
+    """Latest revision of the description page."""
+    categories: tuple[str, ...] | None = None
+    """Real categories (prop=categories), hidden ones included, without the `Category:` prefix, sorted."""
+    license_code: str | None = None
+    """extmetadata `License`, e.g. cc-by-sa-4.0, cc0, pd; absent when CommonsMetadata could not parse the licence."""
+    license_short_name: str | None = None
+    license_url: str | None = None
+    usage_terms: str | None = None
+    copyrighted: bool | None = None
+    non_free: bool | None = None
+    attribution_required: bool | None = None
+    attribution: str | None = None
+    """The verbatim attribution that the author asks for, as text."""
+    artist: str | None = None
+    artist_html: str | None = None
+    artist_url: str | None = None
+    """First link in the artist field, absolute."""
+    author_count: int | None = None
+    credit: str | None = None
+    credit_html: str | None = None
+    object_name: str | None = None
+    description: str | None = None
+    date_original: str | None = None
+    permission: str | None = None
+    restrictions: tuple[str, ...] | None = None
+    deletion_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingRow:
+    """Where and when a file was seen, and the answer itself: the evidence behind a FileRecord. Run-dependent."""
+
+    source: str
+    """Key of the source that listed it."""
+    source_path: str
+    """How it was found, e.g. the path of categories or the search query."""
+    fetched_at: datetime
+    api_version: str
+    """`generator` of the wiki, e.g. MediaWiki 1.45.0-wmf.7."""
+    raw_json: str
+    """The page object as merged from the API's answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashRecord:
+    """Perceptual hashes of the whole decoded original, from one decode (filters/hashing.py)."""
+
+    sha1: str
+    version: str
+    phash: Hash64
+    dhash: Hash64
+    phash_mirror: Hash64
+    """Of the image flipped left to right; cannot be derived from `phash`."""
+    dhash_mirror: Hash64
+    spread: float
+    """Standard deviation of the 32x32 grey thumbnail, 0 to 255: near 0 the image is blank and its hashes mean little."""
+    decoded_width: int
+    decoded_height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureRecord:
+    """One weight-free measure of one image (filters/measures/<name>.py)."""
+
+    sha1: str
+    name: str
+    version: str
+    value: float | None
+    """None: the measure does not apply to this image (its docstring says when)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRecord:
+    """One no-reference IQA score of one image (filters/metrics)."""
+
+    sha1: str
+    name: str
+    version: str
+    value: float | None
+    lower_better: bool
+    weights_sha256: str | None
+    license: str
+    """Licence of the scorer, SPDX id: some forbid commercial use of what they computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRecord:
+    """What could not be done, so that it is neither lost nor retried for ever."""
+
+    stage: str
+    key: str
+    """What failed: a page id, a SHA-1 or a title."""
+    kind: str
+    """Short and stable, e.g. sha1_mismatch, truncated, not_an_image, gone, corrupt."""
+    error: str
+    """For a person: what happened and what to do next."""
+    retryable: bool
+    failed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """One rule applied to one candidate."""
+
+    recipe_hash: str
+    page_id: int
+    rule: str
+    value: float | None
+    text: str | None
+    """The value where it is not a number."""
+    threshold: str
+    verdict: str
+    """One of RuleVerdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What became of one candidate under one recipe."""
+
+    recipe_hash: str
+    page_id: int
+    sha1: str | None
+    title: str
+    keep: bool
+    reason: str
+    """`kept`, or the reason of the first rule that failed."""
+    failed_rules: tuple[str, ...]
+    license_outcome: str
+    license: str | None
+    license_reason: str
+    family: str | None
+    """pd_cc0, cc_by or cc_by_sa."""
+    cluster_id: int | None
+    """Lowest page id of the near-duplicate cluster; None when the file was not hashed."""
+    duplicate_of: int | None
+    """Page id of the kept copy that this one is a near-duplicate of."""
+    labels: tuple[str, ...]
+    severity: float | None
+    """The largest severity over all labels, 0 to 1."""
+    split: str | None
+
+
+Record = TypeVar("Record")
+
+_SCALARS: dict[Any, pa.DataType] = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+    bytes: pa.binary(),
+    Hash64: pa.uint64(),
+    datetime: pa.timestamp("s", tz="UTC"),
+}
+
+
+def _arrow_type(annotation: Any) -> tuple[pa.DataType, bool]:
+    """Arrow type and nullability of one annotation."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        inner = [a for a in typing.get_args(annotation) if a is not types.NoneType]
+        if len(inner) != 1:
+            raise TypeError(f"A record field may be X or X | None, not {annotation}.")
+        return _arrow_type(inner[0])[0], True
+    if typing.get_origin(annotation) is tuple:
+        item, _ = _arrow_type(typing.get_args(annotation)[0])
+        return pa.list_(item), False
+    if annotation not in _SCALARS:
+        raise TypeError(
+            f"No Arrow type for {annotation}; see the rules at the top of catalog/records.py."
+        )
+    return _SCALARS[annotation], False
+
+
+@functools.cache
+def schema(record_type: type) -> pa.Schema:
+    """Arrow schema of a record type.
+
+    Raises:
+        TypeError: a field's annotation is not one of those listed at the top of this module.
+    """
+    hints = typing.get_type_hints(record_type)
+    columns = []
+    for field in fields(record_type):
+        arrow, nullable = _arrow_type(hints[field.name])
+        columns.append(pa.field(field.name, arrow, nullable=nullable))
+    return pa.schema(columns)
+
+
+def to_table(records: Iterable[Any], record_type: type) -> pa.Table:
+    """Records as one Arrow table with the record type's schema; an empty iterable gives an empty table."""
+    rows = list(records)
+    target = schema(record_type)
+    columns = {name: [getattr(row, name) for row in rows] for name in target.names}
+    arrays = [pa.array(columns[field.name], type=field.type) for field in target]
+    return pa.Table.from_arrays(arrays, schema=target)
+
+
+def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
+    """Records back from a table; columns that the record type does not know are left out.
+
+    Raises:
+        KeyError: a column of the record type is not in the table.
+    """
+    target = schema(record_type)
+    chosen = table.select(target.names).cast(target)
+    lists = {field.name for field in target if pa.types.is_list(field.type)}
+    names = target.names
+    columns = [chosen.column(name).to_pylist() for name in names]
+    for i, name in enumerate(names):
+        if name in lists:
+            columns[i] = [None if value is None else tuple(value) for value in columns[i]]
+    return [record_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]

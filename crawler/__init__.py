@@ -1,0 +1,1 @@
+"""Asks Wikimedia Commons, politely; never decides what to keep."""

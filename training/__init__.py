@@ -1,0 +1,1 @@
+"""Reads the exported dataset, never the catalog."""
