@@ -100,6 +100,36 @@ class ListingRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObjectRecord:
+    """An original that was downloaded and checked; its bytes stand in the object store under `sha1`."""
+
+    page_id: int
+    sha1: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestRow:
+    """One HTTP attempt of a crawl, for the politeness report. Run-dependent."""
+
+    run_id: str
+    started_at: datetime
+    kind: str
+    """api or media."""
+    host: str
+    url: str
+    status: int | None
+    size_bytes: int
+    seconds: float
+    waited_s: float
+    """Spent waiting for the limits or a Retry-After before this attempt."""
+    retry_after_s: float | None
+    in_flight: int
+    attempt: int
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class HashRecord:
     """Perceptual hashes of the whole decoded original, from one decode (filters/hashing.py)."""
 

@@ -1,0 +1,160 @@
+"""Why was this file kept or dropped, and what could not be done: answers for a person, from lucidlr.duckdb alone."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+ADVICE = {
+    "missing": "the title does not exist on the wiki: correct the list of titles",
+    "invalid": "no such title is possible: correct the list of titles",
+    "gone": "deleted between listing and download: nothing to do",
+    "corrupt": "the wiki's own bytes do not decode: nothing to do",
+    "html_instead_of_image": "the server sent a page for an image: retry later",
+    "truncated": "the connection ended early, several times: retry later",
+    "sha1_mismatch": "the bytes are not the announced ones (overwritten meanwhile?): list again, then retry",
+    "timeout": "too slow, several times: retry later",
+    "refused": "the server refused: see the message",
+    "too_large": "more pixels or bytes than the limits allow: nothing to do",
+    "object_missing": "the original is gone from the object store: retry fetches it again",
+}
+"""What a person does about a kind of failure."""
+
+
+class NoBuild(RuntimeError):
+    """There is no finished build in this folder."""
+
+
+class UnknownFile(LookupError):
+    """No candidate has this title, page id or SHA-1."""
+
+
+@contextmanager
+def database_of(out: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """Opens out/lucidlr.duckdb for reading.
+
+    Raises:
+        NoBuild: there is none.
+    """
+    database = out / "lucidlr.duckdb"
+    if not database.is_file():
+        raise NoBuild(
+            f"There is no {database}: name a build's output folder with --out, or build first."
+        )
+    connection = duckdb.connect(str(database), read_only=True, config={"TimeZone": "UTC"})
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def failure_lines(out: Path, *, details: bool = False) -> list[str]:
+    """Open failures by stage and kind with counts and what to do; with `details` each one.
+
+    Raises:
+        NoBuild: there is no build in `out`.
+    """
+    with database_of(out) as connection:
+        groups = connection.execute(
+            "SELECT stage, kind, retryable, count(*) FROM failures GROUP BY ALL ORDER BY stage, kind"
+        ).fetchall()
+        rows = connection.execute(
+            "SELECT stage, kind, key, error FROM failures ORDER BY stage, kind, key"
+        ).fetchall()
+        run = connection.execute(
+            "SELECT command FROM runs ORDER BY started_at DESC LIMIT 1"
+        ).fetchone()
+    if not groups:
+        return ["No open failures."]
+    lines = [f"{'stage':<10}{'kind':<24}{'count':>6}  {'retry':<6}what to do"]
+    lines += [
+        f"{stage:<10}{kind:<24}{count:>6}  {'yes' if retryable else 'no':<6}"
+        f"{ADVICE.get(kind, 'see --details')}"
+        for stage, kind, retryable, count in groups
+    ]
+    if details:
+        lines += ["", *(f"{stage} {kind} {key}: {error}" for stage, kind, key, error in rows)]
+    if any(retryable for _, _, retryable, _ in groups):
+        command = run[0] if run else "lucidlr build RECIPE"
+        lines += ["", f"Retry the retryable ones with:  {command} --retry"]
+    return lines
+
+
+def explain_lines(out: Path, file: str) -> list[str]:
+    """The way of one file through the build.
+
+    Args:
+        file: a title (with or without `File:`), a page id or a SHA-1.
+
+    Raises:
+        NoBuild: there is no build in `out`.
+        UnknownFile: no candidate is called so.
+    """
+    title = file if file.startswith("File:") else f"File:{file}"
+    with database_of(out) as connection:
+        found = _row(
+            connection,
+            "SELECT * FROM decisions WHERE title = ? OR sha1 = lower(?) OR page_id = try_cast(? AS BIGINT) "
+            "ORDER BY page_id LIMIT 1",
+            [title.replace("_", " "), file, file],
+        )
+        if found is None:
+            raise UnknownFile(
+                f"{file} is no candidate of the build in {out}. "
+                "A title is written as on Commons; a SHA-1 has 40 hex digits."
+            )
+        page_id = found["page_id"]
+        seen = connection.execute(
+            "SELECT source_path, fetched_at FROM evidence WHERE page_id = ? ORDER BY fetched_at",
+            [page_id],
+        ).fetchall()
+        rules = connection.execute(
+            'SELECT l.rule, coalesce(printf(\'%.4g\', l."value"), l."text"), l.threshold, l.verdict '
+            "FROM ledger l JOIN rules r ON r.rule = l.rule WHERE l.page_id = ? AND l.recipe_hash = ? "
+            "ORDER BY r.rowid",
+            [page_id, found["recipe_hash"]],
+        ).fetchall()
+        failed = connection.execute(
+            "SELECT stage, kind, error FROM failures WHERE key IN (?, ?, ?)",
+            [found["sha1"] or "", str(page_id), found["title"]],
+        ).fetchall()
+        winner = _row(
+            connection,
+            "SELECT title, reason FROM decisions WHERE page_id = ?",
+            [found["duplicate_of"]],
+        )
+        others = connection.execute(
+            "SELECT page_id, title, reason FROM decisions WHERE cluster_id = ? AND page_id <> ? ORDER BY page_id",
+            [found["cluster_id"], page_id],
+        ).fetchall()
+    lines = [
+        f"{found['title']}  (page {page_id}, sha1 {found['sha1']})",
+        f"  {'kept' if found['keep'] else 'dropped'}: {found['reason']}",
+        f"  licence: {found['license_outcome']}, {found['license'] or 'none'} ({found['license_reason']})",
+    ]
+    lines += [f"  seen in {path} at {at:%Y-%m-%d %H:%M:%S} UTC" for path, at in seen]
+    if found["labels"]:
+        lines.append(f"  labels: {', '.join(found['labels'])} (severity {found['severity']:.2f})")
+    lines += [f"  failure in {stage}: {kind}: {error}" for stage, kind, error in failed]
+    if winner:
+        lines.append(f"  beaten by {winner['title']} ({winner['reason']})")
+    lines += [f"  same cluster: {name} (page {page}, {reason})" for page, name, reason in others]
+    lines.append("  rules:")
+    lines += [
+        f"    {'✓' if verdict == 'pass' else '✗' if verdict == 'fail' else '·'} {rule:<24}"
+        f"{'' if value is None else value[:60]:<26}{threshold[:70]}"
+        + ("" if verdict != "not_measured" else "  (not measured)")
+        for rule, value, threshold, verdict in rules
+    ]
+    return lines
+
+
+def _row(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any]
+) -> dict[str, Any] | None:
+    rows = connection.execute(query, parameters).to_arrow_table().to_pylist()
+    return rows[0] if rows else None

@@ -1,0 +1,300 @@
+"""The catalog's store: immutable Parquet parts, frozen plans, locks. Nothing else keeps state between runs.
+
+    <root>/parts/<stage>/<config>/<batch>.parquet    what a batch found; the rename into place is the commit
+    <root>/parts/failure/<stage>-<config>/<batch>.parquet   what failed in it; written before the commit
+    <root>/plans/<stage>/<config>/<seq>.parquet      frozen batches: which keys belong to which batch
+    <root>/locks/build.lock                          held by the one process that builds here
+
+A *stage* turns keys (page ids or SHA-1s) into rows for a set of *versions* ("edge_sigma@1"). `plan` freezes what has
+not been planned yet, group by group of missing versions, and returns every batch without a committed part; so a new
+measure runs alone over the old images, and after a kill the same call returns just what was not finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from catalog.records import (
+    Decision,
+    FailureRecord,
+    FileRecord,
+    HashRecord,
+    ListingRow,
+    MeasureRecord,
+    ObjectRecord,
+    RequestRow,
+    ScoreRecord,
+    schema,
+    to_table,
+)
+
+LISTING = pa.schema([*schema(FileRecord), *schema(ListingRow)])
+
+STAGES: dict[str, pa.Schema] = {
+    "listing": LISTING,
+    "download": schema(ObjectRecord),
+    "hash": schema(HashRecord),
+    "measure": schema(MeasureRecord),
+    "score": schema(ScoreRecord),
+    "failure": schema(FailureRecord),
+    "decision": schema(Decision),
+    "request": schema(RequestRow),
+}
+"""Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
+
+PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
+CURSOR = b"lucidlr.cursor"
+VERSIONS = b"lucidlr.versions"
+
+
+class CatalogLocked(RuntimeError):
+    """Another process builds on this catalog."""
+
+
+class DiskFull(RuntimeError):
+    """There was no room to write a part; what was committed before is whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRef:
+    """Names one batch; small and picklable, so that any runner can carry it to any process."""
+
+    root: str
+    stage: str
+    config: str
+    batch: str
+    versions: tuple[str, ...]
+    size: int
+    """Number of keys, for progress."""
+
+
+def config_hash(values: Iterable[str]) -> str:
+    """12 hex digits that name a set of versions."""
+    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def room_for(path: Path) -> Generator[None]:
+    """Turns "no space left" and "quota exceeded" into an error that says what to do.
+
+    Raises:
+        DiskFull: while something under `path` was written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"No space left while writing {path}. Everything committed so far is whole: "
+                "make room and run the same command again."
+            ) from error
+        raise
+
+
+def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
+    """Writes a table so that `path` either does not exist or is whole: temporary name, fsync, rename.
+
+    Raises:
+        DiskFull: there was no room.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    if metadata:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+    try:
+        with room_for(path), temporary.open("wb") as sink:
+            pq.write_table(table, sink, compression="zstd")
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Catalog:
+    """One catalog folder. Opening it creates what is missing and reads nothing."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+        self.parts = self.root / "parts"
+        self.plans = self.root / "plans"
+        for stage, stage_schema in STAGES.items():
+            empty = self.parts / stage / "empty.parquet"
+            if not empty.exists():
+                write_parquet(empty, stage_schema.empty_table())
+
+    # -- locks ---------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def locked(self) -> Generator[None]:
+        """Holds this catalog's build lock; the system frees it when the process ends, however it ends.
+
+        Raises:
+            CatalogLocked: another process holds it; the message says which.
+        """
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        holder = folder / "build.holder.json"
+        lock = FileLock(folder / "build.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text() if holder.exists() else "{}"
+            try:
+                held: dict[str, Any] = json.loads(who)
+            except json.JSONDecodeError:
+                held = {}
+            raise CatalogLocked(
+                f"{self.root} is being built by process {held.get('pid', '?')} on "
+                f"{held.get('host', '?')} since {held.get('since', '?')} "
+                f"({held.get('command', 'unknown command')}). Wait for it, or use another --out."
+            ) from None
+        try:
+            me = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            }
+            with room_for(holder):
+                holder.write_text(json.dumps(me))
+            # Whoever left these was killed: nobody else may write here now.
+            for left in self.root.rglob(".*.tmp"):
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def part_path(self, ref: BatchRef) -> Path:
+        """Where the part of a batch is, or will be."""
+        return self.parts / ref.stage / ref.config / f"{ref.batch}.parquet"
+
+    def commit(self, ref: BatchRef, table: pa.Table, failures: Sequence[FailureRecord]) -> None:
+        """Writes a batch's failures, then its rows; the second rename is the commit.
+
+        Raises:
+            DiskFull: there was no room; the batch stays pending.
+        """
+        failed = self.parts / "failure" / f"{ref.stage}-{ref.config}" / f"{ref.batch}.parquet"
+        if failures or failed.exists():
+            write_parquet(failed, to_table(failures, FailureRecord))
+        write_parquet(self.part_path(ref), table)
+
+    def write_rows(self, stage: str, config: str, name: str, table: pa.Table) -> None:
+        """Writes a part that no plan asked for (decisions, requests, listing failures)."""
+        write_parquet(self.parts / stage / config / f"{name}.parquet", table)
+
+    # -- plans ---------------------------------------------------------------------------------
+
+    def plan(
+        self, stage: str, keys: Sequence[str], versions: Sequence[str], *, batch_size: int
+    ) -> list[BatchRef]:
+        """Freezes what is not planned yet and returns all batches that have no committed part, oldest plan first.
+
+        Keys keep their order. A key that was planned for some of the versions is planned for the others only.
+        """
+        missing = np.ones((len(keys), len(versions)), dtype=bool)
+        for file in self._plan_files(stage):
+            covered = [i for i, v in enumerate(versions) if v in _versions_of(file)]
+            if covered:
+                planned = set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
+                rows = np.fromiter((key in planned for key in keys), dtype=bool, count=len(keys))
+                missing[np.ix_(np.flatnonzero(rows), np.array(covered))] = False
+        open_rows = np.flatnonzero(missing.any(axis=1))
+        if len(open_rows):
+            for pattern in np.unique(missing[open_rows], axis=0):
+                group = open_rows[(missing[open_rows] == pattern).all(axis=1)]
+                chosen = [v for v, wanted in zip(versions, pattern, strict=True) if wanted]
+                self._freeze(stage, [keys[int(i)] for i in group], chosen, batch_size)
+        return self.pending(stage, versions)
+
+    def retry(self, stage: str, keys: Sequence[str], version: str, *, batch_size: int) -> None:
+        """Freezes keys that failed once more; the rows of the new batches win over the old failures."""
+        if keys:
+            self._freeze(stage, list(keys), [version], batch_size)
+
+    def pending(self, stage: str, versions: Sequence[str]) -> list[BatchRef]:
+        """Planned batches of a stage, for any of these versions, without a committed part."""
+        found: list[BatchRef] = []
+        for file in self._plan_files(stage):
+            held = _versions_of(file)
+            if not set(held) & set(versions):
+                continue
+            table = pq.read_table(file, columns=["batch"])
+            for entry in table.column("batch").value_counts().to_pylist():
+                ref = BatchRef(
+                    root=str(self.root),
+                    stage=stage,
+                    config=file.parent.name,
+                    batch=entry["values"],
+                    versions=tuple(held),
+                    size=entry["counts"],
+                )
+                if not self.part_path(ref).exists():
+                    found.append(ref)
+        return found
+
+    def keys_of(self, ref: BatchRef) -> list[str]:
+        """The keys of a batch, in planned order."""
+        file = self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
+        table = pq.read_table(file, filters=[("batch", "=", ref.batch)])
+        return table.column("key").to_pylist()
+
+    def versions_planned(self, stage: str) -> list[str]:
+        """All versions that a stage was ever planned for."""
+        return sorted({v for file in self._plan_files(stage) for v in _versions_of(file)})
+
+    def _plan_files(self, stage: str) -> list[Path]:
+        return sorted((self.plans / stage).glob("*/*.parquet"))
+
+    def _freeze(self, stage: str, keys: list[str], versions: list[str], batch_size: int) -> None:
+        folder = self.plans / stage / config_hash(versions)
+        seq = f"{len(list(folder.glob('*.parquet'))):04d}"
+        batches = [f"{seq}-{i // batch_size:05d}" for i in range(len(keys))]
+        table = pa.Table.from_arrays([pa.array(batches), pa.array(keys)], schema=PLAN)
+        metadata = {VERSIONS: json.dumps(versions).encode()}
+        write_parquet(folder / f"{seq}.parquet", table, metadata)
+
+    # -- listing: its parts carry the cursor that the next one starts from -----------------------
+
+    def next_listing(self, source: str) -> str:
+        """Name of the part that `append_listing` will write next."""
+        return f"{len(list((self.parts / 'listing' / source).glob('*.parquet'))):06d}"
+
+    def append_listing(self, source: str, table: pa.Table, cursor: dict[str, Any] | None) -> None:
+        """Commits the next stretch of a source's listing together with the cursor behind it (None: the end)."""
+        path = self.parts / "listing" / source / f"{self.next_listing(source)}.parquet"
+        write_parquet(path, table, {CURSOR: json.dumps(cursor).encode()})
+
+    def listing_state(self, source: str) -> tuple[int, dict[str, Any] | None, bool]:
+        """Rows listed so far, the cursor to go on from, and whether the source is exhausted."""
+        files = sorted((self.parts / "listing" / source).glob("*.parquet"))
+        if not files:
+            return 0, None, False
+        rows = sum(pq.read_metadata(file).num_rows for file in files)
+        cursor = json.loads((pq.read_schema(files[-1]).metadata or {})[CURSOR])
+        return rows, cursor, cursor is None
+
+
+def _versions_of(plan_file: Path) -> list[str]:
+    return json.loads((pq.read_schema(plan_file).metadata or {})[VERSIONS])

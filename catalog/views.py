@@ -1,0 +1,324 @@
+"""Views over the parts, and the `lucidlr.duckdb` that people open.
+
+The database file holds small tables (samples, decisions, rules, runs, failures) and views that read the Parquet parts
+by absolute path; so it opens with plain `duckdb` from any folder, and is made again after the folder was moved
+(`lucidlr relink`). It is written under a temporary name and renamed: a reader never sees half of it.
+
+Views keep one row per key and version, the one of the latest part: a batch that was done twice does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from catalog.records import FileRecord, ListingRow, schema
+from catalog.store import Catalog, room_for
+
+# The latest part wins; within a part, the first row. `filename` grows with plan sequence and batch.
+_VIEWS = {
+    "objects": ("download", "sha1"),
+    "hashes": ("hash", "sha1, version"),
+    "measures": ("measure", "sha1, name, version"),
+    "scores": ("score", "sha1, name, version"),
+}
+
+_DONE = {
+    "download": "SELECT sha1 FROM objects",
+    "hash": "SELECT sha1 FROM hashes",
+    "measure": "SELECT sha1 FROM measures",
+    "score": "SELECT sha1 FROM scores",
+}
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
+    pattern = _text(str(catalog.parts / stage / "**" / "*.parquet"))
+    options = "filename=true, union_by_name=true" + (", file_row_number=true" if rows else "")
+    return f"read_parquet({pattern}, {options})"
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
+    """Creates listing, files, evidence, objects, hashes, measures, scores, failures, requests and ledger."""
+    connection.execute(
+        "CREATE OR REPLACE VIEW listing AS SELECT * EXCLUDE (filename, file_row_number), "
+        "split_part(filename, '/', -2) AS source_key, "
+        "try_cast(split_part(split_part(filename, '/', -1), '.', 1) AS INTEGER) AS part, "
+        f"file_row_number AS part_row FROM {_scan(catalog, 'listing', rows=True)}"
+    )
+    files = ", ".join(_name(n) for n in schema(FileRecord).names)
+    seen = ", ".join(_name(n) for n in schema(ListingRow).names)
+    latest = (
+        "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY fetched_at DESC, part, part_row) = 1"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE VIEW files AS SELECT {files} FROM listing WHERE page_id IS NOT NULL "
+        + latest.format("page_id, sha1")
+    )
+    connection.execute(
+        f"CREATE OR REPLACE VIEW evidence AS SELECT page_id, title, sha1, revision_id, {seen} FROM listing"
+    )
+    for view, (stage, key) in _VIEWS.items():
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (filename) FROM {_scan(catalog, stage)} "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
+        )
+    done = " ".join(
+        f"WHEN stage = {_text(stage)} THEN key IN ({query})" for stage, query in _DONE.items()
+    )
+    connection.execute(
+        "CREATE OR REPLACE VIEW failures AS SELECT * EXCLUDE (filename) FROM "
+        f"{_scan(catalog, 'failure')} WHERE NOT (CASE {done} ELSE false END) "
+        "QUALIFY row_number() OVER (PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE VIEW requests AS SELECT * EXCLUDE (filename) FROM {_scan(catalog, 'request')}"
+    )
+    connection.execute(
+        "CREATE OR REPLACE VIEW all_decisions AS SELECT * EXCLUDE (filename) FROM "
+        f"{_scan(catalog, 'decision')}"
+    )
+    _create_ledger(connection, catalog)
+
+
+def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
+    """One row per candidate and rule, unpivoted from the wide parts (three columns a rule)."""
+    queries = [
+        'SELECT NULL::VARCHAR recipe_hash, NULL::BIGINT page_id, NULL::VARCHAR rule, NULL::DOUBLE AS "value", '
+        'NULL::VARCHAR AS "text", NULL::VARCHAR threshold, NULL::VARCHAR verdict WHERE false'
+    ]
+    for file in sorted((catalog.parts / "ledger").glob("*/*.parquet")):
+        wide = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({_text(str(file))})")
+        rules = [
+            row[0].removesuffix(":verdict")
+            for row in wide.fetchall()
+            if row[0].endswith(":verdict")
+        ]
+        structs = ", ".join(
+            "{"
+            + f"'rule': {_text(rule)}, 'value': {_name(rule + ':value')}, 'text': {_name(rule + ':text')}, "
+            + f"'threshold': {_name(rule + ':threshold')}, 'verdict': {_name(rule + ':verdict')}"
+            + "}"
+            for rule in rules
+        )
+        if structs:
+            queries.append(
+                f'SELECT {_text(file.parent.name)} AS recipe_hash, page_id, cell.rule, cell."value", '
+                'cell."text", cell.threshold, cell.verdict FROM (SELECT page_id, '
+                f"unnest([{structs}]) AS cell FROM read_parquet({_text(str(file))}))"
+            )
+    connection.execute("CREATE OR REPLACE VIEW ledger AS " + " UNION ALL ".join(queries))
+
+
+@contextmanager
+def opened(catalog: Catalog) -> Generator[duckdb.DuckDBPyConnection]:
+    """An in-memory connection with all views; two threads, so that it is a good neighbour of the workers."""
+    connection = duckdb.connect(":memory:", config={"threads": 2, "TimeZone": "UTC"})
+    try:
+        create_views(connection, catalog)
+        yield connection
+    finally:
+        connection.close()
+
+
+def candidates(
+    catalog: Catalog,
+    *,
+    sources: Sequence[tuple[str, int | None]],
+    measures: Sequence[tuple[str, str]] = (),
+    scores: Sequence[tuple[str, str]] = (),
+    hash_version: str | None = None,
+) -> pa.Table:
+    """All facts of the files that these sources listed, one row per page id, in page id order.
+
+    Args:
+        sources: (source key, cap) in the recipe's order; the cap counts listed rows. A file that several sources
+            listed belongs to the first.
+        measures: (name, version) wanted; become columns `measure.<name>`.
+        scores: likewise `score.<name>`.
+        hash_version: which hashes to join.
+
+    Returns:
+        FileRecord's columns, `source`, `object` (present, a failure's kind, or null when never tried),
+        phash ... spread, decoded_width, decoded_height, and the measures and scores (float64, null where missing).
+    """
+    order = ", ".join(
+        f"({_text(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
+        for i, (key, cap) in enumerate(sources)
+    )
+    files = ", ".join("l." + _name(n) for n in schema(FileRecord).names)
+    pivots = ""
+    joins = ""
+    for stage, wanted in (("measure", measures), ("score", scores)):
+        if not wanted:
+            continue
+        cells = ", ".join(
+            f'max("value") FILTER (name = {_text(name)} AND version = {_text(version)}) '
+            f"AS {_name(f'{stage}.{name}')}"
+            for name, version in wanted
+        )
+        joins += f" LEFT JOIN (SELECT sha1, {cells} FROM {stage}s GROUP BY sha1) {stage}_wide USING (sha1)"
+        pivots += "".join(f", {_name(f'{stage}.{name}')}" for name, _ in wanted)
+    query = (
+        f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
+        "numbered AS (SELECT l.*, w.rank, w.cap, row_number() OVER "
+        "(PARTITION BY l.source_key ORDER BY part, part_row) AS nth "
+        "FROM listing l JOIN wanted w USING (source_key)), "
+        f"chosen AS (SELECT {files}, l.source FROM numbered l WHERE page_id IS NOT NULL "
+        "AND (cap IS NULL OR nth <= cap) "
+        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
+        "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
+        "WHERE stage IN ('download', 'hash') GROUP BY key) "
+        "SELECT chosen.*, CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
+        "WHEN objects.sha1 IS NOT NULL THEN 'present' END AS object, "
+        "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
+        f"{pivots} FROM chosen LEFT JOIN objects USING (sha1) "
+        "LEFT JOIN failed ON failed.key = chosen.sha1 "
+        f"LEFT JOIN (SELECT * FROM hashes WHERE version = {_text(hash_version or '')}) USING (sha1)"
+        f"{joins} ORDER BY chosen.page_id"
+    )
+    with opened(catalog) as connection:
+        return connection.execute(query).to_arrow_table()
+
+
+def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:
+    """page_id, sha1, url, size_bytes and mime of these originals, as last seen; one row per SHA-1."""
+    query = (
+        "SELECT page_id, sha1, url, size_bytes, mime FROM files WHERE list_contains(?, sha1) "
+        "QUALIFY row_number() OVER (PARTITION BY sha1 ORDER BY page_id) = 1"
+    )
+    with opened(catalog) as connection:
+        return connection.execute(query, [list(sha1s)]).to_arrow_table()
+
+
+def failures(catalog: Catalog) -> pa.Table:
+    """Open failures, one row per stage and key, the latest."""
+    with opened(catalog) as connection:
+        return connection.execute(
+            "SELECT * FROM failures ORDER BY stage, kind, key"
+        ).to_arrow_table()
+
+
+def link(
+    catalog: Catalog,
+    database: Path,
+    *,
+    recipe_hash: str,
+    tables: Mapping[str, pa.Table],
+    dataset: Path | None = None,
+) -> None:
+    """Makes `database` anew: views over the parts, tables for what is small, `samples` from the dataset's shards.
+
+    Args:
+        recipe_hash: whose decisions stand in the table `decisions`.
+        tables: further tables by name (runs, rules).
+        dataset: folder of the exported dataset; without it `samples` is empty.
+
+    Raises:
+        catalog.store.DiskFull: there was no room; the old database is untouched.
+    """
+    temporary = database.with_name(f".{database.name}.tmp")
+    with room_for(database):
+        for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
+            stale.unlink(missing_ok=True)
+        connection = duckdb.connect(str(temporary), config={"TimeZone": "UTC"})
+        try:
+            create_views(connection, catalog)
+            connection.execute(
+                "CREATE TABLE decisions AS SELECT * FROM all_decisions WHERE recipe_hash = ? ORDER BY page_id",
+                [recipe_hash],
+            )
+            connection.execute("DROP VIEW all_decisions")
+            connection.execute("CREATE TABLE failures_now AS SELECT * FROM failures")
+            connection.execute("DROP VIEW failures")
+            connection.execute("ALTER TABLE failures_now RENAME TO failures")
+            shards = sorted(dataset.glob("data/*/*.parquet")) if dataset else []
+            if dataset and shards:
+                pattern = _text(str(dataset.resolve() / "data" / "*" / "*.parquet"))
+                connection.execute(
+                    "CREATE TABLE samples AS SELECT * EXCLUDE (image, filename), "
+                    "split_part(filename, '/', -2) AS family, filename AS shard "
+                    f"FROM read_parquet({pattern}, filename=true) ORDER BY page_id"
+                )
+            else:
+                connection.execute(
+                    "CREATE TABLE samples (page_id BIGINT, title VARCHAR, sha1 VARCHAR, license VARCHAR, "
+                    "family VARCHAR, shard VARCHAR)"
+                )
+            for name, table in tables.items():
+                connection.register("incoming", table)
+                connection.execute(f"CREATE TABLE {_name(name)} AS SELECT * FROM incoming")
+                connection.unregister("incoming")
+        finally:
+            connection.close()
+        temporary.replace(database)
+
+
+def write_evidence(catalog: Catalog, path: Path) -> None:
+    """Writes the view `evidence` (what Commons said, when, at which revision) to one Parquet file, by rename.
+
+    Raises:
+        catalog.store.DiskFull: there was no room; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    query = "SELECT * FROM evidence ORDER BY page_id, title, fetched_at, source"
+    with room_for(path), opened(catalog) as connection:
+        connection.execute(
+            f"COPY ({query}) TO {_text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+    temporary.replace(path)
+
+
+def rules_table(rules: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rules of a recipe with what each of them did, in order."""
+    columns = {
+        "rule": pa.string(),
+        "value": pa.string(),
+        "threshold": pa.string(),
+        "why": pa.string(),
+        "fails": pa.int64(),
+        "alone": pa.int64(),
+        "first": pa.int64(),
+    }
+    return pa.table(
+        {name: pa.array([row[name] for row in rules], type=kind) for name, kind in columns.items()}
+    )
+
+
+def runs_table(folder: Path) -> pa.Table:
+    """The run records (`runs/*.json`) as a table, oldest first."""
+    rows: list[dict[str, Any]] = [
+        json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))
+    ]
+    columns = {
+        "run_id": pa.string(),
+        "command": pa.string(),
+        "recipe": pa.string(),
+        "recipe_hash": pa.string(),
+        "started_at": pa.string(),
+        "finished_at": pa.string(),
+        "seconds": pa.float64(),
+        "stage_seconds": pa.string(),
+        "funnel": pa.string(),
+        "dataset_hash": pa.string(),
+        "versions": pa.string(),
+    }
+    return pa.table(
+        {
+            name: pa.array([row.get(name) for row in rows], type=kind)
+            for name, kind in columns.items()
+        }
+    )

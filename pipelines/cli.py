@@ -1,0 +1,190 @@
+"""`lucidlr ...`: everything the flows do, without a server.
+
+Imports stay inside the commands: `lucidlr --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
+)
+
+DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+
+
+class RunnerKind(StrEnum):
+    """Where batches run."""
+
+    threads = "threads"
+    processes = "processes"
+
+
+Out = Annotated[Path, typer.Option(help="Output folder: dataset, lucidlr.duckdb, report, catalog.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Workers; default: one per core.")]
+RunnerOption = Annotated[RunnerKind, typer.Option(help="Run batches in threads or processes.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures once more.")]
+
+
+@app.command()
+def demo(
+    out: Out = Path("out/demo"),
+    seed: Annotated[int | None, typer.Option(help="Another seed makes another corpus.")] = None,
+    files: Annotated[int | None, typer.Option(min=20, help="Files in the corpus.")] = None,
+    workers: Workers = None,
+    runner: RunnerOption = RunnerKind.threads,
+) -> None:
+    """Build a small LucidLR from an embedded Commons on loopback and score it against the known truth."""
+    from dataclasses import replace
+
+    from pipelines.demo import score_build
+    from pipelines.recipe import load_recipe
+
+    recipe = load_recipe(DEMO_RECIPE)
+    if recipe.corpus is None:
+        raise typer.BadParameter(f"{DEMO_RECIPE} has no corpus section.")
+    changes = {k: v for k, v in (("seed", seed), ("files", files)) if v is not None}
+    recipe = recipe.model_copy(update={"corpus": replace(recipe.corpus, **changes)})
+    _build(recipe, out=out, runner=runner, workers=workers)
+    typer.echo("\nAgainst the known truth of the corpus:")
+    for name, value in score_build(out).items():
+        typer.echo(f"  {name:<34}{value}")
+
+
+@app.command()
+def build(
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe, e.g. pipelines/recipes/lucidlr_20k.yaml.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LUCIDLR_CONTACT",
+            help="Your e-mail address or URL; Wikimedia asks for the operator's contact.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files.")] = None,
+    workers: Workers = None,
+    runner: RunnerOption = RunnerKind.processes,
+    retry: Retry = False,
+) -> None:
+    """Build a dataset from a recipe; after an interruption run the same command again."""
+    from pipelines.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    _build(
+        loaded,
+        out=out or Path("out") / loaded.name,
+        runner=runner,
+        workers=workers,
+        contact=contact,
+        limit=limit,
+        retry=retry,
+    )
+
+
+def _build(
+    recipe: Any, *, out: Path, runner: RunnerKind, workers: int | None, **options: Any
+) -> None:
+    from pipelines.driver import build as run_build
+    from pipelines.progress import TerminalProgress
+    from pipelines.runners import pool_runner
+
+    progress = TerminalProgress()
+    with pool_runner(runner.value, workers) as pool:
+        result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
+    typer.echo(funnel_text(result.funnel))
+    if result.failures:
+        total = sum(count for _, _, count in result.failures)
+        typer.echo(f"{total} failures; `lucidlr failures --out {out}` lists them.")
+    typer.echo(f"dataset    {result.dataset}  ({result.dataset_hash[:16]})")
+    typer.echo(f"catalog    {result.database}")
+    typer.echo(f"report     {result.report}")
+    typer.echo(f"took       {result.seconds:.1f} s")
+
+
+def funnel_text(funnel: list[tuple[str, int]]) -> str:
+    """The funnel as bars of text, widest 40 characters."""
+    top = max((count for _, count in funnel), default=1) or 1
+    width = max(len(step) for step, _ in funnel)
+    lines = [
+        f"  {step:<{width}} {count:>7}  {'█' * round(40 * count / top)}" for step, count in funnel
+    ]
+    return "\n".join(["", *lines, ""])
+
+
+@app.command()
+def failures(
+    out: Out = Path("out/demo"),
+    details: Annotated[bool, typer.Option("--details", help="Every failure, one a line.")] = False,
+) -> None:
+    """List what could not be done, by kind, with the command that retries it."""
+    from catalog.explain import failure_lines
+
+    for line in failure_lines(out, details=details):
+        typer.echo(line)
+
+
+@app.command()
+def explain(
+    file: Annotated[str, typer.Argument(help="Title, page id or SHA-1.")],
+    out: Out = Path("out/demo"),
+) -> None:
+    """Tell the way of one file through the build: why it was kept or dropped."""
+    from catalog.explain import explain_lines
+
+    for line in explain_lines(out, file):
+        typer.echo(line)
+
+
+@app.command()
+def relink(out: Out = Path("out/demo")) -> None:
+    """Make lucidlr.duckdb anew after the output folder was moved."""
+    from pipelines.driver import relink as make
+
+    typer.echo(make(out))
+
+
+@app.command()
+def verify(out: Out = Path("out/demo")) -> None:
+    """Recompute every hash of the exported dataset."""
+    from catalog.export import verify_dataset
+
+    problems = verify_dataset(out / "dataset")
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    manifest = json.loads((out / "dataset" / "manifest.json").read_text())
+    typer.echo(f"all shards are whole; dataset hash {manifest['dataset_hash']}")
+
+
+def main() -> None:
+    """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
+    from pipelines.errors import expected_errors
+
+    try:
+        app()
+    except expected_errors() as error:
+        sys.stderr.write(f"lucidlr: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        # `lucidlr failures | head` closes the pipe early; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The errors that a person can do something about: shown as one message by the command line, not as a traceback."""
+
+from __future__ import annotations
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """All of them; imported only when something went wrong."""
+    from catalog.credits import IncompleteAttribution
+    from catalog.explain import NoBuild, UnknownFile
+    from catalog.export import ExportError
+    from catalog.store import CatalogLocked, DiskFull
+    from crawler.commons import ListingError
+    from crawler.politeness import DoorError
+    from filters.measures import UnknownMeasure
+    from filters.metrics import UnknownMetric, WeightsMissing
+    from filters.policy import RuleError
+    from pipelines.recipe import RecipeError
+
+    return (
+        CatalogLocked,
+        DiskFull,
+        DoorError,
+        ExportError,
+        IncompleteAttribution,
+        ListingError,
+        NoBuild,
+        RecipeError,
+        RuleError,
+        UnknownFile,
+        UnknownMeasure,
+        UnknownMetric,
+        WeightsMissing,
+        FileNotFoundError,
+    )

@@ -1,0 +1,231 @@
+"""The typed recipe: one YAML file says all that a build does; nothing else configures it.
+
+Unknown keys are errors that name the key, where it stands, and the nearest valid one. The sections belong to the code
+that uses them (`Limits` to the crawler's door, `Rule` to the policy, ...) and are only put together here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crawler.commons import SiteConfig
+from crawler.politeness import Limits
+from crawler.sources import (
+    CategorySource,
+    SearchSource,
+    TitleSource,
+    UploadWindowSource,
+    source_key,
+)
+from filters.dedupe import DedupePolicy
+from filters.degradation import LABELS, DegradationPolicy
+from filters.policy import Rule
+from filters.sampling import SamplingPolicy
+
+Source = Annotated[
+    CategorySource | SearchSource | UploadWindowSource | TitleSource, Field(discriminator="kind")
+]
+
+GATE_VALUES = (
+    "state",
+    "title",
+    "mime",
+    "media_type",
+    "width",
+    "height",
+    "short_side",
+    "long_side",
+    "aspect",
+    "megapixels",
+    "size_bytes",
+    "bytes_per_pixel",
+    "categories",
+    "uploader",
+    "upload_year",
+    "license",
+    "license_outcome",
+    "license_reason",
+    "family",
+)
+"""What a gate rule may look at: known before anything is downloaded."""
+
+MEASURED_VALUES = ("object", "twin", "severity", "undecided", *(f"severity.{x}" for x in LABELS))
+"""What the later rules may look at besides, with `measure.<name>` and `score.<name>`."""
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message says which line to change, and how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """The embedded Commons: a corpus made from packaged photographs, served on loopback for the time of the build."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    seed: int = 1
+    """Another seed makes another corpus."""
+    files: int = 250
+    """How many files."""
+    page_size: int = 50
+    """Most rows in one answer of the API; small values exercise continuation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How shards are cut."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    max_shard_mb: float = 300.0
+    """Most bytes of one shard, in millions."""
+    row_group_rows: int = 50
+    """Images in one row group; a reader holds one group in memory."""
+
+
+class Recipe(BaseModel):
+    """A whole build. See pipelines/recipes/ for complete ones with reasons."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Short name of the dataset that results."""
+    description: str = ""
+    """For people; does not change the build."""
+    seed: int = 0
+    """Of the draw and the split."""
+    site: SiteConfig = SiteConfig()
+    """The wiki to crawl."""
+    corpus: CorpusConfig | None = None
+    """Set: no wiki is asked, an embedded one is made and served on loopback."""
+    limits: Limits = Limits()
+    """Politeness; does not change the result."""
+    sources: tuple[Source, ...]
+    """Where files are listed, in order of precedence."""
+    gate: tuple[Rule, ...]
+    """Rules on metadata: only what passes them all is downloaded."""
+    measures: tuple[str, ...]
+    """Names of filters/measures/*."""
+    scores: tuple[str, ...] = ()
+    """Names of metrics: files of filters/metrics/ or `pyiqa:<name>`."""
+    dedupe: DedupePolicy = DedupePolicy()
+    degradation: DegradationPolicy = DegradationPolicy()
+    rules: tuple[Rule, ...]
+    """Rules on what was measured, in order; the first that fails gives the reason."""
+    sampling: SamplingPolicy = SamplingPolicy()
+    export: ExportConfig = ExportConfig()
+    batch_size: Annotated[int, Field(ge=1, le=512)] = 256
+    """Items per batch: the unit of work, of output and of resume. Does not change the result."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Recipe:
+        measured = [f"measure.{name}" for name in self.measures]
+        measured += [f"score.{name}" for name in self.scores]
+        for rules, allowed in (
+            (self.gate, list(GATE_VALUES)),
+            (self.rules, [*GATE_VALUES, *MEASURED_VALUES, *measured]),
+        ):
+            for rule in rules:
+                if rule.value not in allowed:
+                    raise ValueError(
+                        f"rule {rule.name!r} looks at {rule.value!r}, which is not known there; "
+                        f"did you mean {_nearest(rule.value, allowed)!r}?"
+                    )
+        names = [rule.name for rule in (*self.gate, *self.rules)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
+        missing = {curve.measure for curve in self.degradation.curves} - set(self.measures)
+        if missing:
+            raise ValueError(
+                f"degradation curves use {', '.join(sorted(missing))}: add them under measures"
+            )
+        return self
+
+    def source_caps(self, limit: int | None) -> list[tuple[str, int | None]]:
+        """(source key, most rows) in order; `limit` is shared out evenly among the sources."""
+        share = None if limit is None else max(1, -(-limit // len(self.sources)))
+        caps = []
+        for source in self.sources:
+            bounds = [cap for cap in (source.max_files, share) if cap is not None]
+            caps.append((source_key(source), min(bounds) if bounds else None))
+        return caps
+
+    def hash(self, versions: Sequence[str], limit: int | None = None) -> str:
+        """12 hex digits over all that can change a decision: the recipe, what measured (name@version), the limit."""
+        content = self.model_dump(mode="json", exclude={"limits", "batch_size", "description"})
+        content |= {"versions": sorted(versions), "limit": limit}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Reads and checks a recipe.
+
+    Raises:
+        RecipeError: no such file, not YAML, an unknown key or a bad value; the message names it.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise RecipeError(f"There is no recipe {file}. Ready ones are in pipelines/recipes/.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(
+            f"{file} holds no recipe: a mapping with name, sources, gate, ... is expected."
+        )
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise RecipeError(f"{file}:\n  " + "\n  ".join(lines)) from error
+
+
+def _nearest(word: str, words: Sequence[str]) -> str:
+    return difflib.get_close_matches(word, words, n=1, cutoff=0.0)[0]
+
+
+def _explain(problem: Any) -> str:
+    """One problem of pydantic's as a sentence with the place and, for unknown keys, the nearest valid key."""
+    place = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        *parents, key = problem["loc"]
+        valid = _field_names(Recipe, parents)
+        hint = f"; did you mean {_nearest(str(key), valid)!r}?" if valid else "."
+        return f"unknown key {str(key)!r} at {place}{hint}"
+    return f"{place or 'recipe'}: {problem['msg']}"
+
+
+def _field_names(model: Any, path: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the section at `path` below `model`."""
+    if typing.get_origin(model) is Annotated:
+        return _field_names(typing.get_args(model)[0], path)
+    if typing.get_origin(model) is tuple:
+        return _field_names(typing.get_args(model)[0], path[1:])
+    if typing.get_origin(model) in (types.UnionType, typing.Union):
+        members = [m for m in typing.get_args(model) if m is not types.NoneType]
+        if len(members) == 1:
+            return _field_names(members[0], path)
+        # A tagged union: the first step is the tag, the default of the member's `kind`.
+        tagged = [m for m in members if path and getattr(m, "kind", None) == path[0]]
+        return _field_names(tagged[0], path[1:]) if tagged else []
+    if not (is_dataclass(model) or hasattr(model, "model_fields")):
+        return []
+    hints = typing.get_type_hints(model, include_extras=True)
+    names = [f.name for f in fields(model)] if is_dataclass(model) else list(model.model_fields)
+    if not path:
+        return names
+    return _field_names(hints[str(path[0])], path[1:]) if path[0] in hints else []

@@ -1,0 +1,160 @@
+"""What the batch stages do to one image. A stage function takes a BatchRef and commits one part.
+
+`run_batch` is what runners carry around: it reads the batch's frozen keys, works on one original after the other, one
+thread of OpenCV and torch each, and commits rows and failures together. What an image lacks is a failure row; a bug
+in a measure is an exception and ends the build.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from catalog.records import FailureRecord, HashRecord, MeasureRecord, ScoreRecord, to_table
+from catalog.store import BatchRef, Catalog
+from crawler.download import ObjectStore
+from pipelines.runners import BatchResult
+
+Worker = Callable[[str, bytes], list[Any]]
+
+
+def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> FailureRecord:
+    """A failure that happened now."""
+    return FailureRecord(
+        stage=stage,
+        key=key,
+        kind=kind,
+        error=error,
+        retryable=retryable,
+        failed_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _hash_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.hashing import hash_image
+    from filters.measures import open_image
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        with open_image(data) as image:
+            hashes = hash_image(image)
+            width, height = image.size
+        return [
+            HashRecord(
+                sha1=sha1,
+                version=versions[0],
+                phash=hashes.phash,
+                dhash=hashes.dhash,
+                phash_mirror=hashes.phash_mirror,
+                dhash_mirror=hashes.dhash_mirror,
+                spread=hashes.spread,
+                decoded_width=width,
+                decoded_height=height,
+            )
+        ]
+
+    return work
+
+
+def _measure_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.measures import load_measure, open_photo
+
+    measures = [load_measure(version.split("@")[0]) for version in versions]
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        photo = open_photo(data)
+        return [
+            MeasureRecord(sha1=sha1, name=m.name, version=m.version, value=m.measure(photo))
+            for m in measures
+        ]
+
+    return work
+
+
+def _score_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.measures import open_photo
+    from filters.metrics import load_metric
+
+    metrics = [load_metric(version.split("@")[0]) for version in versions]
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        photo = open_photo(data)
+        return [
+            ScoreRecord(
+                sha1=sha1,
+                name=metric.name,
+                version=metric.version,
+                value=metric.score(photo),
+                lower_better=metric.lower_better,
+                weights_sha256=metric.weights_sha256,
+                license=metric.license,
+            )
+            for metric in metrics
+        ]
+
+    return work
+
+
+COMPUTE: dict[str, tuple[Callable[[tuple[str, ...]], Worker], type]] = {
+    "hash": (_hash_worker, HashRecord),
+    "measure": (_measure_worker, MeasureRecord),
+    "score": (_score_worker, ScoreRecord),
+}
+"""Stages over images that are at hand: how to make their worker, and the record type of their parts."""
+
+
+def run_batch(ref: BatchRef) -> BatchResult:
+    """Does one batch of a COMPUTE stage and commits its part. Doing it twice does no harm.
+
+    Raises:
+        catalog.store.DiskFull: no room for the part; the batch stays pending.
+    """
+    from filters.measures import NotAnImage
+
+    started = time.perf_counter()
+    make_worker, record_type = COMPUTE[ref.stage]
+    catalog = Catalog(ref.root)
+    store = ObjectStore(catalog.root / "objects")
+    work = make_worker(ref.versions)
+    rows: list[Any] = []
+    failures: list[FailureRecord] = []
+    for sha1 in catalog.keys_of(ref):
+        try:
+            rows += work(sha1, store.read(sha1))
+        except FileNotFoundError:
+            advice = "The object is gone from the store; run `lucidlr failures --retry` to fetch it again."
+            failures.append(failure(ref.stage, sha1, "object_missing", advice, retryable=True))
+        except NotAnImage as error:
+            failures.append(failure(ref.stage, sha1, "corrupt", str(error), retryable=False))
+    catalog.commit(ref, to_table(rows, record_type), failures)
+    return BatchResult(
+        stage=ref.stage,
+        batch=ref.batch,
+        done=ref.size - len(failures),
+        failed=len(failures),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def measure_versions(names: tuple[str, ...]) -> list[str]:
+    """`name@version` of the recipe's measures.
+
+    Raises:
+        filters.measures.UnknownMeasure: a name that no file has.
+    """
+    from filters.measures import load_measure
+
+    return [f"{name}@{load_measure(name).version}" for name in names]
+
+
+def score_versions(names: tuple[str, ...]) -> list[str]:
+    """`name@version` of the recipe's metrics.
+
+    Raises:
+        filters.metrics.UnknownMetric: a name that neither a file nor pyiqa has.
+        filters.metrics.WeightsMissing: its weights are not on this machine.
+    """
+    from filters.metrics import load_metric
+
+    return [f"{name}@{load_metric(name).version}" for name in names]
