@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 
+from catalog.views import connect
+
 ADVICE = {
     "missing": "the title does not exist on the wiki: correct the list of titles",
     "invalid": "no such title is possible: correct the list of titles",
@@ -45,7 +47,7 @@ def database_of(out: Path) -> Generator[duckdb.DuckDBPyConnection]:
         raise NoBuild(
             f"There is no {database}: name a build's output folder with --out, or build first."
         )
-    connection = duckdb.connect(str(database), read_only=True, config={"TimeZone": "UTC"})
+    connection = connect(str(database), read_only=True)
     try:
         yield connection
     finally:
@@ -156,5 +158,5 @@ def explain_lines(out: Path, file: str) -> list[str]:
 def _row(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any]
 ) -> dict[str, Any] | None:
-    rows = connection.execute(query, parameters).to_arrow_table().to_pylist()
+    rows = connection.sql(query, params=parameters).to_arrow_table().to_pylist()
     return rows[0] if rows else None

@@ -141,7 +141,7 @@ class HashRecord:
     """Of the image flipped left to right; cannot be derived from `phash`."""
     dhash_mirror: Hash64
     spread: float
-    """Standard deviation of the 32x32 grey thumbnail, 0 to 255: near 0 the image is blank and its hashes mean little."""
+    """Standard deviation of the 32x32 grey thumbnail, 0 to 255: near 0 the image is blank and hashes mean little."""
     decoded_width: int
     decoded_height: int
 
@@ -289,6 +289,9 @@ def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
         KeyError: a column of the record type is not in the table.
     """
     target = schema(record_type)
+    absent = [name for name in target.names if name not in table.column_names]
+    if absent:
+        raise KeyError(f"the table lacks {', '.join(absent)} of {record_type.__name__}")
     chosen = table.select(target.names).cast(target)
     lists = {field.name for field in target if pa.types.is_list(field.type)}
     names = target.names

@@ -51,6 +51,16 @@ def _scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
     return f"read_parquet({pattern}, {options})"
 
 
+def connect(
+    database: str, *, read_only: bool = False, threads: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A connection that shows times in UTC, wherever it runs."""
+    options: dict[str, Any] = {} if threads is None else {"threads": threads}
+    connection = duckdb.connect(database, read_only=read_only, config=options)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
     """Creates listing, files, evidence, objects, hashes, measures, scores, failures, requests and ledger."""
     connection.execute(
@@ -126,7 +136,7 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
 @contextmanager
 def opened(catalog: Catalog) -> Generator[duckdb.DuckDBPyConnection]:
     """An in-memory connection with all views; two threads, so that it is a good neighbour of the workers."""
-    connection = duckdb.connect(":memory:", config={"threads": 2, "TimeZone": "UTC"})
+    connection = connect(":memory:", threads=2)
     try:
         create_views(connection, catalog)
         yield connection
@@ -191,7 +201,7 @@ def candidates(
         f"{joins} ORDER BY chosen.page_id"
     )
     with opened(catalog) as connection:
-        return connection.execute(query).to_arrow_table()
+        return connection.sql(query).to_arrow_table()
 
 
 def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:
@@ -201,15 +211,14 @@ def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:
         "QUALIFY row_number() OVER (PARTITION BY sha1 ORDER BY page_id) = 1"
     )
     with opened(catalog) as connection:
-        return connection.execute(query, [list(sha1s)]).to_arrow_table()
+        return connection.sql(query, params=[list(sha1s)]).to_arrow_table()
 
 
 def failures(catalog: Catalog) -> pa.Table:
     """Open failures, one row per stage and key, the latest."""
+    query = "SELECT * FROM failures ORDER BY stage, kind, key"
     with opened(catalog) as connection:
-        return connection.execute(
-            "SELECT * FROM failures ORDER BY stage, kind, key"
-        ).to_arrow_table()
+        return connection.sql(query).to_arrow_table()
 
 
 def link(
@@ -234,7 +243,7 @@ def link(
     with room_for(database):
         for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
             stale.unlink(missing_ok=True)
-        connection = duckdb.connect(str(temporary), config={"TimeZone": "UTC"})
+        connection = connect(str(temporary))
         try:
             create_views(connection, catalog)
             connection.execute(

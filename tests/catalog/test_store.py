@@ -1,0 +1,162 @@
+"""Parts, plans and locks: what makes a build resumable."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from catalog import store, views
+from catalog.records import FailureRecord, MeasureRecord, to_table
+from catalog.store import Catalog, CatalogLocked, DiskFull, write_parquet
+
+BLUR, NOISE = "blur@1", "noise@1"
+
+
+def measured(keys, version, value=1.0):
+    name, number = version.split("@")
+    rows = [MeasureRecord(sha1=k, name=name, version=number, value=value) for k in keys]
+    return to_table(rows, MeasureRecord)
+
+
+def failed(key, at=datetime(2024, 1, 1, tzinfo=UTC), kind="corrupt"):
+    return FailureRecord(
+        stage="measure", key=key, kind=kind, error="e", retryable=True, failed_at=at
+    )
+
+
+def finish(catalog, refs):
+    for ref in refs:
+        for version in ref.versions:
+            catalog.commit(ref, measured(catalog.keys_of(ref), version), [])
+
+
+def test_a_plan_is_frozen_in_batches_that_keep_the_order(tmp_path):
+    catalog = Catalog(tmp_path)
+    refs = catalog.plan("measure", ["c", "a", "b"], [BLUR], batch_size=2)
+    assert [catalog.keys_of(ref) for ref in refs] == [["c", "a"], ["b"]]
+    assert [ref.size for ref in refs] == [2, 1]
+
+
+def test_what_is_committed_is_not_pending_and_the_rest_is(tmp_path):
+    catalog = Catalog(tmp_path)
+    first, second = catalog.plan("measure", ["a", "b", "c"], [BLUR], batch_size=2)
+    catalog.commit(first, measured(["a", "b"], BLUR), [])
+    again = Catalog(tmp_path).plan("measure", ["a", "b", "c"], [BLUR], batch_size=1)
+    assert again == [second]
+
+
+def test_new_keys_are_planned_behind_the_old_ones(tmp_path):
+    catalog = Catalog(tmp_path)
+    finish(catalog, catalog.plan("measure", ["a", "b"], [BLUR], batch_size=8))
+    (ref,) = catalog.plan("measure", ["b", "c", "a"], [BLUR], batch_size=8)
+    assert catalog.keys_of(ref) == ["c"]
+
+
+def test_a_new_measure_is_planned_alone_over_the_old_images(tmp_path):
+    catalog = Catalog(tmp_path)
+    finish(catalog, catalog.plan("measure", ["a", "b"], [BLUR], batch_size=8))
+    refs = catalog.plan("measure", ["a", "b", "c"], [BLUR, NOISE], batch_size=8)
+    work = {(ref.versions, tuple(catalog.keys_of(ref))) for ref in refs}
+    assert work == {((NOISE,), ("a", "b")), ((BLUR, NOISE), ("c",))}
+
+
+def test_a_batch_done_twice_gives_one_row_per_key_and_version(tmp_path):
+    catalog = Catalog(tmp_path)
+    (ref,) = catalog.plan("measure", ["a"], [BLUR], batch_size=8)
+    catalog.commit(ref, measured(["a"], BLUR, 1.0), [])
+    catalog.retry("measure", ["a"], BLUR, batch_size=8)
+    (again,) = catalog.pending("measure", [BLUR])
+    catalog.commit(again, measured(["a"], BLUR, 2.0), [])
+    with views.opened(catalog) as connection:
+        rows = connection.execute('SELECT sha1, "value" FROM measures').fetchall()
+    assert rows == [("a", 2.0)]
+
+
+def test_a_failure_is_open_until_its_key_succeeds(tmp_path):
+    catalog = Catalog(tmp_path)
+    (ref,) = catalog.plan("measure", ["a", "b"], [BLUR], batch_size=8)
+    catalog.commit(ref, measured(["b"], BLUR), [failed("a")])
+    assert views.failures(catalog).column("key").to_pylist() == ["a"]
+    assert catalog.plan("measure", ["a", "b"], [BLUR], batch_size=8) == []
+    catalog.retry("measure", ["a"], BLUR, batch_size=8)
+    finish(catalog, catalog.pending("measure", [BLUR]))
+    assert views.failures(catalog).num_rows == 0
+
+
+def test_views_exist_before_any_stage_has_run(tmp_path):
+    with views.opened(Catalog(tmp_path)) as connection:
+        for view in ("files", "evidence", "objects", "hashes", "measures", "scores", "ledger"):
+            assert connection.execute(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]  # noqa: S608
+
+
+def test_an_interrupted_write_leaves_no_part(tmp_path, monkeypatch):
+    def breaks_off(table, sink, **options):
+        sink.write(b"PAR1 half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.pq, "write_table", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_parquet(tmp_path / "part.parquet", pa.table({"a": [1]}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    def full(table, sink, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store.pq, "write_table", full)
+    with pytest.raises(DiskFull, match="make room and run the same command again"):
+        write_parquet(tmp_path / "part.parquet", pa.table({"a": [1]}))
+
+
+def test_a_listing_goes_on_from_the_cursor_of_its_last_part(tmp_path):
+    catalog = Catalog(tmp_path)
+    assert catalog.listing_state("src") == (0, None, False)
+    catalog.append_listing("src", store.LISTING.empty_table(), {"continue": "x"})
+    assert catalog.listing_state("src") == (0, {"continue": "x"}, False)
+    catalog.append_listing("src", store.LISTING.empty_table(), None)
+    assert catalog.listing_state("src") == (0, None, True)
+
+
+HOLD = """
+import sys, time
+from catalog.store import Catalog
+with Catalog(sys.argv[1]).locked():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_build_says_who_holds_the_lock_and_a_killed_holder_frees_it(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(CatalogLocked, match=f"process {holder.pid} on"):
+            with Catalog(tmp_path).locked():
+                pass
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait(10)
+        with Catalog(tmp_path).locked():
+            held = json.loads((tmp_path / "locks" / "build.holder.json").read_text())
+            assert held["pid"] == os.getpid()
+    finally:
+        holder.kill()
+
+
+def test_what_a_killed_build_left_half_written_is_cleared_under_the_lock(tmp_path):
+    catalog = Catalog(tmp_path)
+    left = catalog.parts / "hash" / ".0000-00000.parquet.1234.tmp"
+    left.write_bytes(b"PAR1 half")
+    time.sleep(0)
+    with catalog.locked():
+        assert not left.exists()
