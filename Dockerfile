@@ -1,0 +1,20 @@
+# The worker's image: the project with its locked dependencies. Not run here; see docs/prefect.md.
+FROM python:3.11-slim
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/lucidlr
+COPY pyproject.toml requirements.lock README.md LICENSE prefect.yaml ./
+COPY catalog catalog
+COPY crawler crawler
+COPY filters filters
+COPY pipelines pipelines
+COPY training training
+RUN pip install --no-cache-dir --constraint requirements.lock --editable .
+
+ENV LUCIDLR_HOME=/opt/lucidlr
+RUN useradd --create-home lucidlr && mkdir -p /opt/lucidlr/out && chown lucidlr /opt/lucidlr/out
+USER lucidlr
+CMD ["lucidlr", "--help"]
