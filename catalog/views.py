@@ -298,6 +298,8 @@ def rules_table(rules: Sequence[Mapping[str, Any]]) -> pa.Table:
         "value": pa.string(),
         "threshold": pa.string(),
         "why": pa.string(),
+        "passes": pa.int64(),
+        "not_measured": pa.int64(),
         "fails": pa.int64(),
         "alone": pa.int64(),
         "first": pa.int64(),

@@ -90,7 +90,8 @@ class Ledger:
         return [tuple(names[row]) for row in self.failed]
 
     def effects(self) -> list[dict[str, Any]]:
-        """Per rule: name, threshold, why, fails (in all), alone (fails only this one), first (fails it first)."""
+        """Per rule: name, threshold, why, and counts: passes, not_measured, fails (does not survive it), alone
+        (survives all others), first (fails no earlier rule)."""
         alone = self.failed & (self.failed.sum(axis=1) == 1)[:, None]
         first = np.zeros_like(self.failed)
         hit = np.flatnonzero(self.failed.any(axis=1))
@@ -101,12 +102,17 @@ class Ledger:
                 "value": rule.value,
                 "threshold": rule.threshold,
                 "why": rule.why,
+                "passes": self._count(rule, "pass"),
+                "not_measured": self._count(rule, "not_measured"),
                 "fails": int(self.failed[:, i].sum()),
                 "alone": int(alone[:, i].sum()),
                 "first": int(first[:, i].sum()),
             }
             for i, rule in enumerate(self.rules)
         ]
+
+    def _count(self, rule: Rule, verdict: str) -> int:
+        return self.wide.column(f"{rule.name}:verdict").to_pylist().count(verdict)
 
 
 def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:

@@ -1,0 +1,275 @@
+"""The report of a build: one HTML page that shows in a minute what is in the dataset, and why the rest is not.
+
+Everything is in the page (Plotly's script, pictures as `data:` addresses), and a content security policy forbids it to
+ask anything of the network, so it can be opened from a disk, attached to a message, or kept for years. Titles and names
+come from strangers: they are escaped by Jinja2, by `charts` and in the JSON, and scripts run only if their hash stands
+in the policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from catalog import charts, galleries
+from catalog.card import TEMPLATES, label_mix
+from catalog.columns import FAMILIES
+from catalog.thumbnails import PictureBook
+
+MAX_PICTURE_BYTES = 2_600_000
+"""Of all pictures as they stand in the page; with Plotly's 4.8 MB and the rest it stays under 8 MB."""
+
+_NEEDED = ("page_id", "title", "keep", "reason")
+# Where half of the pictures goes to what is in the dataset, the other half shows what is not, and the edge between.
+_SHARES = {"sheets": 0.5, "borderline": 0.16, "rejected": 0.2, "clusters": 0.14}
+
+_ADVICE = {
+    "sha1_mismatch": "The bytes are not those that Commons announced: overwritten meanwhile, or damaged on the way. "
+    "Refresh the metadata and build again.",
+    "truncated": "The connection ended early. Build again: it is retried.",
+    "too_large": "Larger than the recipe allows. Raise the limit, or leave it.",
+    "not_an_image": "Something else came in its place, often a proxy's error page. Read the error text; build again.",
+    "corrupt": "The file on Commons does not decode. Nothing to do; it stays out.",
+    "gone": "Deleted or moved between listing and download. Nothing to do; the next refresh drops it.",
+    "missing": "The page does not exist any more. Nothing to do; the next refresh drops it.",
+    "forbidden": "The server refuses us: check the contact in the User-Agent before anything else.",
+    "rate_limited": "The server asked for patience and the retries were spent. Build again later.",
+    "timeout": "The server did not answer in time. Build again: it is retried.",
+    "http": "The server answered with an error. Look at the error text; build again if it can pass.",
+    "network": "No connection. Check it and build again.",
+}
+_NO_ADVICE = "See the table `failures` of the catalog: its column `error` says what to do."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleSummary:
+    """One rule of the policy and what it did to the candidates."""
+
+    name: str
+    threshold: str
+    """As the ledger spells it, e.g. `>= 0.35`."""
+    why: str
+    passed: int
+    failed: int
+    failed_alone: int
+    """Candidates that this rule alone keeps out: what would come in without it."""
+    not_measured: int = 0
+    column: str | None = None
+    """The measure that it looks at, if it is a column of the candidates."""
+    bounds: tuple[float, ...] = ()
+    """Its thresholds on that column, drawn into the histogram."""
+
+
+def _script_json(value: Any) -> str:
+    """JSON that may stand in a script element: no character of it can end the element or begin a tag."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """The page's content security policy: only these scripts, pictures from the page itself, no connection at all."""
+    hashes = (
+        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+        for script in scripts
+    )
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(hashes)}",
+            # Plotly writes its style rules when it starts; style cannot fetch, because nothing else is allowed.
+            "style-src 'unsafe-inline'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _measures(candidates: pa.Table) -> list[str]:
+    return sorted(
+        field.name
+        for field in candidates.schema
+        if pa.types.is_floating(field.type) and field.name not in ("severity",)
+    )
+
+
+def _histograms(
+    candidates: pa.Table, kept: charts.Flags, rules: Sequence[RuleSummary]
+) -> dict[str, charts.Figure]:
+    """Histogram per measure; those that a rule looks at come first, in the order of the rules."""
+    bounds: dict[str, list[float]] = {}
+    for rule in rules:
+        if rule.column is not None:
+            bounds.setdefault(rule.column, []).extend(rule.bounds)
+    names = _measures(candidates)
+    numbers = [name for name in bounds if name in candidates.column_names and name not in names]
+    numbers = [name for name in numbers if pa.types.is_integer(candidates.schema.field(name).type)]
+    ruled = [name for name in bounds if name in names or name in numbers]
+    found: dict[str, charts.Figure] = {}
+    for name in dict.fromkeys([*ruled, *names]):
+        column = candidates.column(name).cast(pa.float64()).to_numpy()
+        figure = charts.histogram(
+            np.asarray(column, dtype=np.float64), kept, sorted(set(bounds.get(name, [])))
+        )
+        if figure is not None:
+            found[name] = figure
+    return found
+
+
+def _years(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
+    if rows and "year" in rows[0]:
+        return [None if row["year"] is None else int(row["year"]) for row in rows]
+    return [row["uploaded_at"].year if row.get("uploaded_at") else None for row in rows]
+
+
+def _licenses(samples: pa.Table) -> charts.Figure:
+    counts = Counter(
+        zip(
+            samples.column("license").to_pylist(), samples.column("family").to_pylist(), strict=True
+        )
+    )
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:16]
+    roles = [f"family-{family}" if family in FAMILIES else "dropped" for (_, family), _ in ordered]
+    return charts.bars([(str(license), count) for (license, _), count in ordered], role=roles)
+
+
+def _failures(failures: pa.Table) -> list[dict[str, Any]]:
+    counted: Counter[str] = Counter()
+    for kind, count in zip(
+        failures.column("kind").to_pylist(), failures.column("count").to_pylist(), strict=True
+    ):
+        counted[str(kind)] += int(count or 0)
+    return [
+        {"kind": kind, "count": count, "advice": _ADVICE.get(kind, _NO_ADVICE)}
+        for kind, count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _books(thumbnails: Callable[[str], bytes | None], max_images: int) -> dict[str, PictureBook]:
+    return {
+        name: PictureBook(
+            read=thumbnails,
+            max_images=round(max_images * share),
+            max_bytes=round(MAX_PICTURE_BYTES * share),
+        )
+        for name, share in _SHARES.items()
+    }
+
+
+def render_report(
+    path: Path,
+    *,
+    name: str,
+    funnel: Sequence[tuple[str, int]],
+    candidates: pa.Table,
+    samples: pa.Table,
+    rules: Sequence[RuleSummary],
+    failures: pa.Table,
+    thumbnails: Callable[[str], bytes | None],
+    max_images: int = 240,
+    target_mix: Mapping[str, float] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the page to `path` (temporary file and rename); its folder is made.
+
+    Args:
+        funnel: (step, what it left), first to last.
+        candidates: One row per candidate: page_id, title, keep, reason; every column of floats is a measure and gets
+            a histogram. Used where present: sha1 (for pictures), file_page_url, cluster_id, uploaded_at or year.
+        samples: The chosen rows, as `catalog.export.export_dataset` takes them.
+        failures: kind, count; several rows of a kind are added up.
+        thumbnails: SHA-1 -> bytes of the original (they are scaled down here), or None where they are not kept.
+        max_images: At most so many pictures in the page, in all; `MAX_PICTURE_BYTES` bounds them too.
+        target_mix: Share per label that the recipe aims at, 0 to 1.
+        facts: Lines for the head of the page, e.g. the recipe's hash and the dataset's.
+
+    Raises:
+        ValueError: `candidates` lacks a column that is needed.
+    """
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    absent = [column for column in _NEEDED if column not in candidates.column_names]
+    if absent:
+        raise ValueError(f"The table of candidates has no column {', '.join(absent)}.")
+    rows: list[dict[str, Any]] = candidates.to_pylist()
+    kept = np.array([bool(row["keep"]) for row in rows], dtype=np.bool_)
+    reasons = galleries.reason_counts(rows)
+    histograms = _histograms(candidates, kept, rules)
+    figures: dict[str, charts.Figure | None] = {
+        "funnel": charts.funnel(funnel) if funnel else None,
+        "reasons": charts.bars(reasons[:16], role="dropped") if reasons else None,
+        "mix": charts.mix(label_mix(samples, target_mix)) if samples.num_rows else None,
+        "licenses": _licenses(samples) if samples.num_rows else None,
+        "years": charts.years(_years(rows), kept),
+        "severity": _severity(samples),
+        **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
+    }
+    books = _books(thumbnails, max_images)
+    links = {
+        row["page_id"]: row["file_page_url"]
+        for row in samples.select(["page_id", "file_page_url"]).to_pylist()
+    }
+    for row in rows:
+        row.setdefault("file_page_url", links.get(row["page_id"]))
+    edges = [
+        (rule.name, rule.column, bound)
+        for rule in rules
+        if rule.column in candidates.column_names and rule.column is not None
+        for bound in rule.bounds
+    ]
+    drawn = {key: figure for key, figure in figures.items() if figure is not None}
+    plotly, page_script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda count: f"{count:,}"
+    page = environment.get_template("report.html.j2").render(
+        name=name,
+        policy=_policy([plotly, page_script]),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        plotly=plotly,
+        page_script=page_script,
+        charts_json=_script_json(drawn),
+        heights={key: figure["height"] for key, figure in drawn.items()},
+        histograms=[(f"measure-{number}", measure) for number, measure in enumerate(histograms)],
+        funnel=list(funnel),
+        candidate_count=len(rows),
+        kept_count=int(kept.sum()),
+        families=Counter(samples.column("family").to_pylist()),
+        failure_count=sum(row["count"] for row in _failures(failures)),
+        reasons=reasons,
+        rules=list(rules),
+        sheets=galleries.contact_sheets(samples.to_pylist(), books["sheets"]),
+        borderline=galleries.borderline(rows, edges[:8], books["borderline"]),
+        rejected=galleries.rejected(rows, books["rejected"]),
+        clusters=galleries.clusters(rows, books["clusters"]),
+        failures=_failures(failures),
+        facts=dict(facts or {}),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _severity(samples: pa.Table) -> charts.Figure | None:
+    """How heavily the samples are degraded: their largest severity, 0 to 1."""
+    values = np.asarray(samples.column("severity").cast(pa.float64()).to_numpy(), dtype=np.float64)
+    figure = charts.histogram(values, np.ones(values.size, dtype=np.bool_))
+    if figure is not None:
+        figure["layout"]["xaxis"]["range"] = [-0.02, 1.02]
+    return figure

@@ -1,0 +1,71 @@
+"use strict";
+// Draws the charts of the report and switches theme and view. The figures are data; nothing is fetched.
+(() => {
+  const root = document.documentElement;
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+
+  // Browsers forbid storage to some pages opened from a disk; a choice is then good for this visit only.
+  const remembered = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
+  const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* see above */ } };
+
+  // "var:kept" becomes the colour that --kept has in the theme that is shown.
+  const coloured = (value, style) => {
+    if (typeof value === "string") {
+      return value.startsWith("var:") ? style.getPropertyValue("--" + value.slice(4)).trim() : value;
+    }
+    if (Array.isArray(value)) return value.map((item) => coloured(item, style));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, coloured(item, style)]));
+    }
+    return value;
+  };
+
+  const draw = () => {
+    const style = getComputedStyle(root);
+    const ink = style.getPropertyValue("--ink-soft").trim();
+    const line = style.getPropertyValue("--line").trim();
+    for (const [key, figure] of Object.entries(figures)) {
+      const place = document.getElementById("chart-" + key);
+      if (!place) continue;
+      const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true, fixedrange: true };
+      const layout = coloured(figure.layout, style);
+      const whole = {
+        showlegend: false,
+        paper_bgcolor: "rgba(0,0,0,0)",
+        plot_bgcolor: "rgba(0,0,0,0)",
+        font: { family: style.getPropertyValue("--font"), size: 12.5, color: ink },
+        legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
+        hoverlabel: { font: { family: style.getPropertyValue("--font") } },
+        ...layout,
+        height: figure.height,
+        xaxis: { ...axis, ...layout.xaxis },
+        yaxis: { ...axis, ...layout.yaxis },
+      };
+      Plotly.react(place, coloured(figure.traces, style), whole, { displayModeBar: false, responsive: true });
+    }
+  };
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const shown = () => root.dataset.theme || (dark.matches ? "dark" : "light");
+  const themeButton = document.getElementById("theme");
+  const nameTheme = () => { themeButton.textContent = shown() === "dark" ? "Light" : "Dark"; };
+  themeButton.addEventListener("click", () => {
+    root.dataset.theme = shown() === "dark" ? "light" : "dark";
+    remember("lucidlr-theme", root.dataset.theme);
+    nameTheme();
+    draw();
+  });
+  dark.addEventListener("change", () => { nameTheme(); draw(); });
+
+  const viewButton = document.getElementById("view");
+  viewButton.addEventListener("click", () => {
+    const detail = root.dataset.view !== "detail";
+    root.dataset.view = detail ? "detail" : "whole";
+    viewButton.setAttribute("aria-pressed", String(detail));
+  });
+
+  const theme = remembered("lucidlr-theme");
+  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
+  nameTheme();
+  draw();
+})();
