@@ -1,7 +1,7 @@
 """The Prefect flow `build-lucidlr`: the same build, its batches as tasks, its progress and result as artifacts.
 
     prefect deployment run build-lucidlr/build-lucidlr        (see docs/prefect.md)
-    python -c "from pipelines.build_lucidlr import build_lucidlr; build_lucidlr('pipelines/recipes/demo.yaml', out='out/demo')"
+    python -c "from pipelines.build_lucidlr import build_lucidlr; build_lucidlr(recipe='pipelines/recipes/demo.yaml')"
 
 A batch task takes a BatchRef and returns a BatchResult; results are not persisted and nothing is cached by Prefect,
 because the catalog's parts already say what is done.

@@ -11,6 +11,7 @@ import json
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,8 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from crawler.commons import Commons, ListedBatch, list_files
+from crawler.download import DownloadFailure, ObjectStore, fetch_original
+from crawler.politeness import PoliteDoor, RequestRecord
+from crawler.sources import source_key
 
 from catalog import views
+from catalog.manifest import Manifest
 from catalog.records import (
     FailureRecord,
     FileRecord,
@@ -31,10 +37,6 @@ from catalog.records import (
     to_table,
 )
 from catalog.store import LISTING, BatchRef, Catalog, room_for
-from crawler.commons import Commons, ListedBatch, list_files
-from crawler.download import DownloadFailure, ObjectStore, fetch_original
-from crawler.politeness import PoliteDoor, RequestRecord
-from crawler.sources import source_key
 from pipelines import decide as deciding
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe, Source
@@ -44,6 +46,10 @@ from pipelines.stages import failure, measure_versions, run_batch, score_version
 DOWNLOAD_VERSION = "original@1"
 LISTING_ROWS = 500
 REQUEST_ROWS = 5000
+DEMO_NOTICE = (
+    "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
+    "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,8 @@ class BuildResult:
     dataset: Path
     database: Path
     report: Path
-    dataset_hash: str
+    dataset_hash: str | None
+    """None: nothing was kept, and the dataset that was there before stays."""
     recipe_hash: str
     funnel: list[tuple[str, int]]
     failures: list[tuple[str, str, int]]
@@ -106,7 +113,7 @@ def build(
     """Builds a dataset into `out`; run again after an interruption it goes on, run again after the end it asks nothing.
 
     Args:
-        contact: the operator's e-mail address or URL, sent to Wikimedia with every request; an embedded corpus needs none.
+        contact: the operator's e-mail address or URL, sent with every request; an embedded corpus needs none.
         limit: most files to list, shared out among the sources.
         retry: try retryable failures once more.
 
@@ -155,6 +162,7 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
         host_map: dict[str, str] = {}
         if run.recipe.corpus is not None:
             from crawler.loopback import LoopbackCommons
+
             from pipelines.demo import make_corpus
 
             with run.timed("corpus"), room_for(run.out):
@@ -342,8 +350,6 @@ def _retry(run: Build) -> None:
 
 def _finish(run: Build, recipe_hash: str, hash_version: str, started: float) -> BuildResult:
     """Decides, exports, links and reports."""
-    from catalog.export import export_dataset
-
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
         facts = views.candidates(
@@ -357,60 +363,104 @@ def _finish(run: Build, recipe_hash: str, hash_version: str, started: float) -> 
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
     store = ObjectStore(catalog.root / "objects")
-    dataset = run.out / "dataset"
     failures = views.failures(catalog)
-    with run.timed("export"), room_for(dataset):
-        run.progress.say(f"export: {outcome.samples.num_rows} images")
-        manifest = export_dataset(
-            outcome.samples,
-            read_bytes=store.read,
-            out=dataset,
-            recipe=recipe.model_dump(mode="json", exclude={"limits", "batch_size"}),
-            recipe_hash=recipe_hash,
-            name=recipe.name,
-            funnel=outcome.funnel,
-            max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
-            row_group_rows=recipe.export.row_group_rows,
-        )
+    with run.timed("export"):
+        manifest = _export(run, outcome, recipe_hash, store)
+    dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
-        _report(run, outcome, failures, store)
-    counted = sorted(
-        (group["stage"], group["kind"], group["key_count"])
-        for group in failures.group_by(["stage", "kind"]).aggregate([("key", "count")]).to_pylist()
-    )
+        _report(run, outcome, failures, store, dataset_hash=dataset_hash, recipe_hash=recipe_hash)
+    counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
     result = BuildResult(
         out=run.out,
-        dataset=dataset,
+        dataset=run.out / "dataset",
         database=run.out / "lucidlr.duckdb",
         report=run.out / "report" / "index.html",
-        dataset_hash=manifest.dataset_hash,
+        dataset_hash=dataset_hash,
         recipe_hash=recipe_hash,
         funnel=outcome.funnel,
-        failures=counted,
+        failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
     )
     _record_run(run, result)
     with run.timed("link"):
-        write_evidence(catalog, run.out / "evidence.parquet")
+        views.write_evidence(catalog, run.out / "evidence.parquet")
         relink(run.out, recipe_hash=recipe_hash, rules=outcome.ledger.effects())
     return result
+
+
+def _export(
+    run: Build, outcome: deciding.Outcome, recipe_hash: str, store: ObjectStore
+) -> Manifest | None:
+    """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
+    from catalog.card import render_card
+    from catalog.export import export_dataset
+
+    if outcome.samples.num_rows == 0:
+        run.progress.say(
+            "export: no file passed all rules; the report shows which rule stopped them"
+        )
+        return None
+    run.progress.say(f"export: {outcome.samples.num_rows} images")
+
+    def card(folder: Path, manifest: Manifest) -> None:
+        notice = DEMO_NOTICE if run.recipe.corpus else None
+        text = render_card(manifest, samples=outcome.samples, funnel=outcome.funnel, notice=notice)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+
+    with room_for(run.out / "dataset"):
+        return export_dataset(
+            outcome.samples,
+            read_bytes=store.read,
+            out=run.out / "dataset",
+            recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size"}),
+            recipe_hash=recipe_hash,
+            name=run.recipe.name,
+            max_shard_bytes=int(run.recipe.export.max_shard_mb * 1e6),
+            row_group_rows=run.recipe.export.row_group_rows,
+            write_extra=card,
+        )
 
 
 def _pairs(versions: list[str]) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in (v.rpartition("@") for v in versions)]
 
 
-def _report(run: Build, outcome: deciding.Outcome, failures: pa.Table, store: ObjectStore) -> None:
-    from catalog.report import render_report
+def _report(
+    run: Build,
+    outcome: deciding.Outcome,
+    failures: pa.Table,
+    store: ObjectStore,
+    *,
+    dataset_hash: str | None,
+    recipe_hash: str,
+) -> None:
+    from catalog.report import RuleSummary, render_report
 
     def original(sha1: str) -> bytes | None:
         return store.read(sha1) if store.has(sha1) else None
 
-    decided = outcome.decisions.select(["keep", "reason", "duplicate_of"])
-    candidates = outcome.facts
-    for name in decided.column_names:
-        candidates = candidates.append_column(name, decided.column(name))
+    shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
+    shown += [n for n in outcome.facts.column_names if n.startswith(("measure.", "score."))]
+    candidates = outcome.facts.select([*shown, "severity"])
+    for name in ("keep", "reason", "duplicate_of"):
+        candidates = candidates.append_column(name, outcome.decisions.column(name))
+    effects = outcome.ledger.effects()
+    rules = [
+        RuleSummary(
+            name=rule.name,
+            threshold=rule.threshold,
+            why=rule.why,
+            passed=effect["passes"],
+            failed=effect["fails"],
+            failed_alone=effect["alone"],
+            not_measured=effect["not_measured"],
+            column=rule.value,
+            bounds=tuple(bound for bound in (rule.min, rule.max) if bound is not None),
+        )
+        for rule, effect in zip(outcome.ledger.rules, effects, strict=True)
+    ]
+    counts = failures.group_by("kind").aggregate([("key", "count")])
     with room_for(run.out):
         render_report(
             run.out / "report" / "index.html",
@@ -418,9 +468,10 @@ def _report(run: Build, outcome: deciding.Outcome, failures: pa.Table, store: Ob
             funnel=outcome.funnel,
             candidates=candidates,
             samples=outcome.samples,
-            rules=outcome.ledger.effects(),
-            failures=failures,
+            rules=rules,
+            failures=counts.rename_columns(["kind", "count"]),
             thumbnails=original,
+            facts={"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"},
         )
 
 
@@ -454,11 +505,6 @@ def _record_run(run: Build, result: BuildResult) -> None:
         temporary = folder / f".{run.run_id}.tmp"
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         temporary.replace(folder / f"{run.run_id}.json")
-
-
-def write_evidence(catalog: Catalog, path: Path) -> None:
-    """evidence.parquet: what Commons said, when, at which revision; beside the dataset, not in its hash."""
-    views.write_evidence(catalog, path)
 
 
 def relink(

@@ -5,23 +5,26 @@ from __future__ import annotations
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """All of them; imported only when something went wrong."""
-    from catalog.credits import IncompleteAttribution
-    from catalog.explain import NoBuild, UnknownFile
-    from catalog.export import ExportError
-    from catalog.store import CatalogLocked, DiskFull
     from crawler.commons import ListingError
     from crawler.politeness import DoorError
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
+
+    from catalog.credits import AttributionError
+    from catalog.explain import NoBuild, UnknownFile
+    from catalog.export import ExportError
+    from catalog.manifest import DatasetError
+    from catalog.store import CatalogLocked, DiskFull
     from filters.policy import RuleError
     from pipelines.recipe import RecipeError
 
     return (
         CatalogLocked,
+        DatasetError,
         DiskFull,
         DoorError,
         ExportError,
-        IncompleteAttribution,
+        AttributionError,
         ListingError,
         NoBuild,
         RecipeError,

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from crawler.commons import SiteConfig
 from crawler.politeness import Limits
 from crawler.sources import (
@@ -30,6 +28,8 @@ from crawler.sources import (
 )
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from filters.policy import Rule
 from filters.sampling import SamplingPolicy
 

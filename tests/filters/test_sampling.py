@@ -40,5 +40,5 @@ def test_a_fifth_of_the_clusters_is_held_out_when_a_fifth_is_asked_for():
 
 @pytest.mark.parametrize("bad", [{"validation_share": 1.0}, {"max_samples": 0}])
 def test_a_policy_that_makes_no_sense_is_refused(bad):
-    with pytest.raises(ValueError, match="share|at least 1"):
+    with pytest.raises(ValueError, match=r"share|at least 1"):
         SamplingPolicy(**bad)

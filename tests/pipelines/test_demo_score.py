@@ -1,0 +1,97 @@
+"""The score of a build, worked out by hand on eight files."""
+
+import pytest
+
+from pipelines.demo import Judged, score
+
+
+def item(title, role, *, kind=None, twin_of=None, licence="accept"):
+    return {
+        "title": title,
+        "role": role,
+        "degradation": {"kind": kind, "amount": 1.0} if kind else None,
+        "twin_of": twin_of,
+        "licence_expected": licence,
+        "expected": "kept" if role == "degraded" else "dropped",
+    }
+
+
+TRUTH = {
+    "items": [
+        item("A", "degraded", kind="jpeg"),
+        item("B", "degraded", kind="jpeg"),
+        item("C", "clean"),
+        item("D", "twin", kind="jpeg", twin_of="A"),
+        item("E", "twin", kind="jpeg", twin_of="B"),
+        item("F", "unfree", licence="quarantine"),
+        item("G", "corrupt"),
+        item("H", "fault"),
+    ]
+}
+PERFECT = {
+    "A": Judged(keep=True, reason="kept"),
+    "B": Judged(keep=True, reason="kept"),
+    "C": Judged(keep=False, reason="not degraded"),
+    "D": Judged(keep=False, reason="duplicate", duplicate_of="A"),
+    "E": Judged(keep=False, reason="duplicate", duplicate_of="B"),
+    "F": Judged(keep=False, reason="license"),
+    "G": Judged(keep=False, reason="failed", failure="corrupt"),
+    "H": Judged(keep=False, reason="failed", failure="gone"),
+}
+
+
+def test_perfect_decisions_score_perfectly():
+    result = score(TRUTH, PERFECT)
+    assert result["non_free_in_dataset"] == 0
+    assert result["twin_recall"] == result["agreement"] == result["canonical_right"] == 1.0
+    assert result["false_merges"] == result["unseen"] == 0
+    assert result["broken_found"] == result["broken"] == 2
+    assert not any(result["wrong"].values())
+
+
+def test_a_kept_unfree_file_is_counted_by_name():
+    result = score(TRUTH, PERFECT | {"F": Judged(keep=True, reason="kept")})
+    assert result["non_free_in_dataset"] == 1
+    assert result["wrong"]["non_free"] == ["F"]
+
+
+def test_one_of_three_wrong_fates_is_two_thirds_agreement():
+    result = score(TRUTH, PERFECT | {"C": Judged(keep=True, reason="kept")})
+    assert result["agreement"] == pytest.approx(2 / 3)
+    assert result["degraded_kept"] == 1.0
+    assert result["clean_dropped"] == 0.0
+    assert result["by_kind"] == {
+        "clean": {"files": 1, "right": 0},
+        "jpeg": {"files": 2, "right": 2},
+    }
+
+
+def test_a_missed_twin_halves_recall():
+    result = score(TRUTH, PERFECT | {"D": Judged(keep=True, reason="kept")})
+    assert result["twin_recall"] == 0.5
+    assert result["wrong"]["twins_missed"] == ["D"]
+
+
+def test_keeping_the_twin_instead_finds_it_but_is_neither_canonical_nor_the_true_fate():
+    swapped = PERFECT | {
+        "A": Judged(keep=False, reason="duplicate", duplicate_of="D"),
+        "D": Judged(keep=True, reason="kept"),
+    }
+    result = score(TRUTH, swapped)
+    assert result["twin_recall"] == 1.0
+    assert result["canonical_right"] == 0.5
+    assert result["agreement"] == pytest.approx(2 / 3)
+
+
+def test_a_duplicate_of_a_stranger_is_a_false_merge_and_not_a_found_twin():
+    result = score(TRUTH, PERFECT | {"D": Judged(keep=False, reason="d", duplicate_of="B")})
+    assert result["false_merges"] == 1
+    assert result["twin_recall"] == 0.5
+
+
+def test_a_file_without_decision_is_unseen_and_not_kept():
+    result = score(TRUTH, {t: j for t, j in PERFECT.items() if t not in ("A", "D", "H")})
+    assert result["unseen"] == 3
+    assert result["degraded_kept"] == 0.5
+    assert result["twin_recall"] == 0.5
+    assert result["wrong"]["broken_missed"] == ["H"]

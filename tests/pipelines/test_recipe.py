@@ -1,0 +1,85 @@
+"""Recipes: every mistake is named with its place and the nearest valid word."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.recipe import RecipeError, load_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.yaml"))
+DEMO = next(path for path in RECIPES if path.name == "demo.yaml")
+
+
+def broken(tmp_path, change):
+    content = yaml.safe_load(DEMO.read_text())
+    change(content)
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_that_we_ship_loads_and_each_rule_says_why(path):
+    recipe = load_recipe(path)
+    for rule in (*recipe.gate, *recipe.rules):
+        assert len(rule.why) > 20, rule.name
+    for curve in recipe.degradation.curves:
+        assert len(curve.why) > 20, curve.label
+
+
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path):
+    message = broken(tmp_path, lambda r: r.update(meassures=[]))
+    assert "unknown key 'meassures'" in message
+    assert "did you mean 'measures'" in message
+
+
+def test_an_unknown_key_deep_inside_is_named_with_its_place(tmp_path):
+    message = broken(tmp_path, lambda r: r["sources"][0].update(dept=3))
+    assert "'dept' at sources.0" in message
+    assert "did you mean 'depth'" in message
+
+
+def test_an_unknown_key_of_a_rule_is_named(tmp_path):
+    message = broken(tmp_path, lambda r: r["gate"][0].update(minimum=3))
+    assert "did you mean 'min'" in message
+
+
+def test_a_rule_on_something_unknown_says_what_may_be_meant(tmp_path):
+    message = broken(tmp_path, lambda r: r["gate"][0].update(value="shortside"))
+    assert "did you mean 'short_side'" in message
+
+
+def test_a_curve_without_its_measure_is_refused(tmp_path):
+    message = broken(tmp_path, lambda r: r.update(measures=[]))
+    assert "add them under measures" in message
+
+
+def test_a_missing_section_is_named(tmp_path):
+    assert "gate: Field required" in broken(tmp_path, lambda r: r.pop("gate"))
+
+
+def test_a_missing_file_and_bad_yaml_say_so(tmp_path):
+    with pytest.raises(RecipeError, match="There is no recipe"):
+        load_recipe(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: [unclosed")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        load_recipe(bad)
+
+
+def test_politeness_does_not_change_the_hash_and_a_threshold_does(tmp_path):
+    recipe = load_recipe(DEMO)
+    slower = recipe.model_copy(update={"batch_size": 128, "description": "other words"})
+    other = recipe.model_copy(update={"rules": recipe.rules[:-1]})
+    assert recipe.hash(["a@1"]) == slower.hash(["a@1"])
+    assert recipe.hash(["a@1"]) != other.hash(["a@1"])
+    assert recipe.hash(["a@1"]) != recipe.hash(["a@2"])
+
+
+def test_a_limit_is_shared_out_evenly_and_never_lifts_a_cap(tmp_path):
+    recipe = load_recipe(DEMO)
+    shares = [cap for _, cap in recipe.source_caps(10)]
+    assert all(cap is not None and cap <= -(-10 // len(recipe.sources)) for cap in shares)
