@@ -30,7 +30,15 @@ from pipelines.demo_names import category_pages
 from pipelines.demo_plan import VERSION, CorpusError, Entry, make_plan
 from pipelines.demo_score import Judged, score
 
-__all__ = ["Corpus", "CorpusError", "Judged", "contact_sheet", "make_corpus", "score"]
+__all__ = [
+    "Corpus",
+    "CorpusError",
+    "Judged",
+    "contact_sheet",
+    "make_corpus",
+    "score",
+    "score_build",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +177,52 @@ def _truth(entry: Entry, content: bytes, amount: float | None) -> dict[str, Any]
 
 def _json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+# -- scoring --------------------------------------------------------------------------------------------------------
+
+
+def score_build(out: Path) -> dict[str, Any]:
+    """What the build under `out` decided, scored against the truth of `out/corpus`: flat, ready to print.
+
+    Raises:
+        CorpusError: there is no finished demo build under `out`.
+    """
+    truth, database = Corpus(root=out / "corpus").truth, out / "lucidlr.duckdb"
+    for path in (truth, database):
+        if not path.is_file():
+            raise CorpusError(f"{path} is missing; run `lucidlr demo --out {out}` to its end.")
+    result = score(json.loads(truth.read_text("utf-8")), _decisions(database))
+    result.pop("wrong")
+    by_kind = result.pop("by_kind")
+    flat = {k: round(v, 4) if isinstance(v, float) else v for k, v in result.items()}
+    return flat | {f"right: {kind}": f"{n['right']}/{n['files']}" for kind, n in by_kind.items()}
+
+
+def _decisions(database: Path) -> dict[str, Judged]:
+    """Decisions and failures of a finished build, by title."""
+    # DuckDB takes a while to load; making a corpus does without.
+    from catalog.views import connect
+
+    connection = connect(str(database), read_only=True)
+    try:
+        decisions = connection.table("decisions").to_arrow_table().to_pylist()
+        failures = connection.table("failures").to_arrow_table().to_pylist()
+    finally:
+        connection.close()
+    titles = {row["page_id"]: row["title"] for row in decisions}
+    kinds = {row["key"]: row["kind"] for row in failures}
+    judged: dict[str, Judged] = {}
+    for row in decisions:
+        # A failure is filed under whatever was known of the file when it happened.
+        keys = (str(row["page_id"]), row["sha1"], row["title"])
+        judged[row["title"]] = Judged(
+            keep=row["keep"],
+            reason=row["reason"],
+            duplicate_of=titles.get(row["duplicate_of"]),
+            failure=next((kinds[key] for key in keys if key in kinds), None),
+        )
+    return judged
 
 
 # -- looking --------------------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
 """The score of a build, worked out by hand on eight files."""
 
+import json
+
+import pyarrow as pa
 import pytest
 
-from pipelines.demo import Judged, score
+from catalog.views import connect
+from pipelines.demo import CorpusError, Judged, make_corpus, score, score_build
 
 
 def item(title, role, *, kind=None, twin_of=None, licence="accept"):
@@ -95,3 +99,61 @@ def test_a_file_without_decision_is_unseen_and_not_kept():
     assert result["degraded_kept"] == 0.5
     assert result["twin_recall"] == 0.5
     assert result["wrong"]["broken_missed"] == ["H"]
+
+
+def write_build(out, *, forget=()):
+    """A corpus and a database as a build without a mistake would leave them."""
+    corpus = make_corpus(out / "corpus", seed=1, files=20)
+    items = json.loads(corpus.truth.read_text("utf-8"))["items"]
+    ids = {item["title"]: 100 + i for i, item in enumerate(items)}
+    decisions = [
+        {
+            "page_id": ids[i["title"]],
+            "title": i["title"],
+            "sha1": f"{ids[i['title']]:040x}",
+            "keep": i["expected"] == "kept",
+            "reason": i["expected_reason"],
+            "duplicate_of": ids[i["twin_of"]]
+            if i["twin_of"] and i["title"] not in forget
+            else None,
+        }
+        for i in items
+    ]
+    # One failure is keyed by page id, the others by SHA-1 or title, as the stages do.
+    broken = [i["title"] for i in items if i["role"] in ("fault", "corrupt")]
+    keys = [str(ids[broken[0]]), f"{ids[broken[1]]:040x}", *broken[2:]]
+    tables = {
+        "decisions": pa.Table.from_pylist(decisions),
+        "failures": pa.table({"key": keys, "kind": ["gone"] * len(keys)}),
+    }
+    connection = connect(str(out / "lucidlr.duckdb"))
+    for name, table in tables.items():
+        connection.from_arrow(table).create(name)
+    connection.close()
+    return items
+
+
+def test_a_finished_build_is_scored_from_its_database(tmp_path):
+    items = write_build(tmp_path)
+    result = score_build(tmp_path)
+    assert result["files"] == 20
+    assert result["twin_recall"] == result["agreement"] == 1.0
+    assert (
+        result["broken_found"]
+        == result["broken"]
+        == sum(i["role"] in ("fault", "corrupt") for i in items)
+    )
+    assert result["right: clean"] == "3/3"
+
+
+def test_a_twin_that_the_build_did_not_link_is_missed(tmp_path):
+    twin = make_corpus(tmp_path / "corpus", seed=1, files=20)
+    items = json.loads(twin.truth.read_text("utf-8"))["items"]
+    missed = next(i["title"] for i in items if i["twin_of"])
+    write_build(tmp_path, forget=(missed,))
+    assert score_build(tmp_path)["twin_recall"] == 0.5
+
+
+def test_an_unfinished_build_says_what_to_run(tmp_path):
+    with pytest.raises(CorpusError, match="lucidlr demo"):
+        score_build(tmp_path)
