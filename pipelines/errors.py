@@ -6,7 +6,7 @@ from __future__ import annotations
 def expected_errors() -> tuple[type[Exception], ...]:
     """All of them; imported only when something went wrong."""
     from crawler.commons import ListingError
-    from crawler.politeness import DoorError
+    from crawler.limits import DoorError
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar
 
 import yaml
 from crawler.commons import SiteConfig
-from crawler.politeness import Limits
+from crawler.limits import Limits
 from crawler.sources import (
     CategorySource,
     SearchSource,

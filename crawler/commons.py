@@ -1,0 +1,180 @@
+"""Asks a MediaWiki for file pages: mwclient for the site and the raw call, the query loop is ours.
+
+mwclient's own list helpers drop extmetadata, keep stale continuation keys and yield half-filled pages. Here every
+request is made of the original parameters plus the latest `continue` object and nothing else, and pages are merged
+over the parts of a batch until the API says `batchcomplete`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from catalog.records import FileRecord, ListingRow
+from crawler.extmetadata import parse_page
+from crawler.politeness import PoliteDoor
+from crawler.sources import SiteConfig
+
+PAGE_FIELDS: dict[str, str] = {
+    "prop": "imageinfo|categories|info",
+    "iiprop": "url|size|mime|mediatype|sha1|timestamp|user|extmetadata",
+    "iiextmetadatalanguage": "en",
+    "cllimit": "max",
+    "clprop": "hidden",
+}
+"""What is asked about every file; one request serves 50 of them unless the answer gets too long."""
+BATCH = 50
+"""Titles or page ids in one request: the limit for everybody without a bot flag."""
+_TRANSIENT = ("maxlag", "ratelimited", "readonly", "internal_api_error", "cirrussearch-too-busy")
+"""Beginnings of API error codes that pass by themselves."""
+
+
+class ListingError(RuntimeError):
+    """The wiki refused a query, or answered it in part only; the message quotes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pages of one completed batch, and where the query goes on."""
+
+    pages: list[dict[str, Any]]
+    carry: dict[str, Any] | None
+    """The `continue` object to resume from; None: the query is at its end."""
+
+
+class Commons:
+    """A wiki behind the polite door. Not thread-safe, as mwclient is not."""
+
+    def __init__(
+        self,
+        door: PoliteDoor,
+        site: SiteConfig,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
+    ) -> None:
+        """Asks the wiki for its name and version: one request.
+
+        Raises:
+            crawler.limits.DoorError: the wiki cannot be reached, or refuses us.
+        """
+        import mwclient
+
+        self.door = door
+        self.now = now
+        self.warnings: dict[str, str] = {}
+        self.requests = 0
+        # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door.
+        self.wiki = mwclient.Site(
+            site.host,
+            path=site.path,
+            scheme=site.scheme,
+            pool=door.session,
+            max_retries=0,
+            retry_timeout=0,
+        )
+        self.api_version = str(self.wiki.site.get("generator", "unknown"))
+
+    def ask(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """One `action=query` request, repeated while the wiki is busy; long ones go by POST.
+
+        Raises:
+            ListingError: the API answered with an error, or a search with a warning.
+            crawler.limits.DoorError: see there.
+        """
+        # A list of 50 titles of 240 bytes does not fit into a URL.
+        method = "POST" if sum(len(str(v)) for v in parameters.values()) > 1500 else "GET"
+        attempt = 1
+        while True:
+            self.requests += 1
+            answer: dict[str, Any] = self.wiki.raw_api(
+                "query",
+                http_method=method,
+                retry_on_error=False,
+                formatversion="2",
+                maxlag=str(self.door.limits.maxlag_s),
+                **parameters,
+            )
+            error = answer.get("error")
+            if error is None:
+                self._heed_warnings(answer, parameters)
+                return answer
+            code = str(error.get("code", "unknown"))
+            if not code.startswith(_TRANSIENT):
+                raise ListingError(
+                    f"The wiki refused a query ({code}): {error.get('info', '')} Asked: {_short(parameters)}"
+                )
+            self.door.pause("api", attempt, code)
+            attempt += 1
+
+    def batches(
+        self, parameters: Mapping[str, Any], carry: Mapping[str, Any] | None = None
+    ) -> Generator[Batch]:
+        """Runs a query to its end, or on from `carry`; each batch holds whole pages, in the order of the answers.
+
+        Raises:
+            ListingError, crawler.limits.DoorError: see `ask`.
+        """
+        goes_on = dict(carry or {})
+        pages: dict[str, dict[str, Any]] = {}
+        while True:
+            answer = self.ask({**parameters, **goes_on})
+            for page in pages_of(answer):
+                merge_page(pages.setdefault(_page_key(page), {}), page)
+            goes_on = dict(answer.get("continue") or {})
+            if "batchcomplete" in answer or not goes_on:
+                yield Batch(pages=list(pages.values()), carry=goes_on or None)
+                pages = {}
+            if not goes_on:
+                return
+
+    def seen(
+        self, page: Mapping[str, Any], *, source: str, path: str
+    ) -> tuple[FileRecord, ListingRow]:
+        """A page as record and evidence."""
+        row = ListingRow(
+            source=source,
+            source_path=path,
+            fetched_at=self.now(),
+            api_version=self.api_version,
+            raw_json=json.dumps(page, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        )
+        return parse_page(dict(page)), row
+
+    def _heed_warnings(self, answer: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+        for module, said in (answer.get("warnings") or {}).items():
+            text = str(said.get("warnings", said.get("*", said)))
+            if module in ("search", "cirrussearch") or "deepcat" in text.lower():
+                raise ListingError(
+                    f"A search was answered in part only ({module}: {text}). Narrow the query: {_short(parameters)}"
+                )
+            self.warnings[f"{module}: {text}"] = _short(parameters)
+
+
+def pages_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pages of an answer of either format version, in its order."""
+    pages = (answer.get("query") or {}).get("pages") or []
+    return list(pages.values()) if isinstance(pages, dict) else list(pages)
+
+
+def merge_page(known: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Adds what another part of the same batch says about a page; lists grow, without repeating what is there."""
+    for key, value in more.items():
+        held = known.get(key)
+        if isinstance(held, list) and isinstance(value, list):
+            held.extend(item for item in value if item not in held)
+        elif isinstance(held, dict) and isinstance(value, dict):
+            merge_page(held, value)
+        else:
+            known[key] = value
+
+
+def _page_key(page: Mapping[str, Any]) -> str:
+    return str(page.get("pageid") or page.get("title") or page.get("invalidreason"))
+
+
+def _short(parameters: Mapping[str, Any]) -> str:
+    wanted = {k: str(v)[:120] for k, v in parameters.items() if k not in PAGE_FIELDS}
+    return " ".join(f"{key}={value}" for key, value in wanted.items())

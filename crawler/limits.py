@@ -1,0 +1,136 @@
+"""What a run allows itself towards Wikimedia, the errors of its HTTP door, and the bucket that keeps a rate."""
+
+from __future__ import annotations
+
+import email.utils
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ClassVar
+
+
+class DoorError(RuntimeError):
+    """A request that was not made or not answered; the message says what to do."""
+
+
+class MissingContact(DoorError):
+    """Wikimedia asks for the operator's contact in the User-Agent; without one nothing is sent."""
+
+
+class HostNotAllowed(DoorError):
+    """A URL, or a redirect, points to a host that the recipe does not name."""
+
+
+class GaveUp(DoorError):
+    """All attempts failed."""
+
+
+class CircuitOpen(DoorError):
+    """The wiki refuses us; the run ends, and nothing that was committed is lost."""
+
+
+class BodyInterrupted(ConnectionError):
+    """The body of an answer broke off or came too slowly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a run allows itself."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    api_per_minute: float = 100.0
+    """API requests a minute; 200 is Wikimedia's limit for a User-Agent with contact."""
+    api_in_flight: int = 3
+    """API requests at a time."""
+    media_in_flight: int = 2
+    """Downloads at a time."""
+    media_mbit_per_s: float = 25.0
+    """All downloads together."""
+    maxlag_s: int = 5
+    """The API refuses work while its replicas lag more than this; we wait."""
+    max_attempts: int = 6
+    """Attempts per request; waiting for a lagging wiki does not count."""
+    patience_s: float = 1800.0
+    """Longest wait in all for one request."""
+    backoff_s: float = 1.0
+    """First wait where no Retry-After is given; doubled each time, with jitter."""
+    backoff_429_s: float = 5.0
+    """Shortest wait after a 429 without Retry-After."""
+    backoff_max_s: float = 120.0
+    """Longest wait between two attempts where no Retry-After is given."""
+    connect_timeout_s: float = 10.0
+    """For a connection."""
+    read_timeout_s: float = 60.0
+    """For the next bytes."""
+    media_total_s: float = 900.0
+    """For one whole download: a slow drip ends."""
+    breaker_429: int = 5
+    """So many 429 in a row, over all requests, open the circuit breaker."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.api_per_minute <= 200:
+            raise ValueError(
+                "api_per_minute: above 0 and at most 200, Wikimedia's limit with a contact."
+            )
+        if not 1 <= self.api_in_flight <= 3 or not 1 <= self.media_in_flight <= 2:
+            raise ValueError(
+                "in flight: Wikimedia asks for at most 3 API requests and 2 downloads at a time."
+            )
+        if not 0 < self.media_mbit_per_s <= 25:
+            raise ValueError("media_mbit_per_s: above 0 and at most 25, Wikimedia's limit.")
+        if self.max_attempts < 1 or self.breaker_429 < 1:
+            raise ValueError("max_attempts and breaker_429 are at least 1.")
+
+
+class TokenBucket:
+    """Allows `rate` units a second on average and `burst` at once. Thread-safe; debts are waited for in order."""
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
+        self.rate = rate
+        self.burst = burst
+        self.clock = clock
+        self.level = burst
+        self.at = clock()
+        self.lock = threading.Lock()
+
+    def take(self, amount: float = 1.0) -> float:
+        """Takes `amount` and returns the seconds to wait before using it."""
+        with self.lock:
+            now = self.clock()
+            self.level = min(self.burst, self.level + (now - self.at) * self.rate) - amount
+            self.at = now
+            return max(0.0, -self.level / self.rate)
+
+
+@dataclass
+class HostReport:
+    """What one host was asked in this run."""
+
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    max_in_flight: int = 0
+    retry_after: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for: a float, an integer or an HTTP date.
+
+    None when it is absent or cannot be read.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (at - datetime.now(UTC)).total_seconds()
+    # A negative, infinite or not-a-number wait is no wait that anybody can have meant.
+    return min(max(seconds, 0.0), 86400.0) if seconds == seconds else None

@@ -1,0 +1,119 @@
+"""Where files are listed: the sources of a recipe, and the wiki they are on.
+
+A source is data; crawler/listing.py knows how to walk each kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteConfig:
+    """The wiki to ask, and the hosts that its originals are on; no other host is contacted."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    host: str = "commons.wikimedia.org"
+    """Host of the API, with the port where it is not the usual one."""
+    path: str = "/w/"
+    """Path of api.php, with slashes."""
+    scheme: Literal["https", "http"] = "https"
+    """http is for local wikis."""
+    media_hosts: tuple[str, ...] = ("upload.wikimedia.org",)
+    """Hosts of the originals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategorySource:
+    """Files of a category and of the categories below it, breadth first, each category once."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    root: str
+    """With or without `Category:`."""
+    kind: Literal["category"] = "category"
+    depth: int = 2
+    """0: the root alone. Commons' categories drift off topic within three or four steps."""
+    max_categories: int = 1000
+    """Categories visited at most."""
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+    deny: tuple[str, ...] = ()
+    """Regular expressions; a category whose name has a match is not entered."""
+
+    def __post_init__(self) -> None:
+        for pattern in self.deny:
+            re.compile(pattern)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSource:
+    """Hits of a search in the file namespace; CirrusSearch keywords where the wiki has them."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    query: str
+    """As typed into the search box."""
+    kind: Literal["search"] = "search"
+    sort: str | None = None
+    """e.g. create_timestamp_asc on Commons, so that the order is stable; None: the wiki's default."""
+    max_files: int | None = None
+    """Rows listed at most; Commons shows no more than 10,000 hits of one query."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadWindowSource:
+    """Files whose current version was uploaded in a window of time, oldest first."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    start: datetime
+    """First moment, with its zone, e.g. 2010-05-01T00:00:00Z."""
+    end: datetime
+    """Last moment."""
+    kind: Literal["upload_window"] = "upload_window"
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("start and end need a time zone: write 2010-05-01T00:00:00Z.")
+        if self.start >= self.end:
+            raise ValueError("start is before end.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TitleSource:
+    """Named files: titles or page ids, here or in a text file with one per line."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    kind: Literal["titles"] = "titles"
+    titles: tuple[str, ...] = ()
+    """With or without `File:`."""
+    page_ids: tuple[int, ...] = ()
+    """Survive a move of the file."""
+    path: str | None = None
+    """Text file: a title or a page id a line; blank lines and lines that start with # are skipped."""
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+
+    def __post_init__(self) -> None:
+        if not (self.titles or self.page_ids or self.path):
+            raise ValueError("a titles source needs titles, page_ids or a path.")
+
+
+Source = CategorySource | SearchSource | UploadWindowSource | TitleSource
+
+
+def source_key(source: Source, *, wiki: str) -> str:
+    """12 hex digits for what defines a source on a wiki; its cap does not, so that a higher cap goes on listing."""
+    content = {key: value for key, value in asdict(source).items() if key != "max_files"}
+    text = json.dumps([wiki, content], sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
