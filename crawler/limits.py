@@ -96,7 +96,9 @@ class TokenBucket:
         self.lock = threading.Lock()
 
     def take(self, amount: float = 1.0) -> float:
-        """Takes `amount` and returns the seconds to wait before using it."""
+        """Takes `amount` and returns the seconds to wait before using it; an infinite rate never waits."""
+        if self.rate == float("inf"):
+            return 0.0
         with self.lock:
             now = self.clock()
             self.level = min(self.burst, self.level + (now - self.at) * self.rate) - amount

@@ -8,6 +8,7 @@ handed to `log`. The numbers and their sources: Wikimedia's API rate limits, rob
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -116,7 +117,8 @@ class PoliteDoor:
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
     ) -> None:
-        """`host_map` sends a public host's requests to a local base URL: the embedded Commons.
+        """`host_map` sends a public host's requests to a local base URL: the embedded Commons, which is ours and
+        need not be spared; slots and retries stay, rates are not kept.
 
         Raises:
             MissingContact: `contact` holds neither an e-mail address nor a URL.
@@ -135,9 +137,9 @@ class PoliteDoor:
         self.clock = clock
         self.sleep = sleep
         self.random = random or Random()
-        rate = limits.media_mbit_per_s * 1e6 / 8
+        rate = math.inf if self.host_map else limits.media_mbit_per_s * 1e6 / 8
         self.bandwidth = TokenBucket(rate, max(rate, CHUNK_BYTES), clock)
-        per_s = limits.api_per_minute / 60
+        per_s = math.inf if self.host_map else limits.api_per_minute / 60
         self.lanes: dict[Kind, _Lane] = {
             "api": _Lane(limits.api_in_flight, TokenBucket(per_s, limits.api_in_flight, clock)),
             "media": _Lane(limits.media_in_flight, None),
