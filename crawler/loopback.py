@@ -4,16 +4,17 @@
         commons.base_url    # http://127.0.0.1:PORT
         commons.host_map    # public host -> base URL, for the crawler's door
 
-It speaks the parts of MediaWiki's API that the crawler uses, held to a real MediaWiki by tests/crawler/test_contract.py.
-Answers name the public addresses of Commons, never the port, so that a build is the same whatever the port. Nothing
-outside this machine is asked.
+It speaks the parts of MediaWiki's API that the crawler uses, held to a real MediaWiki by the contract tests
+(tests/crawler/test_contract.py). Answers name the public addresses of Commons, never the port, so that a build is the
+same whatever the port. Nothing outside this machine is asked.
 
-The manifest is a JSON list of items: `filename`, `license` (template, list of templates or ""), `author`, `description`,
-`date`, `source` (one line of wikitext each), `categories`, `location` [lat, lon], `uploader`, `uploaded` (YYYYMMDDHHMMSS),
-`extra` (wikitext), `path`; and, which a MediaWiki's seeding leaves out, `fault`, `deletion_reason`, `extmetadata`
-(merged over what is derived; null removes a field), `mime`, `width`, `height`, `page_id`. Faults: `gone` (listed, but 404
-on the original), `html` (200 with an HTML page), `truncated` (right Content-Length, body cut), `sha1` (other bytes).
-Beside the manifest may lie `categories.json` (category page -> its parents) and `redirects.json` (title -> title).
+The manifest is a JSON list of items: `filename`, `license` (template, list of templates or ""), `author`, `date`,
+`description`, `source` (one line of wikitext each), `categories`, `location` [lat, lon], `uploader`, `uploaded`
+(YYYYMMDDHHMMSS), `extra` (wikitext), `path`; and, which the seeding of a MediaWiki leaves out, `fault`,
+`deletion_reason`, `extmetadata` (merged over what is derived; null removes a field), `mime`, `width`, `height`,
+`page_id`. Faults: `gone` (listed, but 404 on the original), `html` (200 with an HTML page), `truncated` (right
+Content-Length, body cut), `sha1` (other bytes). Beside the manifest may lie `categories.json` (category page -> its
+parents) and `redirects.json` (title -> title).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from crawler.loopback_api import Answer, answer
-from crawler.loopback_modules import Wiki
+from crawler.loopback_core import Wiki
 from crawler.loopback_pages import ManifestError, StoredFile, read_pages
 
 __all__ = ["LoggedRequest", "LoopbackCommons", "ManifestError", "serve"]
@@ -88,7 +89,9 @@ class LoopbackCommons:
         items, categories, redirects = self._manifest, self._categories, self._redirects
         if isinstance(items, Path):
             beside = items.parent
-            categories = _json_beside(beside / "categories.json") if categories is None else categories  # fmt: skip
+            categories = (
+                _json_beside(beside / "categories.json") if categories is None else categories
+            )
             redirects = _json_beside(beside / "redirects.json") if redirects is None else redirects
             items = json.loads(items.read_text("utf-8"))
         assert isinstance(items, list)
@@ -151,7 +154,9 @@ class LoopbackCommons:
 
 
 @contextmanager
-def serve(folder: Path, manifest: Path | list[dict[str, Any]], **options: Any) -> Generator[LoopbackCommons]:  # fmt: skip
+def serve(
+    folder: Path, manifest: Path | list[dict[str, Any]], **options: Any
+) -> Generator[LoopbackCommons]:
     """A running LoopbackCommons; `options` as there."""
     with LoopbackCommons(folder, manifest, **options) as commons:
         yield commons

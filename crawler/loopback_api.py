@@ -1,7 +1,7 @@
 """action=query of the embedded Commons: parameters, the set of pages, and MediaWiki's way of continuing an answer.
 
-The modules themselves (listings and properties) are in crawler/loopback_modules.py. Shapes follow MediaWiki 1.39 and
-are held to it by tests/crawler/test_contract.py.
+The modules themselves are in loopback_lists.py, loopback_props.py and loopback_meta.py. Shapes follow MediaWiki 1.39
+and are held to it by tests/crawler/test_contract.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crawler.loopback_modules import LISTS, META, PROPS, Module, Wiki
+from crawler.loopback_core import Module, Wiki
+from crawler.loopback_lists import LISTS
+from crawler.loopback_meta import META
 from crawler.loopback_pages import Page, Title, parse_title
 from crawler.loopback_params import ApiError, Params, bad_continue
+from crawler.loopback_props import PROPS
 
 MOST_TITLES = 50
 """Titles or page ids in one request, for readers who are not bots."""
@@ -228,7 +231,9 @@ def _note_limit(params: Params, module: Module, limits: dict[str, int]) -> None:
         params.maximum_used = 0
 
 
-def _generate(wiki: Wiki, params: Params, name: str, pages: PageSet, limits: dict[str, int]) -> dict[str, Any]:  # fmt: skip
+def _generate(
+    wiki: Wiki, params: Params, name: str, pages: PageSet, limits: dict[str, int]
+) -> dict[str, Any]:
     if name not in LISTS:
         raise ApiError("badgenerator", f'Unknown "generator={name}".')
     params.read("titles", "pageids")
@@ -272,7 +277,10 @@ def _by_titles(wiki: Wiki, asked: list[str], pages: PageSet, follow: bool) -> No
             _resolve(wiki, page, pages, follow)
         elif all(known.get("title") != title.text for known in pages.heads.values()):
             if title.namespace < 0:
-                pages.absent({**head, "special": True})
+                # A Media: title stands for a file, and says whether there is one.
+                there = f"File:{title.name}" in wiki.pages.by_title
+                lost = title.namespace == -2 and not there
+                pages.absent({**head, "special": True, **({"missing": True} if lost else {})})
             else:
                 pages.absent({**head, "missing": True}, title)
 
@@ -301,4 +309,10 @@ def _put_pages(
     if values and v2:
         query["pages"] = [values[key] for key in sorted(values)]
     elif values:
-        query["pages"] = {str(key): value for key, value in values.items()}
+        # Not in the generator's order: pages that are not there first, then by title.
+        def place(key: int) -> tuple[bool, int, bytes]:
+            page = pages.pages.get(key)
+            where = page.title if page else Title(0, "")
+            return page is not None, where.namespace, where.name.replace(" ", "_").encode()
+
+        query["pages"] = {str(key): values[key] for key in sorted(values, key=place)}

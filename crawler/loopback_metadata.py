@@ -60,9 +60,6 @@ LICENSES: dict[str, LicenseBox] = {
 """Template -> what it says. Templates that are not here say nothing, as a missing template does on a wiki."""
 
 RESTRICTIONS = {"Personality rights": "personality"}
-_CODE = re.compile(
-    r"(cc0|cc-pd|pd|public domain|cc[- ]by([- ]sa)?[- ]\d\.\d([- ]\w\w)?)", re.IGNORECASE
-)
 _ASSESSED = re.compile(r"(featured|quality|valued) (pictures|images)", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\{\{([^{}|]+)((?:\|[^{}]*)?)\}\}")
 _MARKUP = re.compile(
@@ -76,9 +73,8 @@ OWN_WORK = '<span class="int-own-work" lang="en">Own work</span>'
 
 
 def first_upper(text: str) -> str:
-    """MediaWiki's first letter: upper case where that is a single character (not for ß or ligatures)."""
-    upper = text[:1].upper()
-    return (upper if len(upper) == 1 else text[:1]) + text[1:]
+    """MediaWiki's first letter, by the full rules of Unicode: ß becomes SS."""
+    return text[:1].upper() + text[1:]
 
 
 def wiki_quote(title: str) -> str:
@@ -169,7 +165,7 @@ def extmetadata(
     put("CommonsMetadataExtension", 1.2, "extension")
     named = categories(item)
     assessed = [m.group(1).lower() for c in named if (m := _ASSESSED.match(c))]
-    plain = [c for c in named if not _ASSESSED.match(c) and not _CODE.fullmatch(c)]
+    plain = [c for c in named if not _ASSESSED.match(c) and not _is_code(c)]
     put("Categories", "|".join(plain), "commons-categories")
     put("Assessments", "|".join(assessed), "commons-categories")
     put("ImageDescription", to_html(item.get("description") or "", site, exists), shown=True)
@@ -197,10 +193,22 @@ def extmetadata(
     return fields
 
 
+def _is_code(name: str) -> bool:
+    """Whether Commons takes a name for a licence: cc0, pd, cc-pd, cc-by[-sa]-<version>[-<country>]."""
+    words = name.lower().replace("-", " ").split()
+    if words in (["cc0"], ["pd"], ["cc", "pd"], ["public", "domain"]):
+        return True
+    if words[:2] != ["cc", "by"]:
+        return False
+    rest = words[3:] if words[2:3] == ["sa"] else words[2:]
+    versioned = bool(rest) and re.fullmatch(r"\d\.\d", rest[0]) is not None
+    return versioned and (len(rest) == 1 or (len(rest) == 2 and len(rest[1]) == 2))
+
+
 def _rank(box: LicenseBox) -> int:
     if box.short.lower() in ("pd", "public domain"):
         return 0
-    return 1 if _CODE.fullmatch(box.short) else 2
+    return 1 if _is_code(box.short) else 2
 
 
 def _put_license(box: LicenseBox, put: Callable[..., None]) -> None:
@@ -211,6 +219,6 @@ def _put_license(box: LicenseBox, put: Callable[..., None]) -> None:
         put("LicenseUrl", box.url)
     free = box.short.lower() in ("pd", "public domain")
     put("Copyrighted", "False" if free else "True")
-    if _CODE.fullmatch(box.short):
+    if _is_code(box.short):
         code = "pd" if free else box.short.lower().replace(" ", "-")
         put("License", code, "commons-templates")

@@ -32,7 +32,9 @@ _BY_SUFFIX = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".gif": "image/gif",
     ".webp": "image/webp", ".tif": "image/tiff", ".tiff": "image/tiff", ".svg": "image/svg+xml",
 }  # fmt: skip
-_ILLEGAL = re.compile(r"[^ %!\"$&'()*,\-./0-9:;=?@A-Z\\^_`a-z~+\u0080-\U0010ffff]|%[0-9A-Fa-f]{2}")
+_ILLEGAL = re.compile(
+    r"[^ %!\"$&'()*,\-./0-9:;=?@A-Z\\^_`a-z~+\u0080-\ufffc\U00010000-\U0010ffff]|%[0-9A-Fa-f]{2}"
+)
 LONGEST_TITLE_BYTES = 255
 
 
@@ -56,9 +58,14 @@ class Title(NamedTuple):
 
 
 def parse_title(given: str) -> Title:
-    """Underscores and runs of blanks, HTML entities, namespace names in any case, first letter, fragment, bad characters."""
-    text = unicodedata.normalize("NFC", html.unescape(given))
-    text = re.sub(r"[\s_\u200e\u200f]+", " ", text).strip()
+    """MediaWiki's normalisation: blanks, HTML entities, namespace names in any case, first letter, fragment."""
+    # A reference to a character that may not be becomes U+FFFD, which no title may hold.
+    decoded = re.sub(r"&#?\w+;", lambda found: html.unescape(found[0]) or "\ufffd", given)
+    text = unicodedata.normalize("NFC", decoded)
+    text = re.sub(r"[\u200e\u200f\u202a-\u202e]+", "", text)
+    text = re.sub(
+        r"[ _\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+", " ", text
+    ).strip(" ")
     namespace = 0
     prefix, colon, rest = text.removeprefix(":").lstrip().partition(":")
     if colon and prefix.strip().lower() in _BY_NAME:
@@ -168,8 +175,8 @@ def read_pages(
 ) -> Pages:
     """Reads every photo once (SHA-1 and header) and makes all pages.
 
-    `parents` maps category pages to their categories, `redirects` titles to titles; both may leave out prefixes'
-    details that `parse_title` settles. `site` is what links in extmetadata start with.
+    `parents` maps category pages to their categories (names without prefix), `redirects` titles to titles (with it).
+    `site` is what links in extmetadata start with.
 
     Raises:
         ManifestError: a file is not in the folder, or two items have the same name.
@@ -231,13 +238,16 @@ def _plain_path(stored: StoredFile) -> str:
     return stored.path_on_host.rpartition("/")[0] + "/" + stored.name
 
 
-def _stored(folder: Path, item: dict[str, Any], index: int, *, extmetadata_of: tuple[Any, Any]) -> StoredFile:  # fmt: skip
+def _stored(
+    folder: Path, item: dict[str, Any], index: int, *, extmetadata_of: tuple[Any, Any]
+) -> StoredFile:
     path = folder / item.get("path", item["filename"])
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise ManifestError(
-            f"Item {index} of the manifest, {item['filename']!r}: {path} does not exist; make the corpus again."
+            f"Item {index} of the manifest, {item['filename']!r}: {path} does not exist; "
+            "make the corpus again."
         ) from None
     # The same rule as the seeding of the real MediaWiki: distinct times in the order of the manifest.
     start = datetime(2020, 1, 1) + timedelta(seconds=61213 * index)

@@ -1,0 +1,18 @@
+"""Share of pixels in the three fullest of 256 luma bins. Near 1 for screenshots, diagrams and other graphics.
+
+Never None.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from filters.measures import Photo
+
+VERSION = "1"
+
+
+def measure(photo: Photo) -> float | None:
+    """0 to 1."""
+    bins = np.bincount(photo.luma.astype(np.uint8).ravel(), minlength=256)
+    return float(np.sort(bins)[-3:].sum() / photo.luma.size)

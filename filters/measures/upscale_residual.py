@@ -1,0 +1,34 @@
+"""Energy that halving removes, over the energy that quartering removes, log10. Less means enlarged (or blurred).
+
+The luma less itself halved and enlarged again, squared, over the same at a quarter: log10((e2 + 0.02) / (e4 + 0.5))
+per tile, 90th percentile. An image enlarged by two loses nothing when it is halved. Blur does the same to it, so that
+this measure can't tell the two apart.
+
+None: smaller than one tile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from filters.measures import Floats, Photo, opencv
+
+VERSION = "1"
+
+
+def measure(photo: Photo) -> float | None:
+    """Dimensionless, about -3 to 0."""
+    size = photo.tile_px
+    if min(photo.luma.shape) < size:
+        return None
+    halved = photo.tiles(_residual(photo.luma, 2), size).mean(axis=(1, 2), dtype=np.float64)
+    quartered = photo.tiles(_residual(photo.luma, 4), size).mean(axis=(1, 2), dtype=np.float64)
+    return float(np.percentile(np.log10((halved + 0.02) / (quartered + 0.5)), 90))
+
+
+def _residual(luma: Floats, factor: int) -> Floats:
+    """Squared difference to the luma reduced by `factor` and enlarged again."""
+    cv2 = opencv()
+    height, width = luma.shape
+    small = cv2.resize(luma, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return (luma - cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)) ** 2
