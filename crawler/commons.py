@@ -121,6 +121,11 @@ class Commons:
         pages: dict[str, dict[str, Any]] = {}
         while True:
             answer = self.ask({**parameters, **goes_on})
+            if goes_on and answer.get("continue") == goes_on:
+                # Seen on a real wiki with tied sort keys; it would never end.
+                raise ListingError(
+                    f"The wiki continues where it was: {goes_on}. Asked: {_short(parameters)}"
+                )
             for page in pages_of(answer):
                 merge_page(pages.setdefault(_page_key(page), {}), page)
             goes_on = dict(answer.get("continue") or {})

@@ -37,6 +37,8 @@ RESTRICTIONS = {
 """Restrictions beside the licence that keep a file out of a set for redistribution, and why."""
 
 EXCLUDED: tuple[tuple[str, Outcome, str], ...] = (
+    # The template says so in this category even where it does not fill extmetadata's NonFree.
+    ("non_free", "reject", r"^non-free\b|\bfair use\b"),
     (
         "deletion_tagged",
         "reject",
@@ -64,7 +66,9 @@ PD_EVIDENCE = r"^CC-PD-Mark|^PD[- ]\w+|^Author died more than \d+ years ago|^CC-
 """Categories that say why a file is in the public domain, but for those of `_PD_ALGORITHM`: no photographs."""
 _PD_ALGORITHM = re.compile(r"^PD-(algorithm|ineligible|shape|text|textlogo|simple)", re.IGNORECASE)
 _CC_CATEGORY = re.compile(r"^(self-published work )?CC[- ]BY\b", re.IGNORECASE)
-_EXCLUDED = tuple((name, outcome, re.compile(p, re.IGNORECASE)) for name, outcome, p in EXCLUDED)
+_EXCLUDED: tuple[tuple[str, Outcome, re.Pattern[str]], ...] = tuple(
+    (name, outcome, re.compile(p, re.IGNORECASE)) for name, outcome, p in EXCLUDED
+)
 _PD_EVIDENCE = re.compile(PD_EVIDENCE, re.IGNORECASE)
 
 VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
@@ -171,8 +175,10 @@ def _objections(
         yield "deletion_tagged", "reject"
     for restriction in file.restrictions or ():
         # An unknown restriction is one that nobody has thought about: a person has to look.
-        outcome: Outcome = "reject" if restriction in RESTRICTIONS else "quarantine"
-        yield f"restricted:{restriction}", outcome
+        if restriction in RESTRICTIONS:
+            yield f"restricted:{restriction}", "reject"
+        else:
+            yield f"restricted:{restriction}", "quarantine"
     for reason, excluded, pattern in _EXCLUDED:
         if any(pattern.search(name) for name in file.categories or ()):
             yield reason, excluded

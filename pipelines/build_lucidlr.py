@@ -128,7 +128,7 @@ def build_lucidlr(
     runner: Literal["threads", "processes"] = "threads",
     workers: int | None = None,
     retry: bool = False,
-) -> str:
+) -> str | None:
     """Builds LucidLR from a recipe into a folder; run it again after an interruption and it goes on.
 
     Args:
@@ -141,7 +141,7 @@ def build_lucidlr(
         retry: try retryable failures once more.
 
     Returns:
-        The dataset hash.
+        The dataset hash; None when nothing was kept.
     """
     count = workers or os.cpu_count() or 1
     with _task_runner(runner, count) as prefect_runner:

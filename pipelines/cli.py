@@ -109,7 +109,10 @@ def _build(
     if result.failures:
         total = sum(count for _, _, count in result.failures)
         typer.echo(f"{total} failures; `lucidlr failures --out {out}` lists them.")
-    typer.echo(f"dataset    {result.dataset}  ({result.dataset_hash[:16]})")
+    if result.dataset_hash is None:
+        typer.echo("dataset    nothing was kept; an older dataset, if there was one, is untouched")
+    else:
+        typer.echo(f"dataset    {result.dataset}  ({result.dataset_hash[:16]})")
     typer.echo(f"catalog    {result.database}")
     typer.echo(f"report     {result.report}")
     typer.echo(f"took       {result.seconds:.1f} s")

@@ -21,10 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from crawler.commons import Commons, ListedBatch, list_files
-from crawler.download import DownloadFailure, ObjectStore, fetch_original
-from crawler.politeness import PoliteDoor, RequestRecord
-from crawler.sources import source_key
 
 from catalog import views
 from catalog.manifest import Manifest
@@ -37,6 +33,10 @@ from catalog.records import (
     to_table,
 )
 from catalog.store import LISTING, BatchRef, Catalog, room_for
+from crawler.commons import Commons
+from crawler.download import DownloadFailure, ObjectStore, fetch_original
+from crawler.listing import ListedBatch, list_files
+from crawler.politeness import PoliteDoor
 from pipelines import decide as deciding
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe, Source
@@ -162,7 +162,6 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
         host_map: dict[str, str] = {}
         if run.recipe.corpus is not None:
             from crawler.loopback import LoopbackCommons
-
             from pipelines.demo import make_corpus
 
             with run.timed("corpus"), room_for(run.out):
@@ -174,13 +173,14 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
             )
             host_map = dict(stack.enter_context(server).host_map)
             contact = contact or "https://localhost/embedded-demo"
-        requests: list[RequestRecord] = []
+        requests: list[RequestRow] = []
         door = PoliteDoor(
             contact=contact,
             limits=run.recipe.limits,
             api_hosts=(run.recipe.site.host,),
             media_hosts=run.recipe.site.media_hosts,
             host_map=host_map,
+            run_id=run.run_id,
             log=requests.append,
         )
         try:
@@ -189,8 +189,7 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
             _write_requests(run, requests)
 
 
-def _write_requests(run: Build, requests: list[RequestRecord]) -> None:
-    rows = [RequestRow(run_id=run.run_id, **request.as_row()) for request in requests]
+def _write_requests(run: Build, rows: list[RequestRow]) -> None:
     for start in range(0, len(rows), REQUEST_ROWS):
         table = to_table(rows[start : start + REQUEST_ROWS], RequestRow)
         run.catalog.write_rows("request", run.run_id, f"{start // REQUEST_ROWS:05d}", table)
@@ -215,7 +214,11 @@ def _list(run: Build, door: PoliteDoor) -> None:
             commons = commons or Commons(door, run.recipe.site)
             listed = 0
             waiting: list[tuple[FileRecord, ListingRow]] = []
-            for batch in list_files(commons, source, cursor):
+            key = run.recipe.source_key(source)
+            base = run.out / "corpus" if run.recipe.corpus else None
+            for batch in list_files(commons, source, cursor, key=key, base=base):
+                if batch.problem:
+                    _note_problem(run, key, batch.problem)
                 waiting += batch.files
                 listed += len(batch.files)
                 advance(len(batch.files))
@@ -230,7 +233,7 @@ def _list(run: Build, door: PoliteDoor) -> None:
 def _commit_listing(
     run: Build, source: Source, rows: list[tuple[FileRecord, ListingRow]], batch: ListedBatch
 ) -> None:
-    key = source_key(source)
+    key = run.recipe.source_key(source)
     records = to_table([record for record, _ in rows], FileRecord)
     seen = to_table([row for _, row in rows], ListingRow)
     table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
@@ -249,6 +252,13 @@ def _commit_listing(
         name = run.catalog.next_listing(key)
         run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
     run.catalog.append_listing(key, table, batch.cursor)
+
+
+def _note_problem(run: Build, key: str, problem: str) -> None:
+    """A source that cannot be walked is told and recorded; the others go on."""
+    run.progress.say(f"list: {problem}")
+    row = failure("listing", key, "source", problem, retryable=False)
+    run.catalog.write_rows("failure", f"listing-{key}", "source", to_table([row], FailureRecord))
 
 
 def _download(run: Build, door: PoliteDoor) -> None:

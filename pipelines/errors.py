@@ -5,16 +5,15 @@ from __future__ import annotations
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """All of them; imported only when something went wrong."""
-    from crawler.commons import ListingError
-    from crawler.limits import DoorError
-    from filters.measures import UnknownMeasure
-    from filters.metrics import UnknownMetric, WeightsMissing
-
     from catalog.credits import AttributionError
     from catalog.explain import NoBuild, UnknownFile
     from catalog.export import ExportError
     from catalog.manifest import DatasetError
     from catalog.store import CatalogLocked, DiskFull
+    from crawler.commons import ListingError
+    from crawler.limits import DoorError
+    from filters.measures import UnknownMeasure
+    from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.recipe import RecipeError
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from crawler.commons import SiteConfig
 from crawler.limits import Limits
 from crawler.sources import (
@@ -28,8 +30,6 @@ from crawler.sources import (
 )
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from filters.policy import Rule
 from filters.sampling import SamplingPolicy
 
@@ -153,13 +153,20 @@ class Recipe(BaseModel):
             )
         return self
 
+    def source_key(self, source: Source) -> str:
+        """Names a source of this recipe in the catalog; the same source of another wiki or corpus has another key."""
+        wiki = f"{self.site.host}{self.site.path}"
+        if self.corpus is not None:
+            wiki = f"corpus {self.corpus.seed} {self.corpus.files}"
+        return source_key(source, wiki=wiki)
+
     def source_caps(self, limit: int | None) -> list[tuple[str, int | None]]:
         """(source key, most rows) in order; `limit` is shared out evenly among the sources."""
         share = None if limit is None else max(1, -(-limit // len(self.sources)))
         caps = []
         for source in self.sources:
             bounds = [cap for cap in (source.max_files, share) if cap is not None]
-            caps.append((source_key(source), min(bounds) if bounds else None))
+            caps.append((self.source_key(source), min(bounds) if bounds else None))
         return caps
 
     def hash(self, versions: Sequence[str], limit: int | None = None) -> str:

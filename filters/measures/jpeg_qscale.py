@@ -12,6 +12,7 @@ also after a crop and in a PNG. After a resize it is 0: blockiness sees some of 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,10 @@ def standard_table(quality: int) -> NDArray[np.float64]:
 
 def measure(photo: Photo) -> float | None:
     """Multiple of the standard table, 0 or about 0.1 to 5."""
-    from scipy.fft import dctn
+    # scipy.fft hides its types behind a dispatcher.
+    from scipy import fft
+
+    dctn: Any = fft.dctn
 
     top, left = grid_phases(photo)
     blocks = photo.tiles(photo.luma[top:, left:], 8)
@@ -69,7 +73,9 @@ def measure(photo: Photo) -> float | None:
         return None
     if len(blocks) > MOST_BLOCKS:
         blocks = blocks[np.linspace(0, len(blocks) - 1, MOST_BLOCKS).astype(np.int64)]
-    coefficients = dctn(blocks.astype(np.float64) - 128, axes=(1, 2), norm="ortho")
+    coefficients: NDArray[np.float64] = dctn(
+        blocks.astype(np.float64) - 128, axes=(1, 2), norm="ortho"
+    )
     scales = [
         step / _LUMINANCE[row, column]
         for row, column in COEFFICIENTS

@@ -141,7 +141,10 @@ def test_a_second_build_says_who_holds_the_lock_and_a_killed_holder_frees_it(tmp
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CatalogLocked, match=f"process {holder.pid} on"), Catalog(tmp_path).locked():
+        with (
+            pytest.raises(CatalogLocked, match=f"process {holder.pid} on"),
+            Catalog(tmp_path).locked(),
+        ):
             pass
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait(10)
