@@ -135,20 +135,21 @@ def build(
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         started_at=datetime.now(UTC).replace(microsecond=0),
     )
-    versions = [*measure_versions(recipe.measures), *score_versions(recipe.scores)]
     from filters.hashing import VERSION as HASH_VERSION
 
-    recipe_hash = recipe.hash([*versions, HASH_VERSION], limit)
     with catalog.locked():
-        if retry:
-            _retry(run)
         with _crawl(run, contact) as door:
+            # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
+            measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
+            recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], limit)
+            if retry:
+                _retry(run)
             _list(run, door)
             _download(run, door)
         present = _present(run)
         _compute(run, "hash", present, [HASH_VERSION])
-        _compute(run, "measure", present, measure_versions(recipe.measures))
-        _compute(run, "score", present, score_versions(recipe.scores))
+        _compute(run, "measure", present, measures)
+        _compute(run, "score", present, scores)
         return _finish(run, recipe_hash, HASH_VERSION, started)
 
 
