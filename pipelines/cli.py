@@ -174,13 +174,20 @@ def verify(out: Out = Path("out/demo")) -> None:
     typer.echo(f"all shards are whole; dataset hash {manifest['dataset_hash']}")
 
 
-def main() -> None:
-    """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
+def _expected() -> tuple[type[Exception], ...]:
     from pipelines.errors import expected_errors
 
+    return expected_errors()
+
+
+def main() -> None:
+    """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
     try:
         app()
-    except expected_errors() as error:
+    except SystemExit:
+        # How typer ends; to look further would import everything just to answer --help.
+        raise
+    except _expected() as error:
         sys.stderr.write(f"lucidlr: {error}\n")
         sys.exit(1)
     except BrokenPipeError:
