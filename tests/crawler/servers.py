@@ -26,13 +26,13 @@ class Scripted:
 
 
 def answer(
-    status: int, body: bytes = b"ok", **headers: str
+    status: int, body: bytes = b"ok", *, length: str | None = None, **headers: str
 ) -> Callable[[BaseHTTPRequestHandler], None]:
-    """An answer with these headers (underscores become dashes)."""
+    """An answer with these headers (underscores become dashes); `length` is a Content-Length that is not true."""
 
     def send(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
-        handler.send_header("Content-Length", headers.pop("length", str(len(body))))
+        handler.send_header("Content-Length", length or str(len(body)))
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()

@@ -1,0 +1,159 @@
+"""Originals from a real local server with faults: whole and checked, or a failure with a kind."""
+
+import hashlib
+import io
+
+import pytest
+from PIL import Image
+
+from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
+from crawler.limits import CircuitOpen, Limits
+from crawler.politeness import PoliteDoor
+from tests.crawler.servers import answer, hang_up, scripted
+
+LIMITS = Limits(backoff_s=0.001, backoff_429_s=0.001, max_attempts=3, breaker_429=2)
+
+
+def jpeg(size=(64, 48), mode="RGB"):
+    sink = io.BytesIO()
+    Image.effect_noise(size, 50).convert(mode).save(sink, "JPEG")
+    return sink.getvalue()
+
+
+PHOTO = jpeg()
+SHA1 = hashlib.sha1(PHOTO).hexdigest()
+SIZE = len(PHOTO)
+
+
+def fetch(server, store, *, sha1=SHA1, size=SIZE, mime="image/jpeg"):
+    door = PoliteDoor(
+        contact="me@lab.org",
+        limits=LIMITS,
+        api_hosts=[],
+        media_hosts=[server.netloc],
+        sleep=lambda seconds: None,
+    )
+    return fetch_original(
+        door, store, url=f"{server.base}/a.jpg", sha1=sha1, size_bytes=size, mime=mime
+    )
+
+
+def photo(body=PHOTO, kind="image/jpeg", **headers):
+    return answer(200, body, Content_Type=kind, **headers)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ObjectStore(tmp_path / "objects")
+
+
+def left(store):
+    return [path for path in store.root.rglob("*") if path.is_file()]
+
+
+def test_an_original_lands_under_its_sha1_and_is_not_fetched_again(store):
+    with scripted(photo()) as server:
+        path = fetch(server, store)
+        assert fetch(server, store) == path
+    assert path == store.root / SHA1[:2] / SHA1[2:4] / SHA1
+    assert store.read(SHA1) == PHOTO
+    assert store.has(SHA1)
+    assert len(server.requests) == 1
+    assert left(store) == [path]
+
+
+CORRUPT = PHOTO[:200] + b"\0" * 100
+NOT_AN_IMAGE = b"GIF89a but not really"
+
+
+@pytest.mark.parametrize(
+    ("answers", "given", "kind", "retryable"),
+    [
+        ([answer(404)], {}, "gone", False),
+        ([answer(410)], {}, "gone", False),
+        ([answer(400)], {}, "refused", False),
+        (
+            [photo(b"<html>busy</html>", "text/html; charset=utf-8")],
+            {},
+            "html_instead_of_image",
+            True,
+        ),
+        ([photo(jpeg((65, 48)))], {"size": None}, "sha1_mismatch", True),
+        ([photo(PHOTO + b"more")], {}, "sha1_mismatch", True),
+        ([photo(PHOTO[:300])], {}, "truncated", True),
+        (
+            [photo(CORRUPT)],
+            {"sha1": hashlib.sha1(CORRUPT).hexdigest(), "size": len(CORRUPT)},
+            "corrupt",
+            False,
+        ),
+        (
+            [photo(NOT_AN_IMAGE)],
+            {"sha1": hashlib.sha1(NOT_AN_IMAGE).hexdigest(), "size": None},
+            "corrupt",
+            False,
+        ),
+        ([answer(503)], {}, "gave_up", True),
+    ],
+)
+def test_each_fault_has_its_kind_and_leaves_nothing_behind(store, answers, given, kind, retryable):
+    with scripted(*answers) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, **given)
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+    assert server.base in str(caught.value)
+    assert left(store) == []
+
+
+def test_a_body_that_broke_off_is_asked_for_again(store):
+    half = answer(200, PHOTO[:500], Content_Type="image/jpeg", length=str(len(PHOTO)))
+    with scripted(half, hang_up, photo()) as server:
+        fetch(server, store)
+    assert store.read(SHA1) == PHOTO
+
+
+def test_a_body_that_always_breaks_off_is_asked_for_a_bounded_number_of_times(store):
+    def half(handler):
+        answer(200, PHOTO[:500], Content_Type="image/jpeg", length=str(len(PHOTO)))(handler)
+        handler.close_connection = True
+
+    with scripted(half) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store)
+    assert caught.value.kind == "truncated"
+    assert len(server.requests) == ATTEMPTS
+    assert left(store) == []
+
+
+def test_damaged_bytes_are_asked_for_again(store):
+    damaged = bytes([*PHOTO[:100], PHOTO[100] ^ 255, *PHOTO[101:]])
+    with scripted(photo(damaged), photo()) as server:
+        fetch(server, store)
+    assert store.read(SHA1) == PHOTO
+
+
+def test_a_refusal_ends_the_run_rather_than_the_file(store):
+    with scripted(answer(403)) as server, pytest.raises(CircuitOpen):
+        fetch(server, store)
+    assert left(store) == []
+
+
+def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(store, monkeypatch):
+    monkeypatch.setattr("crawler.download.MOST_PIXELS", 1000)
+    with scripted(photo()) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store)
+    assert caught.value.kind == "too_large"
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_file(store, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("crawler.download.os.fsync", full)
+    with scripted(photo()) as server, pytest.raises(OSError, match="No space left"):
+        fetch(server, store)
+    assert left(store) == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "ABC", "g" * 40, SHA1.upper()])
+def test_only_a_sha1_becomes_a_path(store, name):
+    with pytest.raises(ValueError, match="not a SHA-1"):
+        store.path(name)

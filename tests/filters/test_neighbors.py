@@ -1,0 +1,107 @@
+"""Exact: what brute force finds, and nothing else."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filters.neighbors import TooManyPairs, clusters_within, pairs_within
+
+
+def brute_force(hashes, radius):
+    rows = []
+    for i in range(len(hashes)):
+        distance = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
+        rows += [(i, i + 1 + k, int(distance[k])) for k in np.flatnonzero(distance <= radius)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def components(count, pairs):
+    label = list(range(count))
+    for i, j, _ in pairs.tolist():
+        a, b = label[i], label[j]
+        if a != b:
+            label = [min(a, b) if x in (a, b) else x for x in label]
+    return np.array(label, dtype=np.int64)
+
+
+@st.composite
+def hash_sets(draw):
+    """Random hashes, copies with a few bits flipped, and a heavy block of nearly equal ones."""
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count = draw(st.integers(0, 900))
+    hashes = chance.integers(0, 2**64, count, dtype=np.uint64)
+    for share, most in ((0.2, 14), (draw(st.sampled_from([0.0, 0.1, 0.4])), 3)):
+        block = chance.permutation(count)[: int(share * count)]
+        if len(block):
+            hashes[block] = hashes[block[0]]
+            for _ in range(most):
+                flips = np.uint64(1) << chance.integers(0, 64, len(block)).astype(np.uint64)
+                hashes[block] ^= np.where(chance.random(len(block)) < 0.5, flips, np.uint64(0))
+    return hashes
+
+
+@settings(max_examples=40, deadline=None)
+@given(hash_sets(), st.integers(0, 12))
+def test_pairs_and_clusters_equal_brute_force(hashes, radius):
+    expected = brute_force(hashes, radius)
+    assert np.array_equal(pairs_within(hashes, radius), expected)
+    assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
+
+
+@pytest.mark.parametrize("radius", [20, 33, 64])
+def test_large_radii_are_exact_too(radius):
+    hashes = np.random.default_rng(1).integers(0, 2**64, 700, dtype=np.uint64)
+    assert np.array_equal(pairs_within(hashes, radius), brute_force(hashes, radius))
+
+
+def test_distances_and_order_are_as_promised():
+    hashes = np.array([0b1011, 0b1000, 2**63, 0b1000], dtype=np.uint64)
+    # 1011 and 1000 differ in two bits; 2**63 and 1000 in two; 2**63 and 1011 in four.
+    expected = [[0, 1, 2], [0, 3, 2], [1, 2, 2], [1, 3, 0], [2, 3, 2]]
+    assert pairs_within(hashes, 2).tolist() == expected
+    assert clusters_within(hashes, 1).tolist() == [0, 1, 2, 1]
+
+
+def test_too_many_pairs_are_refused_and_the_message_names_the_way_out():
+    hashes = np.zeros(1000, dtype=np.uint64)
+    with pytest.raises(TooManyPairs, match="clusters_within"):
+        pairs_within(hashes, 0, limit=1000)
+    near = np.arange(1000, dtype=np.uint64)
+    with pytest.raises(TooManyPairs):
+        pairs_within(near, 8, limit=1000)
+    assert set(clusters_within(hashes, 0).tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("hashes", "radius"),
+    [
+        (np.zeros(3, dtype=np.int64), 4),
+        (np.zeros((3, 2), dtype=np.uint64), 4),
+        (np.zeros(3, dtype=np.uint64), 65),
+    ],
+)
+def test_other_types_and_radii_are_refused(hashes, radius):
+    with pytest.raises(ValueError, match=r"uint64|radius"):
+        pairs_within(hashes, radius)
+
+
+@pytest.mark.slow
+def test_planted_neighbours_in_two_hundred_thousand_are_all_found():
+    chance = np.random.default_rng(3)
+    hashes = chance.integers(0, 2**64, 200_000, dtype=np.uint64)
+    for k in range(1000):
+        flips = chance.choice(64, size=k % 9, replace=False)
+        hashes[199_999 - k] = hashes[k] ^ np.bitwise_or.reduce(
+            np.uint64(1) << flips.astype(np.uint64), initial=np.uint64(0)
+        )
+    pairs = {(i, j): d for i, j, d in pairs_within(hashes, 8).tolist()}
+    for k in range(1000):
+        assert pairs[k, 199_999 - k] == k % 9
+    rows = chance.integers(0, 200_000, 50)
+    for row in rows:
+        distance = np.bitwise_count(hashes ^ hashes[row])
+        near = {
+            tuple(sorted((int(row), int(j)))) for j in np.flatnonzero(distance <= 8) if j != row
+        }
+        assert near <= pairs.keys()
