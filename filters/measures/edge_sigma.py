@@ -4,6 +4,7 @@ Gradients at two scales: an edge of width s that is smoothed by a and by b has g
 R = ((b^2 + s^2) / (a^2 + s^2))^(1/2), hence s^2 = (b^2 - R^2 a^2) / (R^2 - 1) (after Zhuo and Sim, Defocus map
 estimation from a single image, 2011). Taken on the ridges of the gradient, where it stands out from the image's noise;
 the 25th percentile, so that a bokeh background does not make a sharp portrait blurred. Noise hardly moves it.
+The derivative's own width stays in: a perfect step reads about 0.8 px, one blurred by 1 px about 1.2.
 
 None: fewer than 20 edge pixels (a flat image). Never above 8 px.
 """
