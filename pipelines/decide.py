@@ -138,7 +138,7 @@ def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome
         decisions=to_table(decisions, Decision),
         ledger=ledger,
         facts=facts,
-        samples=_samples(facts.filter(pa.array(keep)), recipe),
+        samples=_samples(facts.filter(pa.array(keep, pa.bool_())), recipe),
         funnel=_funnel(ledger, len(drawn)),
     )
 

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from crawler.download import ObjectStore
-
 from catalog.records import FailureRecord, HashRecord, MeasureRecord, ScoreRecord, to_table
 from catalog.store import BatchRef, Catalog
+from crawler.download import ObjectStore
 from pipelines.runners import BatchResult
 
 Worker = Callable[[str, bytes], list[Any]]

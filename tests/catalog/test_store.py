@@ -93,7 +93,7 @@ def test_a_failure_is_open_until_its_key_succeeds(tmp_path):
 def test_views_exist_before_any_stage_has_run(tmp_path):
     with views.opened(Catalog(tmp_path)) as connection:
         for view in ("files", "evidence", "objects", "hashes", "measures", "scores", "ledger"):
-            assert connection.execute(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]  # noqa: S608
+            assert connection.execute(f"SELECT count(*) FROM {view}").fetchall() == [(0,)]
 
 
 def test_an_interrupted_write_leaves_no_part(tmp_path, monkeypatch):

@@ -1,0 +1,180 @@
+"""Facts to decisions, on a small table by hand."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from catalog.records import FileRecord, to_table
+from filters.degradation import DegradationPolicy, LabelCurve
+from filters.sampling import SamplingPolicy
+from pipelines.decide import decide, gate, with_metadata
+from pipelines.recipe import load_recipe
+from tests.pipelines.test_recipe import DEMO
+
+CURVE = LabelCurve(
+    label="blur", measure="edge_sigma", mild=1.0, moderate=2.0, severe=4.0, why="test"
+)
+RECIPE = load_recipe(DEMO).model_copy(
+    update={
+        "measures": ("edge_sigma",),
+        "scores": (),
+        "degradation": DegradationPolicy(curves=(CURVE,)),
+        "sampling": SamplingPolicy(),
+    }
+)
+
+
+def file(page_id, **changes):
+    free = {
+        "page_id": page_id,
+        "title": f"File:{page_id}.jpg",
+        "sha1": f"{page_id:040x}",
+        "mime": "image/jpeg",
+        "width": 128,
+        "height": 128,
+        "size_bytes": 9000,
+        "license_code": "cc-by-4.0",
+        "license_url": "https://creativecommons.org/licenses/by/4.0",
+        "artist": "A",
+        "uploaded_at": datetime(2010, 1, 1, tzinfo=UTC),
+    }
+    return FileRecord(**{**free, **changes})
+
+
+def candidates(rows):
+    """(FileRecord, object, phash, edge_sigma) as the catalog joins them."""
+    table = to_table([row[0] for row in rows], FileRecord)
+    hashes = [row[2] for row in rows]
+    spread = [None if h is None else 50.0 for h in hashes]
+    size = [None if h is None else 128 for h in hashes]
+    mirror = [None if h is None else (1 << 63) | (i << 30) | 0x5A5A5A for i, h in enumerate(hashes)]
+    columns = {
+        "source": pa.array(["s"] * len(rows)),
+        "object": pa.array([row[1] for row in rows], pa.string()),
+        "phash": pa.array(hashes, pa.uint64()),
+        "dhash": pa.array(hashes, pa.uint64()),
+        "phash_mirror": pa.array(mirror, pa.uint64()),
+        "dhash_mirror": pa.array(mirror, pa.uint64()),
+        "spread": pa.array(spread, pa.float64()),
+        "decoded_width": pa.array(size, pa.int64()),
+        "decoded_height": pa.array(size, pa.int64()),
+        "measure.edge_sigma": pa.array([row[3] for row in rows], pa.float64()),
+    }
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return with_metadata(table)
+
+
+FAR = [0x0, 0xFFFFFFFF, 0xFFFFFFFF00000000, 0xFFFF0000FFFF0000, 0x00FF00FF00FF00FF]
+ROWS = [
+    (file(1), "present", FAR[0], 3.0),
+    (file(2, width=100), "present", FAR[0] ^ 1, 3.0),
+    (file(3), "present", FAR[1], 0.5),
+    (file(4, license_code="cc-by-nc-4.0"), None, None, None),
+    (file(5), "corrupt", None, None),
+    (file(6, width=40), None, None, None),
+    (file(7), "present", FAR[2], None),
+    (file(8), "present", FAR[3], 2.0),
+]
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return decide(candidates(ROWS), RECIPE, recipe_hash="abc")
+
+
+def test_every_candidate_has_a_decision_with_a_reason(outcome):
+    reasons = dict(
+        zip(
+            outcome.decisions.column("page_id").to_pylist(),
+            outcome.decisions.column("reason").to_pylist(),
+            strict=True,
+        )
+    )
+    assert reasons == {
+        1: "kept",
+        2: "near_duplicate:copy",
+        3: "degraded",
+        4: "license:license_not_allowed:cc-by-nc-4.0",
+        5: "object:corrupt",
+        6: "short_side",
+        7: "degraded:not_measured",
+        8: "kept",
+    }
+
+
+def test_the_loser_of_a_cluster_knows_who_beat_it(outcome):
+    rows = {row["page_id"]: row for row in outcome.decisions.to_pylist()}
+    assert (rows[2]["duplicate_of"], rows[2]["cluster_id"]) == (1, 1)
+    assert rows[1]["duplicate_of"] is None
+    assert rows[4]["cluster_id"] is None
+
+
+def test_rules_are_evaluated_for_everybody_also_behind_a_failure(outcome):
+    rows = {row["page_id"]: row["failed_rules"] for row in outcome.decisions.to_pylist()}
+    assert rows[6] == ["short_side", "object", "near_duplicate", "degraded"]
+    verdicts = outcome.ledger.wide.column("license:verdict").to_pylist()
+    assert verdicts == ["pass", "pass", "pass", "fail", "pass", "pass", "pass", "pass"]
+
+
+def test_the_funnel_counts_what_each_rule_leaves(outcome):
+    assert outcome.funnel == [
+        ("listed", 8),
+        ("file", 8),
+        ("license", 7),
+        ("mime", 7),
+        ("short_side", 6),
+        ("bytes_per_pixel", 6),
+        ("object", 5),
+        ("near_duplicate", 4),
+        ("degraded", 2),
+    ]
+
+
+def test_samples_carry_labels_severities_and_measures(outcome):
+    row = outcome.samples.to_pylist()[0]
+    assert (row["page_id"], row["license"], row["family"], row["split"]) == (
+        1,
+        "CC-BY-4.0",
+        "cc_by",
+        "train",
+    )
+    assert row["labels"] == ["blur"]
+    assert row["severities"]["blur"] == 0.75  # halfway between moderate (2, 0.5) and severe (4, 1)
+    assert row["measures"] == {"edge_sigma": 3.0}
+
+
+def test_the_gate_asks_metadata_only_and_lets_through_what_may_be_fetched():
+    assert gate(candidates(ROWS), RECIPE).tolist() == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_cap_draws_some_of_the_accepted_and_says_so_of_the_others():
+    recipe = RECIPE.model_copy(update={"sampling": SamplingPolicy(max_samples=1)})
+    found = decide(candidates(ROWS), recipe, recipe_hash="abc")
+    assert sorted(found.decisions.column("reason").to_pylist()).count("not_drawn") == 1
+    assert found.funnel[-1] == ("drawn", 1)
+
+
+def test_a_file_that_fails_the_gate_is_nobodys_twin():
+    rows = [
+        (file(1, license_code="cc-by-nc-4.0"), "present", FAR[0], 3.0),
+        (file(2), "present", FAR[0], 3.0),
+    ]
+    found = decide(candidates(rows), RECIPE, recipe_hash="abc")
+    assert found.decisions.column("keep").to_pylist() == [False, True]
+
+
+def test_no_candidates_give_no_decisions():
+    found = decide(candidates([]), RECIPE, recipe_hash="abc")
+    assert found.decisions.num_rows == 0
+    assert found.samples.num_rows == 0
