@@ -9,22 +9,8 @@ from typing import Any
 
 import duckdb
 
+from catalog.advice import advice_for
 from catalog.views import connect
-
-ADVICE = {
-    "missing": "the title does not exist on the wiki: correct the list of titles",
-    "invalid": "no such title is possible: correct the list of titles",
-    "gone": "deleted between listing and download: nothing to do",
-    "corrupt": "the wiki's own bytes do not decode: nothing to do",
-    "html_instead_of_image": "the server sent a page for an image: retry later",
-    "truncated": "the connection ended early, several times: retry later",
-    "sha1_mismatch": "the bytes are not the announced ones (overwritten meanwhile?): list again, then retry",
-    "timeout": "too slow, several times: retry later",
-    "refused": "the server refused: see the message",
-    "too_large": "more pixels or bytes than the limits allow: nothing to do",
-    "object_missing": "the original is gone from the object store: retry fetches it again",
-}
-"""What a person does about a kind of failure."""
 
 
 class NoBuild(RuntimeError):
@@ -74,8 +60,7 @@ def failure_lines(out: Path, *, details: bool = False) -> list[str]:
         return ["No open failures."]
     lines = [f"{'stage':<10}{'kind':<24}{'count':>6}  {'retry':<6}what to do"]
     lines += [
-        f"{stage:<10}{kind:<24}{count:>6}  {'yes' if retryable else 'no':<6}"
-        f"{ADVICE.get(kind, 'see --details')}"
+        f"{stage:<10}{kind:<24}{count:>6}  {'yes' if retryable else 'no':<6}{advice_for(kind)}"
         for stage, kind, retryable, count in groups
     ]
     if details:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from catalog import charts, galleries
+from catalog.advice import advice_for
 from catalog.card import TEMPLATES, label_mix
 from catalog.columns import FAMILIES
 from catalog.thumbnails import PictureBook
@@ -32,22 +33,8 @@ _NEEDED = ("page_id", "title", "keep", "reason")
 # Where half of the pictures goes to what is in the dataset, the other half shows what is not, and the edge between.
 _SHARES = {"sheets": 0.5, "borderline": 0.16, "rejected": 0.2, "clusters": 0.14}
 
-_ADVICE = {
-    "sha1_mismatch": "The bytes are not those that Commons announced: overwritten meanwhile, or damaged on the way. "
-    "Refresh the metadata and build again.",
-    "truncated": "The connection ended early. Build again: it is retried.",
-    "too_large": "Larger than the recipe allows. Raise the limit, or leave it.",
-    "not_an_image": "Something else came in its place, often a proxy's error page. Read the error text; build again.",
-    "corrupt": "The file on Commons does not decode. Nothing to do; it stays out.",
-    "gone": "Deleted or moved between listing and download. Nothing to do; the next refresh drops it.",
-    "missing": "The page does not exist any more. Nothing to do; the next refresh drops it.",
-    "forbidden": "The server refuses us: check the contact in the User-Agent before anything else.",
-    "rate_limited": "The server asked for patience and the retries were spent. Build again later.",
-    "timeout": "The server did not answer in time. Build again: it is retried.",
-    "http": "The server answered with an error. Look at the error text; build again if it can pass.",
-    "network": "No connection. Check it and build again.",
-}
-_NO_ADVICE = "See the table `failures` of the catalog: its column `error` says what to do."
+Mark = tuple[str, str, float]
+"""Name, column of the candidates, threshold on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +90,12 @@ def _measures(candidates: pa.Table) -> list[str]:
 
 
 def _histograms(
-    candidates: pa.Table, kept: charts.Flags, rules: Sequence[RuleSummary]
+    candidates: pa.Table, kept: charts.Flags, edges: Sequence[Mark]
 ) -> dict[str, charts.Figure]:
-    """Histogram per measure; those that a rule looks at come first, in the order of the rules."""
+    """Histogram per measure; those with a threshold come first, in the order of the thresholds."""
     bounds: dict[str, list[float]] = {}
-    for rule in rules:
-        if rule.column is not None:
-            bounds.setdefault(rule.column, []).extend(rule.bounds)
+    for _, column, bound in edges:
+        bounds.setdefault(column, []).append(bound)
     names = _measures(candidates)
     numbers = [name for name in bounds if name in candidates.column_names and name not in names]
     numbers = [name for name in numbers if pa.types.is_integer(candidates.schema.field(name).type)]
@@ -149,7 +135,7 @@ def _failures(failures: pa.Table) -> list[dict[str, Any]]:
     ):
         counted[str(kind)] += int(count or 0)
     return [
-        {"kind": kind, "count": count, "advice": _ADVICE.get(kind, _NO_ADVICE)}
+        {"kind": kind, "count": count, "advice": advice_for(kind)}
         for kind, count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     ]
 
@@ -178,6 +164,7 @@ def render_report(
     max_images: int = 240,
     target_mix: Mapping[str, float] | None = None,
     facts: Mapping[str, str] | None = None,
+    marks: Sequence[Mark] = (),
 ) -> None:
     """Write the page to `path` (temporary file and rename); its folder is made.
 
@@ -191,6 +178,7 @@ def render_report(
         max_images: At most so many pictures in the page, in all; `MAX_PICTURE_BYTES` bounds them too.
         target_mix: Share per label that the recipe aims at, 0 to 1.
         facts: Lines for the head of the page, e.g. the recipe's hash and the dataset's.
+        marks: Thresholds that are no rules, e.g. where a label begins: (name, column of the candidates, value).
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -204,7 +192,14 @@ def render_report(
     rows: list[dict[str, Any]] = candidates.to_pylist()
     kept = np.array([bool(row["keep"]) for row in rows], dtype=np.bool_)
     reasons = galleries.reason_counts(rows)
-    histograms = _histograms(candidates, kept, rules)
+    edges = [
+        (rule.name, rule.column, bound)
+        for rule in rules
+        if rule.column in candidates.column_names and rule.column is not None
+        for bound in rule.bounds
+    ]
+    edges += [mark for mark in marks if mark[1] in candidates.column_names]
+    histograms = _histograms(candidates, kept, edges)
     figures: dict[str, charts.Figure | None] = {
         "funnel": charts.funnel(funnel) if funnel else None,
         "reasons": charts.bars(reasons[:16], role="dropped") if reasons else None,
@@ -221,12 +216,6 @@ def render_report(
     }
     for row in rows:
         row.setdefault("file_page_url", links.get(row["page_id"]))
-    edges = [
-        (rule.name, rule.column, bound)
-        for rule in rules
-        if rule.column in candidates.column_names and rule.column is not None
-        for bound in rule.bounds
-    ]
     drawn = {key: figure for key, figure in figures.items() if figure is not None}
     plotly, page_script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(

@@ -91,8 +91,12 @@ class Ledger:
 
     def effects(self) -> list[dict[str, Any]]:
         """Per rule: name, threshold, why, and counts: passes, not_measured, fails (does not survive it), alone
-        (survives all others), first (fails no earlier rule)."""
-        alone = self.failed & (self.failed.sum(axis=1) == 1)[:, None]
+        (measured and failed, and measured by no other rule to fail: what would come in without this rule, or would
+        at least have to be looked at), first (fails no earlier rule)."""
+        columns = [self.wide.column(f"{rule.name}:verdict").to_pylist() for rule in self.rules]
+        verdicts = np.array(columns, dtype=object).reshape(len(self.rules), -1).T
+        said_no = verdicts == "fail"
+        alone = said_no & (said_no.sum(axis=1) == 1)[:, None]
         first = np.zeros_like(self.failed)
         hit = np.flatnonzero(self.failed.any(axis=1))
         first[hit, self.failed[hit].argmax(axis=1)] = True

@@ -482,6 +482,10 @@ def _report(
             rules=rules,
             failures=counts.rename_columns(["kind", "count"]),
             thumbnails=original,
+            marks=[
+                (curve.label, f"measure.{curve.measure}", curve.moderate)
+                for curve in run.recipe.degradation.curves
+            ],
             facts={"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"},
         )
 

@@ -144,7 +144,7 @@ def test_rules_and_failures_say_why_and_what_to_do(tree):
         row[0].text_content(): row for row in tree.xpath("//section[@id='failures']//tbody/tr")
     }
     assert failures["corrupt"][1].text_content() == "2"
-    assert "Build again" in failures["truncated"][2].text_content()
+    assert "Retry later" in failures["truncated"][2].text_content()
     assert "failures" in failures["odd<kind>"][2].text_content()
 
 

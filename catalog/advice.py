@@ -1,0 +1,23 @@
+"""What a person does about each kind of failure: one table for the command line and for the report."""
+
+from __future__ import annotations
+
+ADVICE = {
+    "missing": "The title does not exist on the wiki: correct the list of titles.",
+    "invalid": "No such title is possible: correct the list of titles.",
+    "source": "A source of the recipe holds nothing: take it out, or correct its name.",
+    "gone": "Deleted or moved between listing and download. Nothing to do.",
+    "corrupt": "The wiki's own bytes do not decode. Nothing to do; it stays out.",
+    "html_instead_of_image": "The server sent a page for an image. Retry later.",
+    "truncated": "The connection ended early, several times. Retry later.",
+    "sha1_mismatch": "The bytes are not the announced ones: overwritten meanwhile, or damaged on the way. Retry later.",
+    "refused": "The server refused this file. The error text says how it answered.",
+    "too_large": "More pixels than the limit allows. Nothing to do; it stays out.",
+    "gave_up": "No answer in all attempts. Retry later.",
+    "object_missing": "The original is gone from the object store. A retry fetches it again.",
+}
+
+
+def advice_for(kind: str) -> str:
+    """What to do about a kind of failure; every kind has an answer."""
+    return ADVICE.get(kind, "Read the column `error` of the table `failures` in the catalog.")
