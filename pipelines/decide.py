@@ -21,6 +21,7 @@ from filters.sampling import draw, split_of
 from pipelines.recipe import Recipe
 
 pc: Any = compute
+JUDGED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,12 @@ def with_metadata(candidates: pa.Table) -> pa.Table:
     """Adds what follows from metadata alone: licence verdict and geometry (GATE_VALUES of pipelines.recipe)."""
     from filters.license import judge
 
-    verdicts = [judge(record) for record in from_table(candidates, FileRecord)]
+    # A slice at a time: as Python objects the records take ten times the room that they take in the table.
+    verdicts = [
+        judge(record)
+        for start in range(0, candidates.num_rows, JUDGED_AT_ONCE)
+        for record in from_table(candidates.slice(start, JUDGED_AT_ONCE), FileRecord)
+    ]
     width = candidates.column("width").cast(pa.float64())
     height = candidates.column("height").cast(pa.float64())
     pixels = pc.multiply(width, height)

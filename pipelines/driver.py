@@ -10,9 +10,10 @@ import contextlib
 import json
 import secrets
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ from pipelines.stages import failure, measure_versions, run_batch, score_version
 
 DOWNLOAD_VERSION = "original@1"
 LISTING_ROWS = 500
-REQUEST_ROWS = 5000
+REQUEST_ROWS = 2000
 DEMO_NOTICE = (
     "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
     "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
@@ -109,6 +110,7 @@ def build(
     limit: int | None = None,
     progress: Progress | None = None,
     retry: bool = False,
+    host_map: Mapping[str, str] | None = None,
 ) -> BuildResult:
     """Builds a dataset into `out`; run again after an interruption it goes on, run again after the end it asks nothing.
 
@@ -116,6 +118,7 @@ def build(
         contact: the operator's e-mail address or URL, sent with every request; an embedded corpus needs none.
         limit: most files to list, shared out among the sources.
         retry: try retryable failures once more.
+        host_map: public host -> base URL of a local Commons that the caller runs, as the embedded one is run here.
 
     Raises:
         crawler.politeness.MissingContact: no contact for a crawl of a real wiki.
@@ -138,7 +141,7 @@ def build(
     from filters.hashing import VERSION as HASH_VERSION
 
     with catalog.locked():
-        with _crawl(run, contact) as door:
+        with _crawl(run, contact, host_map or {}) as door:
             # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
             measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
             recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], limit)
@@ -157,10 +160,9 @@ def build(
 
 
 @contextlib.contextmanager
-def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
+def _crawl(run: Build, contact: str | None, host_map: Mapping[str, str]) -> Generator[PoliteDoor]:
     """The one HTTP door of this run; starts the embedded Commons where the recipe has one."""
     with contextlib.ExitStack() as stack:
-        host_map: dict[str, str] = {}
         if run.recipe.corpus is not None:
             from crawler.loopback import LoopbackCommons
             from pipelines.demo import make_corpus
@@ -172,9 +174,9 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
             server = LoopbackCommons(
                 corpus.photos, corpus.manifest, page_size=run.recipe.corpus.page_size
             )
-            host_map = dict(stack.enter_context(server).host_map)
+            host_map = stack.enter_context(server).host_map
             contact = contact or "https://localhost/embedded-demo"
-        requests: list[RequestRow] = []
+        requests = _RequestLog(run)
         door = PoliteDoor(
             contact=contact,
             limits=run.recipe.limits,
@@ -182,18 +184,41 @@ def _crawl(run: Build, contact: str | None) -> Generator[PoliteDoor]:
             media_hosts=run.recipe.site.media_hosts,
             host_map=host_map,
             run_id=run.run_id,
-            log=requests.append,
+            log=requests.add,
         )
         try:
             yield door
         finally:
-            _write_requests(run, requests)
+            requests.write()
 
 
-def _write_requests(run: Build, rows: list[RequestRow]) -> None:
-    for start in range(0, len(rows), REQUEST_ROWS):
-        table = to_table(rows[start : start + REQUEST_ROWS], RequestRow)
-        run.catalog.write_rows("request", run.run_id, f"{start // REQUEST_ROWS:05d}", table)
+class _RequestLog:
+    """Writes the attempts of a run as parts, so that a crawl of days does not hold them in memory."""
+
+    def __init__(self, run: Build) -> None:
+        self.run = run
+        self.rows: list[RequestRow] = []
+        self.parts = 0
+        self.lock = threading.Lock()
+
+    def add(self, row: RequestRow) -> None:
+        """Called by the door, from any of its threads."""
+        with self.lock:
+            self.rows.append(row)
+            if len(self.rows) < REQUEST_ROWS:
+                return
+        self.write()
+
+    def write(self) -> None:
+        """Commits what is waiting."""
+        with self.lock:
+            rows, self.rows = self.rows, []
+            name = f"{self.parts:05d}"
+            self.parts += 1
+        if rows:
+            self.run.catalog.write_rows(
+                "request", self.run.run_id, name, to_table(rows, RequestRow)
+            )
 
 
 def _list(run: Build, door: PoliteDoor) -> None:
@@ -267,7 +292,8 @@ def _download(run: Build, door: PoliteDoor) -> None:
     facts = deciding.with_metadata(
         views.candidates(run.catalog, sources=run.recipe.source_caps(run.limit))
     )
-    wanted = facts.filter(pa.array(deciding.gate(facts, run.recipe)))
+    wanted = facts.select(["page_id", "sha1", "url", "size_bytes", "mime"])
+    wanted = wanted.filter(pa.array(deciding.gate(facts, run.recipe)))
     rows = {row["sha1"]: row for row in wanted.to_pylist() if row["sha1"] and row["url"]}
     refs = run.catalog.plan(
         "download", list(rows), [DOWNLOAD_VERSION], batch_size=min(run.recipe.batch_size, 128)

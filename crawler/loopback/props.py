@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from crawler.loopback_core import Module, Values, Wiki, kind_of, named
-from crawler.loopback_pages import Page, StoredFile, Title, iso, wiki_quote
-from crawler.loopback_params import ApiError, Params, bad_continue
+from crawler.loopback.core import Module, Values, Wiki, kind_of, named
+from crawler.loopback.pages import Page, StoredFile, Title, iso, wiki_quote
+from crawler.loopback.params import ApiError, Params, bad_continue
 
 IMAGE_INFO = (
     "timestamp",

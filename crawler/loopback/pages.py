@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from crawler.loopback_metadata import categories, extmetadata, first_upper, wiki_quote
+from crawler.loopback.metadata import categories, extmetadata, first_upper, wiki_quote
 
 NAMESPACES = {
     -2: "Media", -1: "Special", 0: "", 1: "Talk", 2: "User", 3: "User talk", 4: "Commons", 5: "Commons talk",

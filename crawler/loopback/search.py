@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from crawler.loopback_pages import Page, StoredFile
+from crawler.loopback.pages import Page, StoredFile
 
 _PART = re.compile(
     r'(?P<no>[-!]?)(?:(?P<key>[A-Za-z]+):(?P<value>"[^"]*"|\S+)|(?P<word>"[^"]*"|\S+))'

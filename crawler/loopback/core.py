@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crawler.loopback_pages import Page, Pages, Title
-from crawler.loopback_params import Params
+from crawler.loopback.pages import Page, Pages, Title
+from crawler.loopback.params import Params
 
 Values = dict[int, dict[str, Any]]
 

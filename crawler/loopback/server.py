@@ -32,9 +32,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from crawler.loopback_api import Answer, answer
-from crawler.loopback_core import Wiki
-from crawler.loopback_pages import ManifestError, StoredFile, read_pages
+from crawler.loopback.api import Answer, answer
+from crawler.loopback.core import Wiki
+from crawler.loopback.pages import ManifestError, StoredFile, read_pages
 
 __all__ = ["LoggedRequest", "LoopbackCommons", "ManifestError", "serve"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.loopback_core import Module, Wiki, named
-from crawler.loopback_pages import NAMESPACES
-from crawler.loopback_params import Params
+from crawler.loopback.core import Module, Wiki, named
+from crawler.loopback.pages import NAMESPACES
+from crawler.loopback.params import Params
 
 
 def _site_info(wiki: Wiki, params: Params) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.loopback_core import Listed, Module, Wiki, kind_of, named
-from crawler.loopback_pages import Page, StoredFile, iso, parse_title
-from crawler.loopback_params import ApiError, Params, bad_continue
-from crawler.loopback_props import IMAGE_INFO, image_info
-from crawler.loopback_search import matching_files
+from crawler.loopback.core import Listed, Module, Wiki, kind_of, named
+from crawler.loopback.pages import Page, StoredFile, iso, parse_title
+from crawler.loopback.params import ApiError, Params, bad_continue
+from crawler.loopback.props import IMAGE_INFO, image_info
+from crawler.loopback.search import matching_files
 
 
 def _category_members(wiki: Wiki, params: Params, code: str) -> Listed:

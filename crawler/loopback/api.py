@@ -1,6 +1,6 @@
 """action=query of the embedded Commons: parameters, the set of pages, and MediaWiki's way of continuing an answer.
 
-The modules themselves are in loopback_lists.py, loopback_props.py and loopback_meta.py. Shapes follow MediaWiki 1.39
+The modules themselves are in lists.py, props.py and meta.py. Shapes follow MediaWiki 1.39
 and are held to it by tests/crawler/test_contract.py.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crawler.loopback_core import Module, Wiki
-from crawler.loopback_lists import LISTS
-from crawler.loopback_meta import META
-from crawler.loopback_pages import Page, Title, parse_title
-from crawler.loopback_params import ApiError, Params, bad_continue
-from crawler.loopback_props import PROPS
+from crawler.loopback.core import Module, Wiki
+from crawler.loopback.lists import LISTS
+from crawler.loopback.meta import META
+from crawler.loopback.pages import Page, Title, parse_title
+from crawler.loopback.params import ApiError, Params, bad_continue
+from crawler.loopback.props import PROPS
 
 MOST_TITLES = 50
 """Titles or page ids in one request, for readers who are not bots."""

@@ -1,0 +1,113 @@
+"""What the house costs beside the work: share of wall time outside of stage functions, and peak memory by size.
+
+Builds of 2,000, 5,000 and 10,000 small files from a loopback Commons, one worker thread, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage import data
+
+from crawler.loopback import LoopbackCommons
+from crawler.sources import CategorySource
+from filters.synthesis import encode_jpeg
+from pipelines.driver import build
+from pipelines.recipe import load_recipe
+from pipelines.runners import pool_runner
+
+DEMO = Path(__file__).parents[1] / "pipelines" / "recipes" / "demo.yaml"
+SIDE_PX = 128
+
+
+def make_corpus(folder: Path, count: int) -> Path:
+    """Files that differ: crops at random places, turned in hue."""
+    chance = np.random.default_rng(0)
+    sources = [
+        cv2.resize(s, (1024, 1024)) for s in (data.astronaut(), data.coffee(), data.chelsea())
+    ]
+    items = []
+    for i in range(count):
+        source = sources[i % 3]
+        top, left = chance.integers(0, 1024 - SIDE_PX, 2)
+        crop = source[top : top + SIDE_PX, left : left + SIDE_PX].astype(np.float64)
+        crop = np.clip(crop * chance.uniform(0.6, 1.2, 3), 0, 255).astype(np.uint8)
+        name = f"Crop {i:06d}.jpg"
+        (folder / name).write_bytes(encode_jpeg(np.ascontiguousarray(crop), 80))
+        items.append(
+            {
+                "filename": name,
+                "license": "Cc-by-4.0",
+                "author": "A",
+                "categories": ["Crops"],
+                "description": "x",
+            }
+        )
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps(items))
+    return manifest
+
+
+def run(count: int) -> None:
+    """One build; prints its figures as JSON."""
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = Path(scratch) / "photos"
+        photos.mkdir()
+        manifest = make_corpus(photos, count)
+        recipe = load_recipe(DEMO).model_copy(
+            update={
+                "corpus": None,
+                "sources": (CategorySource(root="Crops", depth=0),),
+                "scores": (),
+            }
+        )
+        with LoopbackCommons(photos, manifest) as server, pool_runner("threads", 1) as runner:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            result = build(
+                recipe,
+                out=Path(scratch) / "out",
+                runner=runner,
+                contact="benchmark@example.org",
+                host_map=server.host_map,
+            )
+    stages = dict(result.stage_seconds)
+    figures = {
+        "files": count,
+        "seconds": result.seconds,
+        "in stages": sum(stages.values()),
+        "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "before MB": before / 1000,
+        "stages": stages,
+    }
+    print(json.dumps(figures))
+
+
+def main() -> None:
+    """Prints the table."""
+    print(
+        f"{'files':>7}{'seconds':>10}{'outside of stages':>20}{'peak MB':>10}{'of it the server':>18}"
+    )
+    for count in (2000, 5000, 10000):
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.orchestration", str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        f = json.loads(done.stdout.splitlines()[-1])
+        outside = 1 - f["in stages"] / f["seconds"]
+        print(
+            f"{f['files']:>7}{f['seconds']:>10.1f}{100 * outside:>18.1f} %{f['peak MB']:>10.0f}{f['before MB']:>18.0f}"
+        )
+        print("        " + ", ".join(f"{k} {v:.1f}" for k, v in f["stages"].items()))
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]))
