@@ -66,8 +66,11 @@ def failure_lines(out: Path, *, details: bool = False) -> list[str]:
     if details:
         lines += ["", *(f"{stage} {kind} {key}: {error}" for stage, kind, key, error in rows)]
     if any(retryable for _, _, retryable, _ in groups):
-        command = run[0] if run else "lucidlr build RECIPE"
-        lines += ["", f"Retry the retryable ones with:  {command} --retry"]
+        command = run[0].replace(" --retry", "") if run else ""
+        if command.startswith("lucidlr "):
+            lines += ["", f"Retry the retryable ones with:  {command} --retry"]
+        else:
+            lines += ["", "Retry the retryable ones: run the deployment again with -p retry=true"]
     return lines
 
 

@@ -85,6 +85,12 @@ class BatchRef:
     """Number of keys, for progress."""
 
 
+def command_line() -> str:
+    """What was typed to start this process, without the folder of the program."""
+    program = Path(sys.argv[0]).name
+    return " ".join(["lucidlr" if program == "cli.py" else program, *sys.argv[1:]])
+
+
 def config_hash(values: Iterable[str]) -> str:
     """12 hex digits that name a set of versions."""
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
@@ -171,7 +177,7 @@ class Catalog:
                 "pid": os.getpid(),
                 "host": socket.gethostname(),
                 "since": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                "command": command_line(),
             }
             with room_for(holder):
                 holder.write_text(json.dumps(me))

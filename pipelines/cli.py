@@ -44,6 +44,7 @@ def demo(
     files: Annotated[int | None, typer.Option(min=20, help="Files in the corpus.")] = None,
     workers: Workers = None,
     runner: RunnerOption = RunnerKind.threads,
+    retry: Retry = False,
 ) -> None:
     """Build a small LucidLR from an embedded Commons on loopback and score it against the known truth."""
     from dataclasses import replace
@@ -56,7 +57,7 @@ def demo(
         raise typer.BadParameter(f"{DEMO_RECIPE} has no corpus section.")
     changes = {k: v for k, v in (("seed", seed), ("files", files)) if v is not None}
     recipe = recipe.model_copy(update={"corpus": replace(recipe.corpus, **changes)})
-    _build(recipe, out=out, runner=runner, workers=workers)
+    _build(recipe, out=out, runner=runner, workers=workers, retry=retry)
     typer.echo("\nAgainst the known truth of the corpus:")
     for name, value in score_build(out).items():
         typer.echo(f"  {name:<34}{value}")

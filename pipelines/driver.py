@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import sys
 import threading
 import time
 from collections import Counter
@@ -33,7 +32,7 @@ from catalog.records import (
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, BatchRef, Catalog, room_for
+from catalog.store import LISTING, BatchRef, Catalog, command_line, room_for
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import ListedBatch, list_files
@@ -374,10 +373,12 @@ def _count(run: Build, result: BatchResult) -> None:
 
 
 def _retry(run: Build) -> None:
-    """Plans every retryable open failure once more."""
-    table = views.failures(run.catalog).to_pylist()
+    """Plans every retryable open failure once more; an original that got lost is fetched again first."""
+    open_failures = [row for row in views.failures(run.catalog).to_pylist() if row["retryable"]]
+    lost = [row["key"] for row in open_failures if row["kind"] == "object_missing"]
+    run.catalog.retry("download", lost, DOWNLOAD_VERSION, batch_size=run.recipe.batch_size)
     for stage in ("download", "hash", "measure", "score"):
-        keys = [row["key"] for row in table if row["stage"] == stage and row["retryable"]]
+        keys = [row["key"] for row in open_failures if row["stage"] == stage]
         for version in run.catalog.versions_planned(stage):
             run.catalog.retry(stage, keys, version, batch_size=run.recipe.batch_size)
 
@@ -529,7 +530,7 @@ def _record_run(run: Build, result: BuildResult) -> None:
     )
     record: dict[str, Any] = {
         "run_id": run.run_id,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "recipe": run.recipe.name,
         "recipe_hash": result.recipe_hash,
         "started_at": run.started_at.isoformat(),

@@ -85,6 +85,16 @@ def test_a_measure_grows_or_falls_with_the_known_amount(name, photo):
     assert values[0] != values[-1]
 
 
+def test_colorfulness_is_that_of_the_formula_and_nothing_for_grey():
+    grey = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
+    assert value("colorfulness", grey) == 0.0
+    red = np.zeros((8, 8, 3), dtype=np.uint8)
+    red[:, :, 0] = 100
+    # rg = 100 and yb = 50 everywhere: no spread, 0.3 * sqrt(100^2 + 50^2) = 33.54.
+    assert value("colorfulness", red) == pytest.approx(33.541, abs=0.01)
+    assert value("colorfulness", SHARP["flower"]) > value("colorfulness", SHARP["china"])
+
+
 @pytest.mark.parametrize("photo", SHARP)
 def test_an_enlarged_image_has_lost_what_halving_removes(photo):
     # Not monotone in the factor: at 4 the residual at a quarter falls, too.
