@@ -258,8 +258,7 @@ def link(
             if dataset and shards:
                 pattern = _text(str(dataset.resolve() / "data" / "*" / "*.parquet"))
                 connection.execute(
-                    "CREATE TABLE samples AS SELECT * EXCLUDE (image, filename), "
-                    "split_part(filename, '/', -2) AS family, filename AS shard "
+                    "CREATE TABLE samples AS SELECT * EXCLUDE (image, filename), filename AS shard "
                     f"FROM read_parquet({pattern}, filename=true) ORDER BY page_id"
                 )
             else:
