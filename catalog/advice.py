@@ -12,7 +12,8 @@ ADVICE = {
     "truncated": "The connection ended early, several times. Retry later.",
     "sha1_mismatch": "The bytes are not the announced ones: overwritten meanwhile, or damaged on the way. Retry later.",
     "refused": "The server refused this file. The error text says how it answered.",
-    "too_large": "More pixels than the limit allows. Nothing to do; it stays out.",
+    "timeout": "The body stalled or came too slowly. Retry later.",
+    "too_large": "More pixels than the limit allows, or than fit into memory. The error text says which.",
     "gave_up": "No answer in all attempts. Retry later.",
     "object_missing": "The original is gone from the object store. A retry fetches it again.",
 }

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog, room_for
@@ -175,21 +176,28 @@ def candidates(
     for stage, wanted in (("measure", measures), ("score", scores)):
         if not wanted:
             continue
+        # Straight from the parts, the latest wins as in the view: an aggregate needs less memory than a window.
         cells = ", ".join(
-            f'max("value") FILTER (name = {_text(name)} AND version = {_text(version)}) '
+            f'arg_max("value", filename) FILTER (name = {_text(name)} AND version = {_text(version)}) '
             f"AS {_name(f'{stage}.{name}')}"
             for name, version in wanted
         )
-        joins += f" LEFT JOIN (SELECT sha1, {cells} FROM {stage}s GROUP BY sha1) {stage}_wide USING (sha1)"
+        scan = _scan(catalog, stage)
+        joins += (
+            f" LEFT JOIN (SELECT sha1, {cells} FROM {scan} GROUP BY sha1) {stage}_wide USING (sha1)"
+        )
         pivots += "".join(f", {_name(f'{stage}.{name}')}" for name, _ in wanted)
     query = (
         f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
-        "numbered AS (SELECT l.*, w.rank, w.cap, row_number() OVER "
-        "(PARTITION BY l.source_key ORDER BY part, part_row) AS nth "
-        "FROM listing l JOIN wanted w USING (source_key)), "
-        f"chosen AS (SELECT {files}, l.source FROM numbered l WHERE page_id IS NOT NULL "
+        # Only keys go through the windows; the wide columns are fetched for what was chosen.
+        "numbered AS (SELECT page_id, source_key, part, part_row, rank, cap, row_number() OVER "
+        "(PARTITION BY source_key ORDER BY part, part_row) AS nth "
+        "FROM listing JOIN wanted USING (source_key)), "
+        "first AS (SELECT source_key, part, part_row FROM numbered WHERE page_id IS NOT NULL "
         "AND (cap IS NULL OR nth <= cap) "
         "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
+        f"chosen AS (SELECT {files}, l.source FROM listing l "
+        "JOIN first USING (source_key, part, part_row)), "
         "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
         "WHERE stage IN ('download', 'hash') GROUP BY key) "
         "SELECT chosen.*, CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
@@ -275,19 +283,25 @@ def link(
         temporary.replace(database)
 
 
+EVIDENCE = ("page_id", "title", "sha1", "revision_id", *schema(ListingRow).names)
+
+
 def write_evidence(catalog: Catalog, path: Path) -> None:
-    """Writes the view `evidence` (what Commons said, when, at which revision) to one Parquet file, by rename.
+    """Writes what Commons said, when, at which revision, to one Parquet file, by rename; part after part, so that
+    the answers of all files are never in memory together.
 
     Raises:
         catalog.store.DiskFull: there was no room; the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    query = "SELECT * FROM evidence ORDER BY page_id, title, fetched_at, source"
-    with room_for(path), opened(catalog) as connection:
-        connection.execute(
-            f"COPY ({query}) TO {_text(str(temporary))} (FORMAT parquet, COMPRESSION zstd)"
-        )
-    temporary.replace(path)
+    columns = list(EVIDENCE)
+    listing = pa.schema([*schema(FileRecord), *schema(ListingRow)])
+    target = pa.schema([listing.field(name) for name in columns])
+    with room_for(path):
+        with pq.ParquetWriter(temporary, target, compression="zstd") as sink:
+            for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
+                sink.write_table(pq.read_table(part, columns=columns).select(columns).cast(target))
+        temporary.replace(path)
 
 
 def rules_table(rules: Sequence[Mapping[str, Any]]) -> pa.Table:

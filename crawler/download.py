@@ -6,6 +6,7 @@ fetched: Commons sharpens them, and the degradation is what the dataset is about
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -15,12 +16,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import urllib3
+
 from crawler.limits import BodyInterrupted, GaveUp
 
 ATTEMPTS = 3
 """Times that a body is asked for again when it broke off or has other bytes."""
 MOST_PIXELS = 200_000_000
 """Larger images are refused before they are decoded: at 3 bytes a pixel this is 600 MB of memory."""
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 class DownloadFailure(Exception):
@@ -92,7 +96,9 @@ def fetch_original(
     """Fetches an original unless it is there, and returns its path in the store.
 
     Raises:
-        DownloadFailure: gone, refused, html_instead_of_image, truncated, sha1_mismatch, corrupt, too_large, gave_up.
+        ValueError: `sha1` is not a SHA-1.
+        DownloadFailure: gone, refused, html_instead_of_image, truncated, timeout, sha1_mismatch, corrupt, too_large,
+            gave_up.
         crawler.limits.CircuitOpen, HostNotAllowed: the run cannot go on.
         OSError: the disk; a temporary file is removed first.
     """
@@ -106,7 +112,7 @@ def fetch_original(
         while True:
             try:
                 with temporary.open("wb") as sink:
-                    _stream(door, sink, url=url, sha1=sha1, size_bytes=size_bytes)
+                    _stream(door, sink, url=url, sha1=sha1, size_bytes=size_bytes, mime=mime)
                     sink.flush()
                     os.fsync(sink.fileno())
                 break
@@ -124,14 +130,20 @@ def fetch_original(
 
 
 def _stream(
-    door: MediaDoor, sink: BinaryIO, *, url: str, sha1: str, size_bytes: int | None
+    door: MediaDoor,
+    sink: BinaryIO,
+    *,
+    url: str,
+    sha1: str,
+    size_bytes: int | None,
+    mime: str | None,
 ) -> None:
     """One attempt at the body, checked by status, type, length and SHA-1."""
     digest = hashlib.sha1(usedforsecurity=False)
     received = 0
     with door.open_media(url) as body:
-        _check_head(body, url)
-        announced = body.headers.get("Content-Length")
+        _check_head(body, url, mime)
+        announced = _announced_bytes(body.headers)
         try:
             for chunk in body.chunks():
                 received += len(chunk)
@@ -140,10 +152,13 @@ def _stream(
                 digest.update(chunk)
                 sink.write(chunk)
         except BodyInterrupted as error:
+            kind, said = (
+                ("timeout", "stalled") if _is_timeout(error) else ("truncated", "broke off")
+            )
             raise DownloadFailure(
-                "truncated", f"{url} broke off {error}; retry later.", retryable=True
+                kind, f"{url} {said}: {error}; retry later.", retryable=True
             ) from error
-    expected = size_bytes if size_bytes is not None else int(announced or received)
+    expected = next(n for n in (size_bytes, announced, received) if n is not None)
     if received < expected:
         raise DownloadFailure(
             "truncated", f"{url}: {received} of {expected} bytes came; retry later.", retryable=True
@@ -157,7 +172,20 @@ def _stream(
         )
 
 
-def _check_head(body: MediaBody, url: str) -> None:
+def _announced_bytes(headers: Mapping[str, str]) -> int | None:
+    """Content-Length, where it can be read and counts the bytes that we will see."""
+    text = headers.get("Content-Length", "").strip()
+    encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
+    return int(text) if text.isascii() and text.isdigit() and not encoded else None
+
+
+def _is_timeout(error: BodyInterrupted) -> bool:
+    """Without a cause, the door itself ended a body that dripped; a wait that long is not repeated at once."""
+    cause = error.__cause__
+    return cause is None or isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError)
+
+
+def _check_head(body: MediaBody, url: str, mime: str | None) -> None:
     if body.status in (404, 410):
         raise DownloadFailure(
             "gone", f"{url} is gone ({body.status}): deleted since the listing.", retryable=False
@@ -165,7 +193,8 @@ def _check_head(body: MediaBody, url: str) -> None:
     if body.status != 200:
         raise DownloadFailure("refused", f"{url} answered {body.status}.", retryable=False)
     kind = body.headers.get("Content-Type", "").split(";")[0].strip().lower()
-    if kind.startswith("text/"):
+    # Some servers do not know an image's type; the SHA-1 will tell.
+    if not (kind.startswith("image/") or kind in ("", "application/octet-stream", mime)):
         raise DownloadFailure(
             "html_instead_of_image",
             f"{url} answered with {kind}, not an image; retry later.",
@@ -192,7 +221,16 @@ def _check_decodes(path: Path, url: str, mime: str | None) -> None:
                 image.load()
     except Image.DecompressionBombError as error:
         raise DownloadFailure("too_large", f"{url}: {error}", retryable=False) from error
+    except MemoryError as error:
+        raise DownloadFailure(
+            "too_large",
+            f"{url} does not fit into this machine's memory; retry on a larger one.",
+            retryable=True,
+        ) from error
     except damage as error:
+        # A full or failing disk says nothing about the file; damaged files do give errno, EINVAL from a seek.
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise
         raise DownloadFailure(
             "corrupt",
             f"{url} ({mime}) has the announced SHA-1 but does not decode: {error}. The wiki's own file is damaged.",

@@ -1,13 +1,17 @@
 """Originals from a real local server with faults: whole and checked, or a failure with a kind."""
 
+import errno
 import hashlib
 import io
+import time
+import zlib
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
-from crawler.limits import CircuitOpen, Limits
+from crawler.limits import CircuitOpen, HostNotAllowed, Limits
 from crawler.politeness import PoliteDoor
 from tests.crawler.servers import answer, hang_up, scripted
 
@@ -25,17 +29,16 @@ SHA1 = hashlib.sha1(PHOTO).hexdigest()
 SIZE = len(PHOTO)
 
 
-def fetch(server, store, *, sha1=SHA1, size=SIZE, mime="image/jpeg"):
+def fetch(server, store, *, sha1=SHA1, size=SIZE, mime="image/jpeg", limits=LIMITS, url=None):
     door = PoliteDoor(
         contact="me@lab.org",
-        limits=LIMITS,
+        limits=limits,
         api_hosts=[],
         media_hosts=[server.netloc],
         sleep=lambda seconds: None,
     )
-    return fetch_original(
-        door, store, url=f"{server.base}/a.jpg", sha1=sha1, size_bytes=size, mime=mime
-    )
+    url = url or f"{server.base}/a.jpg"
+    return fetch_original(door, store, url=url, sha1=sha1, size_bytes=size, mime=mime)
 
 
 def photo(body=PHOTO, kind="image/jpeg", **headers):
@@ -78,6 +81,7 @@ NOT_AN_IMAGE = b"GIF89a but not really"
             "html_instead_of_image",
             True,
         ),
+        ([photo(b'{"error": "busy"}', "application/json")], {}, "html_instead_of_image", True),
         ([photo(jpeg((65, 48)))], {"size": None}, "sha1_mismatch", True),
         ([photo(PHOTO + b"more")], {}, "sha1_mismatch", True),
         ([photo(PHOTO[:300])], {}, "truncated", True),
@@ -136,11 +140,91 @@ def test_a_refusal_ends_the_run_rather_than_the_file(store):
     assert left(store) == []
 
 
-def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(store, monkeypatch):
-    monkeypatch.setattr("crawler.download.MOST_PIXELS", 1000)
+def test_a_host_that_the_recipe_does_not_name_is_not_asked(store):
+    with scripted(photo()) as server, pytest.raises(HostNotAllowed, match="elsewhere"):
+        fetch(server, store, url="https://elsewhere.test/a.jpg")
+    assert server.requests == []
+    assert left(store) == []
+
+
+def stalls(handler):
+    answer(200, PHOTO[:500], Content_Type="image/jpeg", length=str(SIZE))(handler)
+    handler.wfile.flush()
+    time.sleep(0.6)
+
+
+def test_a_body_that_stalls_is_left_for_a_later_run(store):
+    limits = replace(LIMITS, read_timeout_s=0.2)
+    with scripted(stalls) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, limits=limits)
+    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
+    assert len(server.requests) == 1
+    assert left(store) == []
+
+
+def test_a_body_that_drips_past_its_time_is_left_for_a_later_run(store):
+    with scripted(photo()) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, limits=replace(LIMITS, media_total_s=-1.0))
+    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "IMAGE/JPEG; charset=binary", ""])
+def test_a_server_that_does_not_know_the_type_is_believed_by_the_sha1(store, kind):
+    with scripted(photo(kind=kind)) as server:
+        fetch(server, store)
+    assert store.read(SHA1) == PHOTO
+
+
+def test_a_length_header_that_is_no_number_is_no_length(store):
+    with scripted(photo_of_length("12x")) as server:
+        fetch(server, store, size=None)
+    assert store.read(SHA1) == PHOTO
+
+
+def photo_of_length(length):
+    return answer(200, PHOTO, Content_Type="image/jpeg", length=length)
+
+
+def png_that_claims(width, height):
+    """A small PNG whose header promises this many pixels."""
+    sink = io.BytesIO()
+    Image.new("L", (8, 8)).save(sink, "PNG")
+    png = sink.getvalue()
+    head = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + png[24:29]
+    return png[:12] + head + zlib.crc32(head).to_bytes(4, "big") + png[33:]
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (14_000, 14_300)])
+def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(store, size, monkeypatch):
+    # 3600 million pixels are a bomb to Pillow as well; 200.2 million are over our limit alone once Pillow's is off.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None if size[0] < 60_000 else 89_478_485)
+    bomb = png_that_claims(*size)
+    sha1 = hashlib.sha1(bomb).hexdigest()
+    with scripted(photo(bomb, "image/png")) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, sha1=sha1, size=len(bomb), mime="image/png")
+    assert (caught.value.kind, caught.value.retryable) == ("too_large", False)
+    assert left(store) == []
+
+
+def test_an_image_that_memory_cannot_hold_fails_alone_and_may_be_retried(store, monkeypatch):
+    def exhausted(self):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", exhausted)
     with scripted(photo()) as server, pytest.raises(DownloadFailure) as caught:
         fetch(server, store)
-    assert caught.value.kind == "too_large"
+    assert (caught.value.kind, caught.value.retryable) == ("too_large", True)
+
+
+def test_a_disk_that_fails_while_checking_is_not_taken_for_a_corrupt_file(store, monkeypatch):
+    def failing(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", failing)
+    with scripted(photo()) as server, pytest.raises(OSError, match="Input/output"):
+        fetch(server, store)
+    assert left(store) == []
 
 
 def test_a_full_disk_is_not_taken_for_a_broken_file(store, monkeypatch):

@@ -1,13 +1,16 @@
 """Pages of the API, recorded and odd ones, become records."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from catalog.records import FileRecord, from_table, to_table
 from crawler.extmetadata import first_link, html_to_text, parse_page
-from tests.shared import recorded_pages
+from tests.shared import recorded_pages, shared_folder
 
 
 def page(**extmetadata):
@@ -89,13 +92,16 @@ def test_a_recorded_page_in_all_its_fields():
 
 
 @pytest.mark.parametrize(
-    ("given", "state"),
+    ("answered", "state"),
     [
         ({"title": "File:Gone.jpg", "missing": "", "imagerepository": ""}, "missing"),
         ({"title": "File:Gone.jpg", "missing": True}, "missing"),
         ({"title": "File:A<b>.jpg", "invalid": True, "invalidreason": "bad"}, "invalid"),
         ({"title": "File:A.jpg", "pageid": 1}, "no_file"),
+        ({"title": "File:A.jpg", "pageid": 1, "imagerepository": ""}, "no_file"),
+        ({"title": "File:A.jpg", "pageid": 1, "imageinfo": [{"filemissing": True}]}, "no_file"),
         ({"title": "File:A.jpg", "pageid": 1, "imageinfo": [{"filehidden": ""}]}, "hidden"),
+        ({"title": "File:A.jpg", "pageid": 1, "imageinfo": [{"suppressed": True}]}, "hidden"),
         (
             {"title": "File:A.jpg", "missing": True, "known": True, "imageinfo": [{"url": "u"}]},
             "ok",
@@ -103,8 +109,8 @@ def test_a_recorded_page_in_all_its_fields():
         ({"title": "File:A.jpg", "pageid": 1, "missing": False, "imageinfo": [{"url": "u"}]}, "ok"),
     ],
 )
-def test_the_state_of_a_page_in_both_format_versions(given, state):
-    assert parse_page(given).state == state
+def test_the_state_of_a_page_in_both_format_versions(answered, state):
+    assert parse_page(answered).state == state
 
 
 def test_empty_extmetadata_comes_as_a_list_and_gives_nothing():
@@ -119,14 +125,92 @@ def test_fields_that_were_not_asked_for_are_none_and_empty_ones_are_empty():
     assert parse_page({**page(), "categories": []}).categories == ()
 
 
-def test_broken_values_do_not_stop_the_parser():
-    broken = {
-        "pageid": "x",
-        "title": "File:A.jpg",
-        "imageinfo": [{"timestamp": "yesterday", "width": "wide"}],
-    }
-    record = parse_page(broken)
-    assert (record.page_id, record.uploaded_at, record.width) == (None, None, None)
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("AttributionRequired", "false", False),
+        ("AttributionRequired", True, True),
+        ("Copyrighted", "perhaps", None),
+        ("NonFree", "true", True),
+        ("NonFree", "fair use only", True),
+        ("NonFree", "false", False),
+        ("NonFree", "", None),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_unknown_but_never_free(name, said, expected):
+    record = parse_page(page(**{name: said}))
+    field = {"NonFree": "non_free", "Copyrighted": "copyrighted"}.get(name, "attribution_required")
+    assert getattr(record, field) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2015-10-31T23:00:49Z", datetime(2015, 10, 31, 23, 0, 49, tzinfo=UTC)),
+        ("2015-10-31T23:00:49", datetime(2015, 10, 31, 23, 0, 49, tzinfo=UTC)),
+        ("2015-11-01T01:00:49.75+02:00", datetime(2015, 10, 31, 23, 0, 49, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("yesterday", None),
+        ("", None),
+        (1446332449.5, None),
+    ],
+)
+def test_upload_times_are_utc_in_whole_seconds_or_none(said, expected):
+    answered = {"pageid": 1, "title": "File:A.jpg", "imageinfo": [{"timestamp": said}]}
+    assert parse_page(answered).uploaded_at == expected
+
+
+def test_the_revision_comes_from_either_prop():
+    assert parse_page({**page(), "lastrevid": "12"}).revision_id == 12
+    assert parse_page({**page(), "revisions": [{"revid": 13}]}).revision_id == 13
+    assert parse_page(page()).revision_id is None
+
+
+def test_several_languages_give_english_or_else_the_first_that_says_something():
+    assert parse_page(page(ObjectName={"_type": "lang", "de": "Berg"})).object_name == "Berg"
+    both = {"_type": "lang", "en": "", "fr": "", "de": "Berg"}
+    assert parse_page(page(ObjectName=both)).object_name == "Berg"
+    assert parse_page(page(ObjectName={"_type": "lang"})).object_name is None
+
+
+def test_numbers_as_text_are_numbers_and_other_text_is_not():
+    info = {"width": "640", "height": "tall", "size": float("inf"), "url": 5, "sha1": ["a"]}
+    record = parse_page({"pageid": "7", "title": "File:A.jpg", "imageinfo": [info]})
+    assert (record.page_id, record.width, record.height, record.size_bytes) == (7, 640, None, None)
+    assert (record.url, record.sha1) == (None, None)
+
+
+def test_a_thumbnail_is_not_taken_for_the_original():
+    thumb = {"thumburl": "https://upload.wikimedia.org/thumb/a/ab/A.jpg/120px-A.jpg"}
+    assert parse_page({"pageid": 1, "title": "File:A.jpg", "imageinfo": [thumb]}).url is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("Artist", "License", "NonFree", "AuthorCount", "Restrictions", "ImageDescription")
+
+
+@given(
+    outer=st.fixed_dictionaries(
+        {"title": JSON},
+        optional=dict.fromkeys(("pageid", "lastrevid", "categories", "revisions", "missing"), JSON),
+    ),
+    info=JSON
+    | st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(("url", "sha1", "width", "timestamp", "user", "extmetadata"), JSON),
+    ),
+    said=JSON,
+)
+@settings(max_examples=150, deadline=None)
+def test_no_json_stops_the_parser_and_every_record_fits_the_catalog(outer, info, said):
+    if isinstance(info, dict):
+        info.setdefault("extmetadata", {name: {"value": said} for name in FIELDS})
+    record = parse_page({**outer, "imageinfo": [info]})
+    assert from_table(to_table([record], FileRecord), FileRecord) == [record]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +218,13 @@ def test_broken_values_do_not_stop_the_parser():
     [
         ('<a href="x">Jeff &amp; Brian</a> from Eastbourne', "Jeff & Brian from Eastbourne"),
         ("<div class='fn'>\nJona\nLendering</div>", "Jona Lendering"),
-        ("<ul><li>A: <b>x</b></li><li>B</li></ul>", "A: x B"),
+        ("<ul><li>A: <b>x</b></li><li>B</li></ul>", "A: x; B"),
+        ("<ul><li>A<ul><li>B</li><li>C</li></ul></li>\n<li>D</li></ul>", "A B; C; D"),
+        ("<ul><li></li><li>A</li></ul>", "A"),
+        ('1891<div style="display: none;">date QS:P,+1891-00-00</div>', "1891"),
+        ('Unknown<span style="DISPLAY:none">Unknown</span> author', "Unknown author"),
+        ("<!-- nobody -->", None),
+        ("<b>a\x00\x0bb</b>", "ab"),
         ("one<br>two", "one two"),
         ("<style>.a{color:red}</style>text", "text"),
         ("&lt;script&gt;alert(1)&lt;/script&gt;", "<script>alert(1)</script>"),
@@ -170,5 +260,59 @@ def test_no_recorded_page_gives_a_thumbnail_for_the_original():
         assert "/thumb/" not in (parse_page(recorded).url or "")
 
 
-def test_the_record_is_plain_data(tmp_path: Path):
-    assert json.dumps(parse_page(page(License="cc0")).license_code) == '"cc0"'
+def test_recorded_pages_come_back_from_the_catalog_unchanged():
+    records = [parse_page(recorded) for _, recorded in recorded_pages()]
+    assert from_table(to_table(records, FileRecord), FileRecord) == records
+
+
+def test_the_licences_of_a_recorded_batch():
+    batch = "openverse/continuation/wmc_pretty_nocontinue.json"
+    records = [parse_page(recorded) for file, recorded in recorded_pages() if file == batch]
+    counted = Counter(record.license_code for record in records)
+    assert counted == {"cc-by-sa-4.0": 15, "pd": 10, "cc-by-sa-3.0-de": 1, None: 2}
+    assert sum(record.license_url is None for record in records) == 10
+    assert {record.license_short_name for record in records if not record.license_code} == {
+        "No restrictions"
+    }
+
+
+def test_two_authors_in_a_recorded_list_stay_two():
+    (recorded,) = (recorded for file, recorded in recorded_pages() if file.startswith("wptools"))
+    record = parse_page(recorded)
+    assert record.artist == (
+        "Douglas_adams_portrait.jpg: michael hughes from berlin, germany; derivative work: Beao"
+    )
+    assert record.artist_url == (
+        "https://commons.wikimedia.org/wiki/File:Douglas_adams_portrait.jpg"
+    )
+    assert (record.license_code, record.copyrighted) == ("cc-by-sa-2.0", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "artist", "url"),
+    [
+        ("string", "Artist Name", None),
+        ("link", "link text", "https://test.com/linkspot"),
+        ("div", "Jona Lendering", None),
+        (
+            "partial_link",
+            "Jeff & Brian from Eastbourne",
+            "https://www.flickr.com/people/16707908@N07",
+        ),
+        (
+            "internal_link",
+            "NotaRealUser",
+            "https://commons.wikimedia.org/w/index.php?title=User:NotaRealUser&action=edit&redlink=1",
+        ),
+    ],
+)
+def test_recorded_artists(name, artist, url):
+    file = shared_folder("fixtures/commons") / "openverse" / f"image_info_artist_{name}.json"
+    record = parse_page({"title": "File:A.jpg", "imageinfo": [json.loads(file.read_text())]})
+    assert (record.artist, record.artist_url) == (artist, url)
+
+
+def test_no_recorded_date_or_name_holds_what_templates_hide():
+    for file, recorded in recorded_pages():
+        record = parse_page(recorded)
+        assert "QS:" not in f"{record.date_original}{record.object_name}{record.artist}", file
