@@ -30,9 +30,10 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from catalog.store import BatchRef
-from pipelines.driver import BuildResult, build
+from pipelines.driver import build
 from pipelines.progress import Advance
 from pipelines.recipe import load_recipe
+from pipelines.run import BuildResult
 from pipelines.runners import BatchFunction, BatchResult
 from pipelines.stages import run_batch
 

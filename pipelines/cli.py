@@ -156,7 +156,7 @@ def explain(
 @app.command()
 def relink(out: Out = Path("out/demo")) -> None:
     """Make lucidlr.duckdb anew after the output folder was moved."""
-    from pipelines.driver import relink as make
+    from pipelines.publish import relink as make
 
     typer.echo(make(out))
 

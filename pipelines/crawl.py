@@ -1,0 +1,215 @@
+"""The crawling stages of a build: list and download. One process per catalog, because its door holds the limits.
+
+Listing commits every few hundred rows together with the cursor behind them; downloading commits a batch of originals
+together with what failed. After a kill both go on where they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+
+from catalog import views
+from catalog.records import (
+    FailureRecord,
+    FileRecord,
+    ListingRow,
+    ObjectRecord,
+    RequestRow,
+    to_table,
+)
+from catalog.store import LISTING, room_for
+from crawler.commons import Commons
+from crawler.download import DownloadFailure, ObjectStore, fetch_original
+from crawler.listing import ListedBatch, list_files
+from crawler.politeness import PoliteDoor
+from pipelines import decide as deciding
+from pipelines.recipe import Source
+from pipelines.run import Build
+from pipelines.stages import failure
+
+DOWNLOAD_VERSION = "original@1"
+LISTING_ROWS = 500
+REQUEST_ROWS = 2000
+
+
+@contextlib.contextmanager
+def opened_door(
+    run: Build, contact: str | None, host_map: Mapping[str, str]
+) -> Generator[PoliteDoor]:
+    """The one HTTP door of this run; starts the embedded Commons where the recipe has one."""
+    with contextlib.ExitStack() as stack:
+        if run.recipe.corpus is not None:
+            from crawler.loopback import LoopbackCommons
+            from pipelines.demo import make_corpus
+
+            with run.timed("corpus"), room_for(run.out):
+                corpus = make_corpus(
+                    run.out / "corpus", seed=run.recipe.corpus.seed, files=run.recipe.corpus.files
+                )
+            server = LoopbackCommons(
+                corpus.photos, corpus.manifest, page_size=run.recipe.corpus.page_size
+            )
+            host_map = stack.enter_context(server).host_map
+            contact = contact or "https://localhost/embedded-demo"
+        requests = _RequestLog(run)
+        door = PoliteDoor(
+            contact=contact,
+            limits=run.recipe.limits,
+            api_hosts=(run.recipe.site.host,),
+            media_hosts=run.recipe.site.media_hosts,
+            host_map=host_map,
+            run_id=run.run_id,
+            log=requests.add,
+        )
+        try:
+            yield door
+        finally:
+            requests.write()
+
+
+class _RequestLog:
+    """Writes the attempts of a run as parts, so that a crawl of days does not hold them in memory."""
+
+    def __init__(self, run: Build) -> None:
+        self.run = run
+        self.rows: list[RequestRow] = []
+        self.parts = 0
+        self.lock = threading.Lock()
+
+    def add(self, row: RequestRow) -> None:
+        """Called by the door, from any of its threads."""
+        with self.lock:
+            self.rows.append(row)
+            if len(self.rows) < REQUEST_ROWS:
+                return
+        self.write()
+
+    def write(self) -> None:
+        """Commits what is waiting."""
+        with self.lock:
+            rows, self.rows = self.rows, []
+            name = f"{self.parts:05d}"
+            self.parts += 1
+        if rows:
+            self.run.catalog.write_rows(
+                "request", self.run.run_id, name, to_table(rows, RequestRow)
+            )
+
+
+def list_sources(run: Build, door: PoliteDoor) -> None:
+    """Lists every source up to its cap, on from the cursor of its last committed part."""
+    wanted = run.recipe.source_caps(run.limit)
+    states = [run.catalog.listing_state(key) for key, _ in wanted]
+    left = [
+        0 if exhausted else None if cap is None else max(0, cap - rows)
+        for (_, cap), (rows, _, exhausted) in zip(wanted, states, strict=True)
+    ]
+    if not any(count is None or count > 0 for count in left):
+        return
+    total = None if any(count is None for count in left) else sum(count or 0 for count in left)
+    commons: Commons | None = None
+    with run.timed("list"), run.progress.stage("list", total) as advance:
+        for source, count, (_, cursor, _) in zip(run.recipe.sources, left, states, strict=True):
+            if count == 0:
+                continue
+            commons = commons or Commons(door, run.recipe.site)
+            listed = 0
+            waiting: list[tuple[FileRecord, ListingRow]] = []
+            key = run.recipe.source_key(source)
+            base = run.out / "corpus" if run.recipe.corpus else None
+            for batch in list_files(commons, source, cursor, key=key, base=base):
+                if batch.problem:
+                    _note_problem(run, key, batch.problem)
+                waiting += batch.files
+                listed += len(batch.files)
+                advance(len(batch.files))
+                enough = count is not None and listed >= count
+                if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough:
+                    _commit_listing(run, source, waiting, batch)
+                    waiting = []
+                if enough:
+                    break
+
+
+def _commit_listing(
+    run: Build, source: Source, rows: list[tuple[FileRecord, ListingRow]], batch: ListedBatch
+) -> None:
+    key = run.recipe.source_key(source)
+    records = to_table([record for record, _ in rows], FileRecord)
+    seen = to_table([row for _, row in rows], ListingRow)
+    table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
+    lost = [
+        failure(
+            "listing",
+            record.title,
+            record.state,
+            f"{record.title} was asked for by {row.source_path}, but the wiki has no such file.",
+            retryable=False,
+        )
+        for record, row in rows
+        if record.page_id is None
+    ]
+    if lost:
+        name = run.catalog.next_listing(key)
+        run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
+    run.catalog.append_listing(key, table, batch.cursor)
+
+
+def _note_problem(run: Build, key: str, problem: str) -> None:
+    """A source that cannot be walked is told and recorded; the others go on."""
+    run.progress.say(f"list: {problem}")
+    row = failure("listing", key, "source", problem, retryable=False)
+    run.catalog.write_rows("failure", f"listing-{key}", "source", to_table([row], FailureRecord))
+
+
+def download_originals(run: Build, door: PoliteDoor) -> None:
+    """Fetches the originals that pass the gate."""
+    facts = deciding.with_metadata(
+        views.candidates(run.catalog, sources=run.recipe.source_caps(run.limit))
+    )
+    wanted = facts.select(["page_id", "sha1", "url", "size_bytes", "mime"])
+    wanted = wanted.filter(pa.array(deciding.gate(facts, run.recipe)))
+    rows = {row["sha1"]: row for row in wanted.to_pylist() if row["sha1"] and row["url"]}
+    refs = run.catalog.plan(
+        "download", list(rows), [DOWNLOAD_VERSION], batch_size=min(run.recipe.batch_size, 128)
+    )
+    store = ObjectStore(run.catalog.root / "objects")
+    workers = run.recipe.limits.media_in_flight
+    batches = [(ref, run.catalog.keys_of(ref)) for ref in refs]
+    # A batch that another recipe froze and did not finish is finished here: its keys passed that recipe's gate.
+    strangers = {key for _, keys in batches for key in keys if key not in rows}
+    rows |= {row["sha1"]: row for row in views.files_of(run.catalog, sorted(strangers)).to_pylist()}
+    with (
+        run.timed("download"),
+        run.progress.stage("download", sum(len(keys) for _, keys in batches)) as advance,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+
+        def fetch(sha1: str) -> ObjectRecord | FailureRecord:
+            row = rows[sha1]
+            try:
+                fetch_original(
+                    door,
+                    store,
+                    url=row["url"],
+                    sha1=sha1,
+                    size_bytes=row["size_bytes"],
+                    mime=row["mime"],
+                )
+            except DownloadFailure as error:
+                return failure("download", sha1, error.kind, str(error), retryable=error.retryable)
+            finally:
+                advance(1)
+            return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
+
+        for ref, keys in batches:
+            with room_for(run.out):
+                found = list(pool.map(fetch, keys))
+            done = [item for item in found if isinstance(item, ObjectRecord)]
+            failed = [item for item in found if isinstance(item, FailureRecord)]
+            run.catalog.commit(ref, to_table(done, ObjectRecord), failed)

@@ -1,0 +1,220 @@
+"""The end of a build: decide, export, report, record the run, link the database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from catalog import views
+from catalog.manifest import Manifest
+from catalog.store import Catalog, command_line, room_for
+from crawler.download import ObjectStore
+from pipelines import decide as deciding
+from pipelines.run import Build, BuildResult
+from pipelines.stages import measure_versions, score_versions
+
+DEMO_NOTICE = (
+    "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
+    "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
+)
+
+
+def publish(run: Build, recipe_hash: str, hash_version: str, started: float) -> BuildResult:
+    """Decides, exports, links and reports."""
+    recipe, catalog = run.recipe, run.catalog
+    with run.timed("decide"):
+        facts = views.candidates(
+            catalog,
+            sources=recipe.source_caps(run.limit),
+            measures=_pairs(measure_versions(recipe.measures)),
+            scores=_pairs(score_versions(recipe.scores)),
+            hash_version=hash_version,
+        )
+        outcome = deciding.decide(deciding.with_metadata(facts), recipe, recipe_hash=recipe_hash)
+        catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
+        catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
+    store = ObjectStore(catalog.root / "objects")
+    failures = views.failures(catalog)
+    with run.timed("export"):
+        manifest = _export(run, outcome, recipe_hash, store)
+    dataset_hash = manifest.dataset_hash if manifest else None
+    with run.timed("report"):
+        _report(run, outcome, failures, store, dataset_hash=dataset_hash, recipe_hash=recipe_hash)
+    counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
+    result = BuildResult(
+        out=run.out,
+        dataset=run.out / "dataset",
+        database=run.out / "lucidlr.duckdb",
+        report=run.out / "report" / "index.html",
+        dataset_hash=dataset_hash,
+        recipe_hash=recipe_hash,
+        funnel=outcome.funnel,
+        failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
+        stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    _record_run(run, result)
+    with run.timed("link"):
+        views.write_evidence(catalog, run.out / "evidence.parquet")
+        relink(run.out, recipe_hash=recipe_hash, rules=outcome.ledger.effects())
+    return result
+
+
+def _export(
+    run: Build, outcome: deciding.Outcome, recipe_hash: str, store: ObjectStore
+) -> Manifest | None:
+    """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
+    from catalog.card import render_card
+    from catalog.export import export_dataset
+
+    if outcome.samples.num_rows == 0:
+        run.progress.say(
+            "export: no file passed all rules; the report shows which rule stopped them"
+        )
+        return None
+    run.progress.say(f"export: {outcome.samples.num_rows} images")
+
+    def card(folder: Path, manifest: Manifest) -> None:
+        notice = DEMO_NOTICE if run.recipe.corpus else None
+        text = render_card(manifest, samples=outcome.samples, funnel=outcome.funnel, notice=notice)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+
+    with room_for(run.out / "dataset"):
+        return export_dataset(
+            outcome.samples,
+            read_bytes=store.read,
+            out=run.out / "dataset",
+            recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size"}),
+            recipe_hash=recipe_hash,
+            name=run.recipe.name,
+            max_shard_bytes=int(run.recipe.export.max_shard_mb * 1e6),
+            row_group_rows=run.recipe.export.row_group_rows,
+            write_extra=card,
+        )
+
+
+def _pairs(versions: list[str]) -> list[tuple[str, str]]:
+    return [(name, version) for name, _, version in (v.rpartition("@") for v in versions)]
+
+
+def _report(
+    run: Build,
+    outcome: deciding.Outcome,
+    failures: pa.Table,
+    store: ObjectStore,
+    *,
+    dataset_hash: str | None,
+    recipe_hash: str,
+) -> None:
+    from catalog.report import RuleSummary, render_report
+
+    def original(sha1: str) -> bytes | None:
+        return store.read(sha1) if store.has(sha1) else None
+
+    shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
+    shown += [n for n in outcome.facts.column_names if n.startswith(("measure.", "score."))]
+    candidates = outcome.facts.select([*shown, "severity"])
+    for name in ("keep", "reason", "duplicate_of"):
+        candidates = candidates.append_column(name, outcome.decisions.column(name))
+    effects = outcome.ledger.effects()
+    rules = [
+        RuleSummary(
+            name=rule.name,
+            threshold=rule.threshold,
+            why=rule.why,
+            passed=effect["passes"],
+            failed=effect["fails"],
+            failed_alone=effect["alone"],
+            not_measured=effect["not_measured"],
+            column=rule.value,
+            bounds=tuple(bound for bound in (rule.min, rule.max) if bound is not None),
+        )
+        for rule, effect in zip(outcome.ledger.rules, effects, strict=True)
+    ]
+    counts = failures.group_by("kind").aggregate([("key", "count")])
+    with room_for(run.out):
+        render_report(
+            run.out / "report" / "index.html",
+            name=run.recipe.name,
+            funnel=outcome.funnel,
+            candidates=candidates,
+            samples=outcome.samples,
+            rules=rules,
+            failures=counts.rename_columns(["kind", "count"]),
+            thumbnails=original,
+            marks=[
+                (curve.label, f"measure.{curve.measure}", curve.moderate)
+                for curve in run.recipe.degradation.curves
+            ],
+            facts={"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"},
+        )
+
+
+def _record_run(run: Build, result: BuildResult) -> None:
+    """runs/<run id>.json: when, with what, how long. Outside of the dataset hash."""
+    packages = (
+        "lucidlr",
+        "pyarrow",
+        "numpy",
+        "opencv-python-headless",
+        "torch",
+        "pyiqa",
+        "imagehash",
+    )
+    record: dict[str, Any] = {
+        "run_id": run.run_id,
+        "command": command_line(),
+        "recipe": run.recipe.name,
+        "recipe_hash": result.recipe_hash,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": result.seconds,
+        "stage_seconds": json.dumps(result.stage_seconds),
+        "funnel": json.dumps(result.funnel),
+        "dataset_hash": result.dataset_hash,
+        "versions": json.dumps({name: metadata.version(name) for name in packages}),
+    }
+    folder = run.catalog.root / "runs"
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{run.run_id}.tmp"
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        temporary.replace(folder / f"{run.run_id}.json")
+
+
+def relink(
+    out: Path, *, recipe_hash: str | None = None, rules: list[dict[str, Any]] | None = None
+) -> Path:
+    """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
+
+    Raises:
+        FileNotFoundError: `out` holds no build.
+    """
+    if not (out / "catalog" / "parts").is_dir():
+        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    catalog = Catalog(out / "catalog")
+    manifest = out / "dataset" / "manifest.json"
+    if recipe_hash is None:
+        recipe_hash = json.loads(manifest.read_text())["recipe_hash"] if manifest.exists() else ""
+    rules_file = catalog.root / "rules" / f"{recipe_hash}.json"
+    if rules is not None:
+        rules_file.parent.mkdir(exist_ok=True)
+        with room_for(rules_file):
+            rules_file.write_text(json.dumps(rules))
+    held = json.loads(rules_file.read_text()) if rules_file.exists() else []
+    database = out / "lucidlr.duckdb"
+    views.link(
+        catalog,
+        database,
+        recipe_hash=recipe_hash or "",
+        tables={"runs": views.runs_table(catalog.root / "runs"), "rules": views.rules_table(held)},
+        dataset=out / "dataset",
+    )
+    return database

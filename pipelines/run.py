@@ -1,0 +1,63 @@
+"""One run of a build: what it works with, what it has counted, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from catalog.store import Catalog
+from pipelines.progress import Progress
+from pipelines.recipe import Recipe
+from pipelines.runners import Runner
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build leaves behind, and what it counted."""
+
+    out: Path
+    dataset: Path
+    database: Path
+    report: Path
+    dataset_hash: str | None
+    """None: nothing was kept, and the dataset that was there before stays."""
+    recipe_hash: str
+    funnel: list[tuple[str, int]]
+    failures: list[tuple[str, str, int]]
+    """(stage, kind, count)"""
+    stage_seconds: dict[str, float]
+    """Wall time inside stage functions; for pooled stages summed over batches."""
+    seconds: float
+    """Wall time of the whole build."""
+
+
+@dataclass
+class Build:
+    """The state of one run: where it writes, with what, and what it has counted so far."""
+
+    recipe: Recipe
+    out: Path
+    limit: int | None
+    runner: Runner
+    progress: Progress
+    catalog: Catalog
+    run_id: str
+    started_at: datetime
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Generator[None]:
+        """Adds the wall time of its body to the stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add_seconds(stage, time.perf_counter() - started)
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Counts wall time spent inside a stage function."""
+        self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
