@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from catalog.records import FileRecord
 
-VERSION = "1"
+VERSION = "2"
 """Raised when a verdict would change."""
 
 Outcome = Literal["accept", "quarantine", "reject"]
@@ -62,6 +62,19 @@ EXCLUDED: tuple[tuple[str, Outcome, str], ...] = (
 )
 """(reason, outcome, pattern): categories, hidden ones included, that keep a file out. Case is ignored."""
 
+CONDITIONS = (
+    # "You do not need to request permission" and "without asking permission" are part of free licences.
+    r"social media|not (in the )?public domain|only be used|used only|"
+    r"(may|must|can) ?not be (used|published|copied|modified|altered|sold)|"
+    r"(not|no|non)[- ](for )?commercial|all rights reserved|fair use|"
+    r"(prior|written|explicit|express) (permission|consent|approval)|"
+    r"contact (me|the (author|photographer|uploader|copyright holder)) (before|first|prior|for permission)|"
+    r"(prohibited|forbidden|not allowed|not permitted)|"
+    r"soziale[nr]? (medien|netzwerke?)|nicht gemeinfrei|nur mit (schriftlicher |vorheriger )?genehmigung|"
+    r"réseaux sociaux|utilisation commerciale interdite|redes sociales"
+)
+"""Permission texts that add conditions of their own to the licence. Case is ignored."""
+
 PD_EVIDENCE = r"^CC-PD-Mark|^PD[- ]\w+|^Author died more than \d+ years ago|^CC-Zero"
 """Categories that say why a file is in the public domain, but for those of `_PD_ALGORITHM`: no photographs."""
 _PD_ALGORITHM = re.compile(r"^PD-(algorithm|ineligible|shape|text|textlogo|simple)", re.IGNORECASE)
@@ -70,6 +83,7 @@ _EXCLUDED: tuple[tuple[str, Outcome, re.Pattern[str]], ...] = tuple(
     (name, outcome, re.compile(p, re.IGNORECASE)) for name, outcome, p in EXCLUDED
 )
 _PD_EVIDENCE = re.compile(PD_EVIDENCE, re.IGNORECASE)
+_CONDITIONS = re.compile(CONDITIONS, re.IGNORECASE)
 
 VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 SPDX_PORTS = {
@@ -104,11 +118,12 @@ COPYRIGHTED = "Q50423863"
 DEDICATED, PUBLIC_DOMAIN = "Q88088423", "Q19652"
 """P6216 (copyright status): copyrighted; dedicated to the public domain by the holder; in the public domain."""
 
+_CC_HOST = "https://creativecommons.org"
 _CC_CODE = re.compile(r"cc-by(-sa)?-(\d\.\d)(?:-([a-z]{2,8}))?")
 _CC_URL = re.compile(
     r"^(?:https?:)?//(?:www\.)?creativecommons\.org/"
     r"(licenses/(?P<kind>by|by-sa)/(?P<version>\d\.\d)(?:/(?P<port>[a-z]{2,8}))?|publicdomain/(?P<pd>zero|mark)/1\.0)"
-    r"(?:/(?:deed|legalcode)(?:\.[a-z-]+)?)?/?$",
+    r"(?:/(?:deed|legalcode)(?:\.[a-z_-]+)?)?/?$",
     re.IGNORECASE,
 )
 
@@ -162,6 +177,30 @@ def judge(file: FileRecord, sdc: Mapping[str, Any] | None = None) -> Verdict:
     return Verdict(outcome="accept", reason="ok", license=spdx)
 
 
+def license_url_for(spdx: str) -> str | None:
+    """Address of the licence text on creativecommons.org; None for the public domain, which has none.
+
+    Raises:
+        ValueError: an id that `judge` never gives.
+    """
+    bare = spdx.removeprefix("LicenseRef-")
+    if bare == "CC0-1.0":
+        return f"{_CC_HOST}/publicdomain/zero/1.0/"
+    match = _CC_CODE.fullmatch(bare.lower())
+    if match is not None and match[2] in VERSIONS:
+        return f"{_CC_HOST}/licenses/{_path(match)}/"
+    if re.match(r"LicenseRef-PD(-|$)", spdx, re.IGNORECASE):
+        return None
+    raise ValueError(
+        f"{spdx!r} is no licence of the gate: give Verdict.license of an accepted file."
+    )
+
+
+def _path(code: re.Match[str]) -> str:
+    """by-sa/3.0/de of a matched cc-by-sa-3.0-de."""
+    return "/".join(part for part in ("by-sa" if code[1] else "by", code[2], code[3]) if part)
+
+
 def _objections(
     file: FileRecord, known: _License | None, sdc: Mapping[str, Any] | None
 ) -> Iterable[tuple[str, Outcome]]:
@@ -190,6 +229,9 @@ def _objections(
         yield from _public_domain_objections(file)
     if known.kind == "cc" and not (file.artist or file.attribution):
         yield "missing_author", "quarantine"
+    if file.permission and _CONDITIONS.search(file.permission):
+        # Such text may be void beside a free licence; whether it is, is for a person to say.
+        yield "custom_permission", "quarantine"
     if sdc is not None:
         yield from _structured_objections(known, sdc)
 
@@ -207,7 +249,7 @@ def _read_license(file: FileRecord) -> _License | None:
     spdx = "-".join(["CC", kind.upper(), version, *([port.upper()] if port else [])])
     if port and spdx not in SPDX_PORTS:
         spdx = f"LicenseRef-{spdx}"
-    return _License("cc", spdx, "/".join([kind, version, *([port] if port else [])]))
+    return _License("cc", spdx, _path(match))
 
 
 def _public_domain_id(file: FileRecord) -> str:
@@ -257,7 +299,10 @@ def _structured_objections(
     known: _License, sdc: Mapping[str, Any]
 ) -> Iterable[tuple[str, Outcome]]:
     licenses = {WIKIDATA[item] for item in _items(sdc, "P275") if item in WIKIDATA}
-    if licenses and known.kind != "pd" and known.spdx not in licenses:
+    # Commons reads `pd` where CC0 stands beside it; beside any other licence something is wrong.
+    agreeing = {"CC0-1.0"} if known.kind == "pd" else {known.spdx}
+    others_alone = bool(licenses) and not licenses & agreeing
+    if others_alone or (known.kind == "pd" and licenses - agreeing):
         yield "sdc_disagrees", "quarantine"
     statuses = set(_items(sdc, "P6216"))
     contradicting = {
@@ -274,6 +319,8 @@ def _items(sdc: Mapping[str, Any], prop: str) -> list[str]:
     statements = sdc.get("statements") or sdc.get("claims") or {}
     found: list[str] = []
     for statement in statements.get(prop, []) if isinstance(statements, Mapping) else []:
+        if statement.get("rank") == "deprecated":
+            continue
         value = statement.get("mainsnak", {}).get("datavalue", {}).get("value", {})
         if isinstance(value, Mapping) and "id" in value:
             found.append(str(value["id"]))

@@ -35,6 +35,41 @@ def test_hashes_equal_imagehash_in_every_mode(mode):
     assert hashes.dhash == to_uint64(imagehash.dhash(image))
 
 
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        *((mode, ".png") for mode in ("L", "RGB", "RGBA", "P", "LA", "I;16", "1")),
+        *((mode, ".tif") for mode in ("CMYK", "I;16", "1")),
+        *((mode, ".jpg") for mode in ("L", "RGB", "CMYK")),
+    ],
+)
+def test_hashes_equal_imagehash_of_a_file_of_every_mode(tmp_path, mode, suffix):
+    image = Image.open(PHOTOS[0])
+    # A ramp up to 65,535, so that 16 bits hold more than 8 would.
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    file = tmp_path / f"photo{suffix}"
+    image.save(file)
+    assert Image.open(file).mode == mode
+    hashes = hash_image(Image.open(file))
+    assert hashes.phash == to_uint64(imagehash.phash(Image.open(file)))
+    assert hashes.dhash == to_uint64(imagehash.dhash(Image.open(file)))
+
+
+@pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.name)
+def test_the_mirrored_hashes_are_those_of_the_flipped_thumbnail(path):
+    grey = Image.open(path).convert("L")
+    square, strip = (
+        ImageOps.mirror(grey.resize(size, Image.Resampling.LANCZOS)) for size in ((32, 32), (9, 8))
+    )
+    hashes = hash_image(Image.open(path))
+    assert hashes.phash_mirror == to_uint64(imagehash.phash(square))
+    assert hashes.dhash_mirror == to_uint64(imagehash.dhash(strip))
+
+
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.name)
 def test_the_mirrored_hashes_are_near_those_of_the_mirrored_image(path):
     image = Image.open(path).convert("RGB")

@@ -1,10 +1,13 @@
 """Exact: what brute force finds, and nothing else."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters import neighbors
 from filters.neighbors import TooManyPairs, clusters_within, pairs_within
 
 
@@ -47,6 +50,27 @@ def test_pairs_and_clusters_equal_brute_force(hashes, radius):
     expected = brute_force(hashes, radius)
     assert np.array_equal(pairs_within(hashes, radius), expected)
     assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
+
+
+@settings(max_examples=15, deadline=None)
+@given(hash_sets(), st.integers(0, 12), st.sampled_from([4, 5]))
+def test_every_cut_into_bands_equals_brute_force(hashes, radius, m):
+    # Few hashes are compared all with all, so that here the cuts for many are forced on them.
+    with pytest.MonkeyPatch.context() as patch:
+        cut = np.array(neighbors._cut(m, radius), dtype=np.int64)
+        patch.setattr(neighbors, "_bands", lambda count, radius: cut)
+        pairs, clusters = pairs_within(hashes, radius), clusters_within(hashes, radius)
+    expected = brute_force(hashes, radius)
+    assert np.array_equal(pairs, expected)
+    assert np.array_equal(clusters, components(len(hashes), expected))
+
+
+@pytest.mark.parametrize(
+    ("count", "radius", "bands"),
+    [(500, 8, 1), (50_000, 8, 5), (1_000_000, 8, 4), (1_000_000, 16, 4), (1_000_000, 40, 1)],
+)
+def test_the_cut_fits_the_number_of_hashes_and_the_radius(count, radius, bands):
+    assert len(neighbors._bands(count, radius)) == bands
 
 
 @pytest.mark.parametrize("radius", [20, 33, 64])
@@ -105,3 +129,26 @@ def test_planted_neighbours_in_two_hundred_thousand_are_all_found():
             tuple(sorted((int(row), int(j)))) for j in np.flatnonzero(distance <= 8) if j != row
         }
         assert near <= pairs.keys()
+
+
+@pytest.mark.slow
+def test_a_heavy_block_costs_little_more_than_none():
+    chance = np.random.default_rng(5)
+    plain = chance.integers(0, 2**64, 300_000, dtype=np.uint64)
+    heavy = plain.copy()
+    # 15,000 hashes, 0 to 3 bits away from 0: 112 million pairs within 8 bits, nearly all of them equal or in one ball.
+    block = chance.permutation(len(heavy))[:15_000]
+    heavy[block] = 0
+    for _ in range(3):
+        flips = np.uint64(1) << chance.integers(0, 64, len(block)).astype(np.uint64)
+        heavy[block] ^= np.where(chance.random(len(block)) < 0.5, flips, np.uint64(0))
+    clusters_within(plain[:100], 8)
+    seconds = {}
+    for name, hashes in (("plain", plain), ("heavy", heavy)):
+        began = time.process_time()
+        label = clusters_within(hashes, 8)
+        seconds[name] = time.process_time() - began
+    assert len(set(label[block].tolist())) == 1
+    assert seconds["heavy"] <= 3 * seconds["plain"]
+    with pytest.raises(TooManyPairs):
+        pairs_within(heavy, 8)
