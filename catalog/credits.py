@@ -152,7 +152,9 @@ def _rows(samples: pa.Table) -> Iterator[Mapping[str, Any]]:
             f"The table of samples has no column {', '.join(absent)}; join the columns of {FileRecord.__name__} and "
             "the decision's license and family before the export."
         )
-    yield from samples.select(list(_NEEDED)).to_pylist()
+    # A slice at a time: as Python objects the rows take many times the room that they take in the table.
+    for slice_ in samples.select(list(_NEEDED)).to_batches(max_chunksize=1000):
+        yield from slice_.to_pylist()
 
 
 def attribution_lines(samples: pa.Table) -> list[str]:

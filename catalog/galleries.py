@@ -5,13 +5,19 @@ Choices are functions of the tables alone (sorted, spread evenly), so that two r
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
 from catalog.credits import plain
 from catalog.thumbnails import Picture, PictureBook
+
+pc: Any = compute
 
 BANDS = ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0))
 """Severity bands of a contact sheet; the last one holds 1.0 too."""
@@ -76,44 +82,86 @@ def _band(severity: float) -> int:
     return min(len(BANDS) - 1, max(0, int(severity * len(BANDS))))
 
 
-def contact_sheets(samples: Iterable[Row], book: PictureBook) -> list[Sheet]:
+def _rows(table: pa.Table, chosen: Sequence[int] | NDArray[Any]) -> list[Row]:
+    """These rows as Python objects, in this order; the others stay what they are."""
+    return table.take(pa.array(chosen, pa.int64())).to_pylist()
+
+
+def _order(table: pa.Table, where: NDArray[np.bool_], *keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions of the rows `where`, sorted by `keys`, the first counts most, then by page id."""
+    rows = np.flatnonzero(where)
+    pages = table.column("page_id").to_numpy()
+    return rows[np.lexsort((pages[rows], *(key[rows] for key in reversed(keys))))]
+
+
+def _texts(table: pa.Table, name: str) -> NDArray[Any]:
+    return table.column(name).cast(pa.string()).to_numpy(zero_copy_only=False)
+
+
+def _has_bytes(table: pa.Table) -> NDArray[np.bool_]:
+    if "sha1" not in table.column_names:
+        return np.zeros(table.num_rows, dtype=np.bool_)
+    return np.asarray(table.column("sha1").is_valid().to_numpy(), dtype=np.bool_)
+
+
+def _kept(table: pa.Table) -> NDArray[np.bool_]:
+    return np.asarray(table.column("keep").to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _levels(samples: pa.Table, label: str) -> NDArray[np.float64]:
+    """[N] severity of a label, the overall severity where there is none of its own."""
+    level = samples.column("severity").cast(pa.float64())
+    severities = samples.column("severities").combine_chunks()
+    if severities.type.get_field_index(label) >= 0:
+        level = pc.coalesce(pc.struct_field(severities, label).cast(pa.float64()), level)
+    return np.asarray(pc.fill_null(level, 0.0).to_numpy(), dtype=np.float64)
+
+
+def contact_sheets(samples: pa.Table, book: PictureBook) -> list[Sheet]:
     """One sheet per label, most frequent first: photographs from mild to heavy, a few per severity band."""
-    by_label: dict[str, list[tuple[float, int, Row]]] = {}
-    for row in samples:
-        for label in sorted(set(row.get("labels") or ())):
-            severity = (row.get("severities") or {}).get(label)
-            level = float(row.get("severity") or 0.0) if severity is None else float(severity)
-            by_label.setdefault(label, []).append((level, row["page_id"], row))
-    per_band = max(1, min(4, book.max_images // max(1, len(by_label) * len(BANDS))))
+    labels = samples.column("labels").combine_chunks()
+    parents = pc.list_parent_indices(labels).to_numpy(zero_copy_only=False)
+    named = pc.list_flatten(labels)
+    found: dict[str, NDArray[np.int64]] = {
+        label: np.unique(parents[pc.equal(named, label).to_numpy(zero_copy_only=False)])
+        for label in pc.unique(named).to_pylist()
+    }
+    per_band = max(1, min(4, book.max_images // max(1, len(found) * len(BANDS))))
     sheets: list[Sheet] = []
-    for label, found in sorted(by_label.items(), key=lambda item: (-len(item[1]), item[0])):
-        found.sort(key=lambda entry: entry[:2])
+    for label, members in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
+        levels = _levels(samples, label)
+        here = np.zeros(samples.num_rows, dtype=np.bool_)
+        here[members] = True
+        ordered = _order(samples, here, levels)
+        bands = np.array([_band(level) for level in levels[ordered]], dtype=np.int64)
         strips: list[Strip] = []
         for number, (low, high) in enumerate(BANDS):
-            inside = [entry for entry in found if _band(entry[0]) == number]
+            inside = ordered[bands == number]
+            chosen = spread(inside.tolist(), per_band)
             tiles = [
-                _tile(row, f"{level:.2f}", book, detail=True)
-                for level, _, row in spread(inside, per_band)
+                _tile(row, f"{levels[position]:.2f}", book, detail=True)
+                for position, row in zip(chosen, _rows(samples, chosen), strict=True)
             ]
             strips.append(Strip(heading=f"{low:.1f} – {high:.1f}", count=len(inside), tiles=tiles))
-        sheets.append(Sheet(heading=label, count=len(found), strips=strips))
+        sheets.append(Sheet(heading=label, count=len(members), strips=strips))
     return sheets
 
 
 def borderline(
-    candidates: Sequence[Row], thresholds: Sequence[tuple[str, str, float]], book: PictureBook
+    candidates: pa.Table, thresholds: Sequence[tuple[str, str, float]], book: PictureBook
 ) -> list[Sheet]:
     """Photographs closest to each threshold (rule, column, bound), below it and above it, nearest first."""
     per_side = max(1, min(4, book.max_images // max(1, 2 * len(thresholds))))
     sheets: list[Sheet] = []
     for rule, column, bound in thresholds:
-        known = [row for row in candidates if row.get(column) is not None and row.get("sha1")]
+        values = candidates.column(column).cast(pa.float64()).to_numpy()
+        known = np.isfinite(values) & _has_bytes(candidates)
         strips: list[Strip] = []
-        for side, chosen in (
-            ("just below", [row for row in known if row[column] < bound]),
-            ("at or just above", [row for row in known if row[column] >= bound]),
+        for side, where in (
+            ("just below", known & (values < bound)),
+            ("at or just above", known & (values >= bound)),
         ):
-            chosen.sort(key=lambda row: (abs(row[column] - bound), row["page_id"]))
+            ordered = _order(candidates, where, np.abs(values - bound))
             tiles = [
                 _tile(
                     row,
@@ -121,59 +169,60 @@ def borderline(
                     book,
                     detail=True,
                 )
-                for row in chosen[:per_side]
+                for row in _rows(candidates, ordered[:per_side])
             ]
-            strips.append(Strip(heading=side, count=len(chosen), tiles=tiles))
+            strips.append(Strip(heading=side, count=len(ordered), tiles=tiles))
         if any(tile.picture for strip in strips for tile in strip.tiles):
+            count = int(known.sum())
             sheets.append(
-                Sheet(heading=f"{rule}: {column} at {bound:g}", count=len(known), strips=strips)
+                Sheet(heading=f"{rule}: {column} at {bound:g}", count=count, strips=strips)
             )
     return sheets
 
 
-def rejected(candidates: Iterable[Row], book: PictureBook, *, reasons: int = 12) -> list[Strip]:
+def rejected(candidates: pa.Table, book: PictureBook, *, reasons: int = 12) -> list[Strip]:
     """Dropped candidates by reason, most frequent first; without pictures where none was downloaded."""
-    by_reason: dict[str, list[Row]] = {}
-    for row in candidates:
-        if not row["keep"]:
-            by_reason.setdefault(str(row["reason"]), []).append(row)
-    shown = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))[:reasons]
+    shown = reason_counts(candidates)[:reasons]
     each = max(1, min(8, book.max_images // max(1, len(shown))))
-    strips: list[Strip] = []
-    for reason, rows in shown:
-        rows.sort(key=lambda row: row["page_id"])
-        some = spread([row for row in rows if row.get("sha1")] or rows, each)
-        strips.append(
-            Strip(
-                heading=reason,
-                count=len(rows),
-                tiles=[_tile({**row, "keep": True}, "", book) for row in some],
-            )
-        )
-    return strips
-
-
-def clusters(candidates: Iterable[Row], book: PictureBook, *, most: int = 10) -> list[Strip]:
-    """Near-duplicate clusters, largest first, the kept copy in front."""
-    by_cluster: dict[int, list[Row]] = {}
-    for row in candidates:
-        if row.get("cluster_id") is not None:
-            by_cluster.setdefault(row["cluster_id"], []).append(row)
-    several = sorted(
-        (item for item in by_cluster.items() if len(item[1]) > 1),
-        key=lambda item: (-len(item[1]), item[0]),
+    texts, dropped, has_bytes = (
+        _texts(candidates, "reason"),
+        ~_kept(candidates),
+        _has_bytes(candidates),
     )
     strips: list[Strip] = []
-    for cluster, rows in several[:most]:
-        rows.sort(key=lambda row: (not row["keep"], row["page_id"]))
-        tiles = [
-            _tile(row, "kept" if row["keep"] else str(row["reason"]), book) for row in rows[:6]
-        ]
-        strips.append(Strip(heading=f"cluster {cluster}", count=len(rows), tiles=tiles))
+    for reason, count in shown:
+        here = dropped & (texts == reason)
+        pictured = here & has_bytes
+        some = spread(_order(candidates, pictured if pictured.any() else here).tolist(), each)
+        tiles = [_tile({**row, "keep": True}, "", book) for row in _rows(candidates, some)]
+        strips.append(Strip(heading=reason, count=count, tiles=tiles))
     return strips
 
 
-def reason_counts(candidates: Iterable[Row]) -> list[tuple[str, int]]:
+def clusters(candidates: pa.Table, book: PictureBook, *, most: int = 10) -> list[Strip]:
+    """Near-duplicate clusters, largest first, the kept copy in front."""
+    if "cluster_id" not in candidates.column_names:
+        return []
+    counted = pc.value_counts(candidates.column("cluster_id").drop_null()).to_pylist()
+    several = sorted(
+        ((row["values"], row["counts"]) for row in counted if row["counts"] > 1),
+        key=lambda item: (-item[1], item[0]),
+    )
+    ids = pc.fill_null(candidates.column("cluster_id"), -1).to_numpy()
+    dropped = ~_kept(candidates)
+    strips: list[Strip] = []
+    for cluster, count in several[:most]:
+        ordered = _order(candidates, ids == cluster, dropped)
+        tiles = [
+            _tile(row, "kept" if row["keep"] else str(row["reason"]), book)
+            for row in _rows(candidates, ordered[:6])
+        ]
+        strips.append(Strip(heading=f"cluster {cluster}", count=count, tiles=tiles))
+    return strips
+
+
+def reason_counts(candidates: pa.Table) -> list[tuple[str, int]]:
     """(reason, dropped candidates), most frequent first."""
-    counts = Counter(str(row["reason"]) for row in candidates if not row["keep"])
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    dropped = candidates.column("reason").filter(pa.array(~_kept(candidates)))
+    counts = ((str(row["values"]), row["counts"]) for row in pc.value_counts(dropped).to_pylist())
+    return sorted(counts, key=lambda item: (-item[1], item[0]))

@@ -100,6 +100,19 @@ class ListingRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerdictRow:
+    """What one version of the licence gate says of one listed row; same part, same order as the listing."""
+
+    page_id: int | None
+    license: str | None
+    """SPDX id, LicenseRef-... where SPDX has none."""
+    license_outcome: str
+    """One of Outcome."""
+    license_reason: str
+    family: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectRecord:
     """An original that was downloaded and checked; its bytes stand in the object store under `sha1`."""
 

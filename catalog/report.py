@@ -19,12 +19,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from catalog import charts, galleries
 from catalog.advice import advice_for
 from catalog.card import TEMPLATES, label_mix
 from catalog.columns import FAMILIES
 from catalog.thumbnails import PictureBook
+
+pc: Any = compute
 
 MAX_PICTURE_BYTES = 2_600_000
 """Of all pictures as they stand in the page; with Plotly's 4.8 MB and the rest it stays under 8 MB."""
@@ -111,10 +114,12 @@ def _histograms(
     return found
 
 
-def _years(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    if rows and "year" in rows[0]:
-        return [None if row["year"] is None else int(row["year"]) for row in rows]
-    return [row["uploaded_at"].year if row.get("uploaded_at") else None for row in rows]
+def _years(candidates: pa.Table) -> list[int | None]:
+    if "year" in candidates.column_names:
+        return candidates.column("year").cast(pa.int64()).to_pylist()
+    if "uploaded_at" in candidates.column_names:
+        return pc.year(candidates.column("uploaded_at")).to_pylist()
+    return [None] * candidates.num_rows
 
 
 def _licenses(samples: pa.Table) -> charts.Figure:
@@ -189,9 +194,8 @@ def render_report(
     absent = [column for column in _NEEDED if column not in candidates.column_names]
     if absent:
         raise ValueError(f"The table of candidates has no column {', '.join(absent)}.")
-    rows: list[dict[str, Any]] = candidates.to_pylist()
-    kept = np.array([bool(row["keep"]) for row in rows], dtype=np.bool_)
-    reasons = galleries.reason_counts(rows)
+    kept = np.asarray(candidates.column("keep").to_numpy(), dtype=np.bool_)
+    reasons = galleries.reason_counts(candidates)
     edges = [
         (rule.name, rule.column, bound)
         for rule in rules
@@ -205,17 +209,15 @@ def render_report(
         "reasons": charts.bars(reasons[:16], role="dropped") if reasons else None,
         "mix": charts.mix(label_mix(samples, target_mix)) if samples.num_rows else None,
         "licenses": _licenses(samples) if samples.num_rows else None,
-        "years": charts.years(_years(rows), kept),
+        "years": charts.years(_years(candidates), kept),
         "severity": _severity(samples),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
     }
     books = _books(thumbnails, max_images)
-    links = {
-        row["page_id"]: row["file_page_url"]
-        for row in samples.select(["page_id", "file_page_url"]).to_pylist()
-    }
-    for row in rows:
-        row.setdefault("file_page_url", links.get(row["page_id"]))
+    if "file_page_url" not in candidates.column_names:
+        place = pc.index_in(candidates.column("page_id"), value_set=samples.column("page_id"))
+        links = samples.column("file_page_url").take(place)
+        candidates = candidates.append_column("file_page_url", links)
     drawn = {key: figure for key, figure in figures.items() if figure is not None}
     plotly, page_script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -236,16 +238,16 @@ def render_report(
         heights={key: figure["height"] for key, figure in drawn.items()},
         histograms=[(f"measure-{number}", measure) for number, measure in enumerate(histograms)],
         funnel=list(funnel),
-        candidate_count=len(rows),
+        candidate_count=candidates.num_rows,
         kept_count=int(kept.sum()),
         families=Counter(samples.column("family").to_pylist()),
         failure_count=sum(row["count"] for row in _failures(failures)),
         reasons=reasons,
         rules=list(rules),
-        sheets=galleries.contact_sheets(samples.to_pylist(), books["sheets"]),
-        borderline=galleries.borderline(rows, edges[:8], books["borderline"]),
-        rejected=galleries.rejected(rows, books["rejected"]),
-        clusters=galleries.clusters(rows, books["clusters"]),
+        sheets=galleries.contact_sheets(samples, books["sheets"]),
+        borderline=galleries.borderline(candidates, edges[:8], books["borderline"]),
+        rejected=galleries.rejected(candidates, books["rejected"]),
+        clusters=galleries.clusters(candidates, books["clusters"]),
         failures=_failures(failures),
         facts=dict(facts or {}),
     )

@@ -41,6 +41,7 @@ from catalog.records import (
     ObjectRecord,
     RequestRow,
     ScoreRecord,
+    VerdictRow,
     schema,
     to_table,
 )
@@ -49,6 +50,7 @@ LISTING = pa.schema([*schema(FileRecord), *schema(ListingRow)])
 
 STAGES: dict[str, pa.Schema] = {
     "listing": LISTING,
+    "verdict": schema(VerdictRow),
     "download": schema(ObjectRecord),
     "hash": schema(HashRecord),
     "measure": schema(MeasureRecord),

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog, room_for
 
-# The latest part wins; within a part, the first row. `filename` grows with plan sequence and batch.
+# The latest part wins; within a part, the first row. `file_index` grows with plan sequence and batch, as the files'
+# names do, and takes a tenth of their room in a window.
 _VIEWS = {
     "objects": ("download", "sha1"),
     "hashes": ("hash", "sha1, version"),
@@ -30,24 +31,22 @@ _VIEWS = {
     "scores": ("score", "sha1, name, version"),
 }
 
-_DONE = {
-    "download": "SELECT sha1 FROM objects",
-    "hash": "SELECT sha1 FROM hashes",
-    "measure": "SELECT sha1 FROM measures",
-    "score": "SELECT sha1 FROM scores",
-}
+_STAGES_OF_FAILURES = ("download", "hash", "measure", "score")
 
 
-def _text(value: str) -> str:
+def text_literal(value: str) -> str:
+    """As a literal of SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 
-def _name(value: str) -> str:
+def column_name(value: str) -> str:
+    """As an identifier of SQL."""
     return '"' + value.replace('"', '""') + '"'
 
 
-def _scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
-    pattern = _text(str(catalog.parts / stage / "**" / "*.parquet"))
+def scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
+    """Table expression over all parts of a stage; `rows` adds the row number within the part."""
+    pattern = text_literal(str(catalog.parts / stage / "**" / "*.parquet"))
     options = "filename=true, union_by_name=true" + (", file_row_number=true" if rows else "")
     return f"read_parquet({pattern}, {options})"
 
@@ -63,15 +62,22 @@ def connect(
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-    """Creates listing, files, evidence, objects, hashes, measures, scores, failures, requests and ledger."""
+    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, failures, requests and ledger."""
     connection.execute(
         "CREATE OR REPLACE VIEW listing AS SELECT * EXCLUDE (filename, file_row_number), "
         "split_part(filename, '/', -2) AS source_key, "
         "try_cast(split_part(split_part(filename, '/', -1), '.', 1) AS INTEGER) AS part, "
-        f"file_row_number AS part_row FROM {_scan(catalog, 'listing', rows=True)}"
+        f"file_row_number AS part_row FROM {scan(catalog, 'listing', rows=True)}"
     )
-    files = ", ".join(_name(n) for n in schema(FileRecord).names)
-    seen = ", ".join(_name(n) for n in schema(ListingRow).names)
+    connection.execute(
+        "CREATE OR REPLACE VIEW verdicts AS SELECT * EXCLUDE (filename, file_row_number), "
+        "split_part(filename, '/', -2) AS version, "
+        "split_part(split_part(filename, '/', -1), '.', 1) AS source_key, "
+        "try_cast(split_part(split_part(filename, '/', -1), '.', 2) AS INTEGER) AS part, "
+        f"file_row_number AS part_row FROM {scan(catalog, 'verdict', rows=True)}"
+    )
+    files = ", ".join(column_name(n) for n in schema(FileRecord).names)
+    seen = ", ".join(column_name(n) for n in schema(ListingRow).names)
     latest = (
         "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY fetched_at DESC, part, part_row) = 1"
     )
@@ -84,23 +90,27 @@ def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Non
     )
     for view, (stage, key) in _VIEWS.items():
         connection.execute(
-            f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (filename) FROM {_scan(catalog, stage)} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
+            f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (filename) FROM {scan(catalog, stage)} "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY file_index DESC) = 1"
         )
+    # What was done since, of what failed: there is much of the one and little of the other.
+    failed = f"SELECT key FROM {scan(catalog, 'failure')}"
     done = " ".join(
-        f"WHEN stage = {_text(stage)} THEN key IN ({query})" for stage, query in _DONE.items()
+        f"WHEN stage = {text_literal(stage)} THEN key IN "
+        f"(SELECT sha1 FROM {scan(catalog, stage)} WHERE sha1 IN ({failed}))"
+        for stage in _STAGES_OF_FAILURES
     )
     connection.execute(
         "CREATE OR REPLACE VIEW failures AS SELECT * EXCLUDE (filename) FROM "
-        f"{_scan(catalog, 'failure')} WHERE NOT (CASE {done} ELSE false END) "
+        f"{scan(catalog, 'failure')} WHERE NOT (CASE {done} ELSE false END) "
         "QUALIFY row_number() OVER (PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1"
     )
     connection.execute(
-        f"CREATE OR REPLACE VIEW requests AS SELECT * EXCLUDE (filename) FROM {_scan(catalog, 'request')}"
+        f"CREATE OR REPLACE VIEW requests AS SELECT * EXCLUDE (filename) FROM {scan(catalog, 'request')}"
     )
     connection.execute(
         "CREATE OR REPLACE VIEW all_decisions AS SELECT * EXCLUDE (filename) FROM "
-        f"{_scan(catalog, 'decision')}"
+        f"{scan(catalog, 'decision')}"
     )
     _create_ledger(connection, catalog)
 
@@ -111,8 +121,9 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
         'SELECT NULL::VARCHAR recipe_hash, NULL::BIGINT page_id, NULL::VARCHAR rule, NULL::DOUBLE AS "value", '
         'NULL::VARCHAR AS "text", NULL::VARCHAR threshold, NULL::VARCHAR verdict WHERE false'
     ]
+    cells = ("value", "text", "threshold", "verdict")
     for file in sorted((catalog.parts / "ledger").glob("*/*.parquet")):
-        wide = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({_text(str(file))})")
+        wide = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({text_literal(str(file))})")
         rules = [
             row[0].removesuffix(":verdict")
             for row in wide.fetchall()
@@ -120,16 +131,16 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
         ]
         structs = ", ".join(
             "{"
-            + f"'rule': {_text(rule)}, 'value': {_name(rule + ':value')}, 'text': {_name(rule + ':text')}, "
-            + f"'threshold': {_name(rule + ':threshold')}, 'verdict': {_name(rule + ':verdict')}"
+            + f"'rule': {text_literal(rule)}, "
+            + ", ".join(f"'{cell}': {column_name(f'{rule}:{cell}')}" for cell in cells)
             + "}"
             for rule in rules
         )
         if structs:
             queries.append(
-                f'SELECT {_text(file.parent.name)} AS recipe_hash, page_id, cell.rule, cell."value", '
+                f'SELECT {text_literal(file.parent.name)} AS recipe_hash, page_id, cell.rule, cell."value", '
                 'cell."text", cell.threshold, cell.verdict FROM (SELECT page_id, '
-                f"unnest([{structs}]) AS cell FROM read_parquet({_text(str(file))}))"
+                f"unnest([{structs}]) AS cell FROM read_parquet({text_literal(str(file))}))"
             )
     connection.execute("CREATE OR REPLACE VIEW ledger AS " + " UNION ALL ".join(queries))
 
@@ -143,73 +154,6 @@ def opened(catalog: Catalog) -> Generator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
-
-
-def candidates(
-    catalog: Catalog,
-    *,
-    sources: Sequence[tuple[str, int | None]],
-    measures: Sequence[tuple[str, str]] = (),
-    scores: Sequence[tuple[str, str]] = (),
-    hash_version: str | None = None,
-) -> pa.Table:
-    """All facts of the files that these sources listed, one row per page id, in page id order.
-
-    Args:
-        sources: (source key, cap) in the recipe's order; the cap counts listed rows. A file that several sources
-            listed belongs to the first.
-        measures: (name, version) wanted; become columns `measure.<name>`.
-        scores: likewise `score.<name>`.
-        hash_version: which hashes to join.
-
-    Returns:
-        FileRecord's columns, `source`, `object` (present, a failure's kind, or null when never tried),
-        phash ... spread, decoded_width, decoded_height, and the measures and scores (float64, null where missing).
-    """
-    order = ", ".join(
-        f"({_text(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
-        for i, (key, cap) in enumerate(sources)
-    )
-    files = ", ".join("l." + _name(n) for n in schema(FileRecord).names)
-    pivots = ""
-    joins = ""
-    for stage, wanted in (("measure", measures), ("score", scores)):
-        if not wanted:
-            continue
-        # Straight from the parts, the latest wins as in the view: an aggregate needs less memory than a window.
-        cells = ", ".join(
-            f'arg_max("value", filename) FILTER (name = {_text(name)} AND version = {_text(version)}) '
-            f"AS {_name(f'{stage}.{name}')}"
-            for name, version in wanted
-        )
-        scan = _scan(catalog, stage)
-        joins += (
-            f" LEFT JOIN (SELECT sha1, {cells} FROM {scan} GROUP BY sha1) {stage}_wide USING (sha1)"
-        )
-        pivots += "".join(f", {_name(f'{stage}.{name}')}" for name, _ in wanted)
-    query = (
-        f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
-        # Only keys go through the windows; the wide columns are fetched for what was chosen.
-        "numbered AS (SELECT page_id, source_key, part, part_row, rank, cap, row_number() OVER "
-        "(PARTITION BY source_key ORDER BY part, part_row) AS nth "
-        "FROM listing JOIN wanted USING (source_key)), "
-        "first AS (SELECT source_key, part, part_row FROM numbered WHERE page_id IS NOT NULL "
-        "AND (cap IS NULL OR nth <= cap) "
-        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
-        f"chosen AS (SELECT {files}, l.source FROM listing l "
-        "JOIN first USING (source_key, part, part_row)), "
-        "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
-        "WHERE stage IN ('download', 'hash') GROUP BY key) "
-        "SELECT chosen.*, CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
-        "WHEN objects.sha1 IS NOT NULL THEN 'present' END AS object, "
-        "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
-        f"{pivots} FROM chosen LEFT JOIN objects USING (sha1) "
-        "LEFT JOIN failed ON failed.key = chosen.sha1 "
-        f"LEFT JOIN (SELECT * FROM hashes WHERE version = {_text(hash_version or '')}) USING (sha1)"
-        f"{joins} ORDER BY chosen.page_id"
-    )
-    with opened(catalog) as connection:
-        return connection.sql(query).to_arrow_table()
 
 
 def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:
@@ -251,7 +195,7 @@ def link(
     with room_for(database):
         for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
             stale.unlink(missing_ok=True)
-        connection = connect(str(temporary))
+        connection = connect(str(temporary), threads=1)
         try:
             create_views(connection, catalog)
             connection.execute(
@@ -264,7 +208,7 @@ def link(
             connection.execute("ALTER TABLE failures_now RENAME TO failures")
             shards = sorted(dataset.glob("data/*/*.parquet")) if dataset else []
             if dataset and shards:
-                pattern = _text(str(dataset.resolve() / "data" / "*" / "*.parquet"))
+                pattern = text_literal(str(dataset.resolve() / "data" / "*" / "*.parquet"))
                 connection.execute(
                     "CREATE TABLE samples AS SELECT * EXCLUDE (image, filename), filename AS shard "
                     f"FROM read_parquet({pattern}, filename=true) ORDER BY page_id"
@@ -276,7 +220,7 @@ def link(
                 )
             for name, table in tables.items():
                 connection.register("incoming", table)
-                connection.execute(f"CREATE TABLE {_name(name)} AS SELECT * FROM incoming")
+                connection.execute(f"CREATE TABLE {column_name(name)} AS SELECT * FROM incoming")
                 connection.unregister("incoming")
         finally:
             connection.close()
@@ -302,6 +246,7 @@ def write_evidence(catalog: Catalog, path: Path) -> None:
             for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
                 sink.write_table(pq.read_table(part, columns=columns).select(columns).cast(target))
         temporary.replace(path)
+    pa.default_memory_pool().release_unused()
 
 
 def rules_table(rules: Sequence[Mapping[str, Any]]) -> pa.Table:

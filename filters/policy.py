@@ -65,6 +65,11 @@ class Rule:
         return " and ".join(part for part in (low, high) if part)
 
 
+VERDICTS = ("pass", "fail", "not_measured")
+"""What a rule says of a candidate; `Ledger.verdicts` holds positions in this."""
+PASS, FAIL, NOT_MEASURED = range(3)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Verdicts of all rules on all candidates."""
@@ -72,6 +77,8 @@ class Ledger:
     rules: tuple[Rule, ...]
     wide: pa.Table
     """page_id and four columns per rule; row order of the facts."""
+    verdicts: np.ndarray[Any, np.dtype[np.int8]]
+    """[N, rules]: positions in VERDICTS."""
     failed: np.ndarray[Any, np.dtype[np.bool_]]
     """[N, rules]: the candidate does not survive this rule (fail, or not_measured where that fails)."""
 
@@ -80,43 +87,45 @@ class Ledger:
         """[N]: survives all rules."""
         return np.logical_not(np.asarray(self.failed.any(axis=1)))
 
+    @property
+    def first(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """[N]: position of the first rule that each candidate failed, -1 where it failed none."""
+        if not self.rules:
+            return np.full(len(self.failed), -1)
+        return np.where(self.failed.any(axis=1), self.failed.argmax(axis=1), -1)
+
     def first_failures(self) -> list[str | None]:
         """Name of the first rule that each candidate failed, in rule order."""
-        return [self.rules[int(row.argmax())].name if row.any() else None for row in self.failed]
+        return [self.rules[i].name if i >= 0 else None for i in self.first.tolist()]
 
-    def failures(self) -> list[tuple[str, ...]]:
-        """Names of all rules that each candidate failed."""
-        names = np.array([rule.name for rule in self.rules], dtype=object)
-        return [tuple(names[row]) for row in self.failed]
+    def failures(self) -> pa.Array:
+        """Names of all rules that each candidate failed, in rule order: list<string>, [N]."""
+        _, rules = np.nonzero(self.failed)
+        names = pa.array([rule.name for rule in self.rules], pa.string())
+        ends = np.concatenate([[0], self.failed.sum(axis=1).cumsum()])
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(pa.array(rules)))
 
     def effects(self) -> list[dict[str, Any]]:
         """Per rule: name, threshold, why, and counts: passes, not_measured, fails (does not survive it), alone
         (measured and failed, and measured by no other rule to fail: what would come in without this rule, or would
         at least have to be looked at), first (fails no earlier rule)."""
-        columns = [self.wide.column(f"{rule.name}:verdict").to_pylist() for rule in self.rules]
-        verdicts = np.array(columns, dtype=object).reshape(len(self.rules), -1).T
-        said_no = verdicts == "fail"
+        said_no = self.verdicts == FAIL
         alone = said_no & (said_no.sum(axis=1) == 1)[:, None]
-        first = np.zeros_like(self.failed)
-        hit = np.flatnonzero(self.failed.any(axis=1))
-        first[hit, self.failed[hit].argmax(axis=1)] = True
+        first = self.first
         return [
             {
                 "rule": rule.name,
                 "value": rule.value,
                 "threshold": rule.threshold,
                 "why": rule.why,
-                "passes": self._count(rule, "pass"),
-                "not_measured": self._count(rule, "not_measured"),
+                "passes": int((self.verdicts[:, i] == PASS).sum()),
+                "not_measured": int((self.verdicts[:, i] == NOT_MEASURED).sum()),
                 "fails": int(self.failed[:, i].sum()),
                 "alone": int(alone[:, i].sum()),
-                "first": int(first[:, i].sum()),
+                "first": int((first == i).sum()),
             }
             for i, rule in enumerate(self.rules)
         ]
-
-    def _count(self, rule: Rule, verdict: str) -> int:
-        return self.wide.column(f"{rule.name}:verdict").to_pylist().count(verdict)
 
 
 def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
@@ -126,7 +135,9 @@ def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
         RuleError: a rule names a column that the facts do not have, or bounds a text.
     """
     columns: dict[str, pa.Array | pa.ChunkedArray] = {"page_id": facts.column("page_id")}
-    failed = np.zeros((facts.num_rows, len(rules)), dtype=bool)
+    shape = (facts.num_rows, len(rules))
+    verdicts = np.empty(shape, dtype=np.int8)
+    failed = np.zeros(shape, dtype=bool)
     for i, rule in enumerate(rules):
         if rule.value not in facts.column_names:
             raise RuleError(
@@ -134,22 +145,30 @@ def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
                 f"There are: {', '.join(sorted(facts.column_names))}."
             )
         column = facts.column(rule.value).combine_chunks()
-        known = column.is_valid()
-        passes = pc.fill_null(_passes(column, rule), fill_value=False)
-        verdict = pc.if_else(known, pc.if_else(passes, "pass", "fail"), "not_measured")
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        passes = pc.fill_null(_passes(column, rule), fill_value=False).to_numpy(
+            zero_copy_only=False
+        )
+        verdicts[:, i] = np.where(known, np.where(passes, PASS, FAIL), NOT_MEASURED)
+        failed[:, i] = np.where(known, ~passes, rule.if_missing == "fail")
         numeric = _numeric(column.type)
         nothing = pa.nulls(facts.num_rows, pa.float64() if not numeric else pa.string())
-        columns[f"{rule.name}:verdict"] = verdict
+        columns[f"{rule.name}:verdict"] = _repeating(verdicts[:, i], VERDICTS)
         columns[f"{rule.name}:value"] = column.cast(pa.float64()) if numeric else nothing
         columns[f"{rule.name}:text"] = nothing if numeric else _as_text(column)
-        columns[f"{rule.name}:threshold"] = pa.repeat(rule.threshold, facts.num_rows)
-        missing_fails = rule.if_missing == "fail"
-        failed[:, i] = np.where(
-            known.to_numpy(zero_copy_only=False),
-            ~passes.to_numpy(zero_copy_only=False),
-            missing_fails,
+        columns[f"{rule.name}:threshold"] = _repeating(
+            np.zeros(facts.num_rows, dtype=np.int8), (rule.threshold,)
         )
-    return Ledger(rules=tuple(rules), wide=pa.table(columns), failed=failed)
+    return Ledger(rules=tuple(rules), wide=pa.table(columns), verdicts=verdicts, failed=failed)
+
+
+def _repeating(
+    positions: np.ndarray[Any, np.dtype[np.int8]], texts: Sequence[str]
+) -> pa.DictionaryArray:
+    """A column of few texts, a byte a row."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.ascontiguousarray(positions)), pa.array(texts, pa.string())
+    )
 
 
 def _numeric(kind: pa.DataType) -> bool:

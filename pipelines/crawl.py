@@ -10,8 +10,10 @@ import contextlib
 import threading
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
+from pyarrow import compute
 
 from catalog import views
 from catalog.records import (
@@ -27,11 +29,12 @@ from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import ListedBatch, list_files
 from crawler.politeness import PoliteDoor
-from pipelines import decide as deciding
+from pipelines.gate import gated
 from pipelines.recipe import Source
 from pipelines.run import Build
 from pipelines.stages import failure
 
+pc: Any = compute
 DOWNLOAD_VERSION = "original@1"
 LISTING_ROWS = 500
 REQUEST_ROWS = 2000
@@ -169,29 +172,29 @@ def _note_problem(run: Build, key: str, problem: str) -> None:
 
 def download_originals(run: Build, door: PoliteDoor) -> None:
     """Fetches the originals that pass the gate."""
-    facts = deciding.with_metadata(
-        views.candidates(run.catalog, sources=run.recipe.source_caps(run.limit))
+    table, passing = gated(run)
+    wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
+    wanted = wanted.filter(pa.array(passing))
+    wanted = wanted.filter(
+        pc.and_(wanted.column("sha1").is_valid(), wanted.column("url").is_valid())
     )
-    wanted = facts.select(["page_id", "sha1", "url", "size_bytes", "mime"])
-    wanted = wanted.filter(pa.array(deciding.gate(facts, run.recipe)))
-    rows = {row["sha1"]: row for row in wanted.to_pylist() if row["sha1"] and row["url"]}
+    known = wanted.column("sha1")
     refs = run.catalog.plan(
-        "download", list(rows), [DOWNLOAD_VERSION], batch_size=min(run.recipe.batch_size, 128)
+        "download",
+        pc.unique(known).to_pylist(),
+        [DOWNLOAD_VERSION],
+        batch_size=min(run.recipe.batch_size, 128),
     )
     store = ObjectStore(run.catalog.root / "objects")
     workers = run.recipe.limits.media_in_flight
-    batches = [(ref, run.catalog.keys_of(ref)) for ref in refs]
-    # A batch that another recipe froze and did not finish is finished here: its keys passed that recipe's gate.
-    strangers = {key for _, keys in batches for key in keys if key not in rows}
-    rows |= {row["sha1"]: row for row in views.files_of(run.catalog, sorted(strangers)).to_pylist()}
     with (
         run.timed("download"),
-        run.progress.stage("download", sum(len(keys) for _, keys in batches)) as advance,
+        run.progress.stage("download", sum(ref.size for ref in refs)) as advance,
         ThreadPoolExecutor(workers) as pool,
     ):
 
-        def fetch(sha1: str) -> ObjectRecord | FailureRecord:
-            row = rows[sha1]
+        def fetch(row: dict[str, Any]) -> ObjectRecord | FailureRecord:
+            sha1 = row["sha1"]
             try:
                 fetch_original(
                     door,
@@ -207,9 +210,17 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 advance(1)
             return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
 
-        for ref, keys in batches:
+        for ref in refs:
+            keys = run.catalog.keys_of(ref)
+            places = pc.index_in(pa.array(keys, pa.string()), value_set=known).drop_null()
+            rows = {row["sha1"]: row for row in wanted.take(places).to_pylist()}
+            # A batch that another recipe froze and did not finish is finished here: it passed that recipe's gate.
+            strangers = [key for key in keys if key not in rows]
+            if strangers:
+                some = views.files_of(run.catalog, strangers).to_pylist()
+                rows |= {row["sha1"]: row for row in some}
             with room_for(run.out):
-                found = list(pool.map(fetch, keys))
+                found = list(pool.map(fetch, [rows[key] for key in keys]))
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
             run.catalog.commit(ref, to_table(done, ObjectRecord), failed)

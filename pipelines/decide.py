@@ -1,13 +1,11 @@
-"""From facts to decisions: joins what crawler and filters found and asks the policy. Pure; no network, no model.
+"""From facts to decisions: asks the policy about every candidate. Pure; no network, no model.
 
-`gate` looks at metadata only and says what is worth downloading; `decide` looks at everything. Both can be run again
-at any time from the stored facts: a threshold moves without a crawl.
+It can be run again at any time from the stored facts: a threshold moves without a crawl. Columns, not objects: a table
+of candidates is decided in one go, and takes the room of a table.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog.records import Decision, FileRecord, from_table, schema, to_table
-from filters.policy import Ledger, evaluate
+from catalog.records import Decision, schema
+from filters.policy import NOT_MEASURED, Ledger, evaluate
 from filters.sampling import draw, split_of
+from pipelines.gate import passes_gate
 from pipelines.recipe import Recipe
 
 pc: Any = compute
-JUDGED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,120 +31,65 @@ class Outcome:
     ledger: Ledger
     facts: pa.Table
     """What the rules saw: one row per candidate, same order as the decisions."""
-    samples: pa.Table
-    """The rows of the dataset without their bytes (catalog.export says which columns)."""
+    kept: pa.Array
+    """[N]: in the dataset."""
     funnel: list[tuple[str, int]]
     """(step, candidates left), from listed to kept."""
 
 
-def with_metadata(candidates: pa.Table) -> pa.Table:
-    """Adds what follows from metadata alone: licence verdict and geometry (GATE_VALUES of pipelines.recipe)."""
-    from filters.license import judge
-
-    # A slice at a time: as Python objects the records take ten times the room that they take in the table.
-    verdicts = [
-        judge(record)
-        for start in range(0, candidates.num_rows, JUDGED_AT_ONCE)
-        for record in from_table(candidates.slice(start, JUDGED_AT_ONCE), FileRecord)
-    ]
-    width = candidates.column("width").cast(pa.float64())
-    height = candidates.column("height").cast(pa.float64())
-    pixels = pc.multiply(width, height)
-    some_pixels = pc.if_else(pc.greater(pixels, 0), pixels, None)
-    short = pc.min_element_wise(width, height, skip_nulls=False)
-    long = pc.max_element_wise(width, height, skip_nulls=False)
-    added = {
-        "license": pa.array([v.license for v in verdicts], pa.string()),
-        "license_outcome": pa.array([v.outcome for v in verdicts], pa.string()),
-        "license_reason": pa.array([v.reason for v in verdicts], pa.string()),
-        "family": pa.array([v.family for v in verdicts], pa.string()),
-        "short_side": short,
-        "long_side": long,
-        "aspect": pc.divide(long, pc.if_else(pc.greater(short, 0), short, None)),
-        "megapixels": pc.divide(pixels, 1e6),
-        "bytes_per_pixel": pc.divide(
-            candidates.column("size_bytes").cast(pa.float64()), some_pixels
-        ),
-        "upload_year": pc.year(candidates.column("uploaded_at")),
-    }
-    return _append(candidates, added)
-
-
-def gate(candidates: pa.Table, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """[N]: which candidates are worth downloading. `candidates` as with_metadata returns them."""
-    return evaluate(candidates, recipe.gate).passed
-
-
 def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome:
-    """Decides on every candidate. `candidates`: as with_metadata returns them, with hashes, measures and scores.
+    """Decides on every candidate. `candidates`: as pipelines.gate has them, with hashes, measures and scores.
 
     Raises:
         filters.policy.RuleError: a rule names a value that is not there.
     """
-    passes_gate = gate(candidates, recipe)
-    twins, cluster_ids, duplicate_of = _twins(candidates, recipe, passes_gate)
-    labels = _labels(candidates, recipe)
-    facts = _append(candidates, {"twin": twins, **labels})
+    roles, clusters, duplicate_of = _twins(candidates, recipe, passes_gate(candidates, recipe))
+    facts = _append(candidates, {"twin": roles, **_labels(candidates, recipe)})
     ledger = evaluate(facts, (*recipe.gate, *recipe.rules))
-    page_ids: list[int] = facts.column("page_id").to_pylist()
-    accepted = [p for p, ok in zip(page_ids, ledger.passed, strict=True) if ok]
-    drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
-    reasons = _reasons(facts, ledger, drawn)
-    clusters: list[int | None] = cluster_ids.to_pylist()
-    groups = [
-        page if cluster is None else cluster
-        for page, cluster in zip(page_ids, clusters, strict=True)
-    ]
-    keep = [page in drawn for page in page_ids]
-    splits = [
-        split_of(group, seed=recipe.seed, policy=recipe.sampling) if kept else None
-        for group, kept in zip(groups, keep, strict=True)
-    ]
-    severity: list[float | None] = facts.column("severity").to_pylist()
-    columns = [
-        facts.column(name).to_pylist()
-        for name in (
-            "sha1",
-            "title",
-            "license_outcome",
-            "license",
-            "license_reason",
-            "family",
-            "labels",
-        )
-    ]
-    decisions = [
-        Decision(
-            recipe_hash=recipe_hash,
-            page_id=page_ids[i],
-            sha1=columns[0][i],
-            title=columns[1][i],
-            keep=keep[i],
-            reason=reasons[i],
-            failed_rules=failed,
-            license_outcome=columns[2][i],
-            license=columns[3][i],
-            license_reason=columns[4][i],
-            family=columns[5][i],
-            cluster_id=clusters[i],
-            duplicate_of=duplicate,
-            labels=tuple(columns[6][i] or ()),
-            severity=severity[i],
-            split=splits[i],
-        )
-        for i, (failed, duplicate) in enumerate(zip(ledger.failures(), duplicate_of, strict=True))
-    ]
-    facts = _append(
-        facts,
-        {"cluster_id": pa.array(groups, pa.int64()), "split": pa.array(splits, pa.string())},
+    page_ids = facts.column("page_id").to_numpy()
+    drawn = draw(page_ids[ledger.passed].tolist(), seed=recipe.seed, policy=recipe.sampling)
+    keep = pa.array(np.isin(page_ids, np.fromiter(drawn, np.int64, len(drawn))))
+    # A file that was not hashed is a group of its own.
+    groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
+    splits = pc.if_else(keep, _splits(groups, recipe), None)
+    columns: dict[str, Any] = {
+        "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
+        "keep": keep,
+        "reason": _reasons(facts, ledger, keep),
+        "failed_rules": ledger.failures(),
+        "cluster_id": clusters,
+        "duplicate_of": duplicate_of,
+        "split": splits,
+    }
+    wanted = schema(Decision)
+    decisions = pa.table(
+        {field.name: _as(columns.get(field.name), facts, field) for field in wanted},
+        schema=wanted,
     )
+    facts = _append(facts, {"cluster_id": groups, "split": splits})
     return Outcome(
-        decisions=to_table(decisions, Decision),
+        decisions=decisions,
         ledger=ledger,
         facts=facts,
-        samples=_samples(facts.filter(pa.array(keep, pa.bool_())), recipe),
+        kept=keep,
         funnel=_funnel(ledger, len(drawn)),
     )
+
+
+def _as(column: Any, facts: pa.Table, field: pa.Field) -> Any:
+    """A column of the decisions: made here, or one of the facts."""
+    given = facts.column(field.name) if column is None else column
+    if pa.types.is_list(field.type):
+        given = pc.coalesce(given, pa.scalar([], given.type))
+    return given.cast(field.type)
+
+
+def _splits(groups: pa.Array, recipe: Recipe) -> pa.Array:
+    """Split of each near-duplicate cluster."""
+    names = [
+        split_of(group, seed=recipe.seed, policy=recipe.sampling) for group in groups.to_pylist()
+    ]
+    return pa.array(names, pa.string())
 
 
 def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
@@ -156,12 +99,12 @@ def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
 
 
 def _twins(
-    candidates: pa.Table, recipe: Recipe, passes_gate: np.ndarray[Any, np.dtype[np.bool_]]
-) -> tuple[pa.Array, pa.Array, list[int | None]]:
+    candidates: pa.Table, recipe: Recipe, passing: np.ndarray[Any, np.dtype[np.bool_]]
+) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
     from filters.dedupe import dedupe
 
-    hashed = candidates.column("phash").is_valid().to_numpy() & passes_gate
+    hashed = candidates.column("phash").is_valid().to_numpy() & passing
     rows = np.flatnonzero(hashed)
     some = candidates.take(pa.array(rows))
 
@@ -181,19 +124,21 @@ def _twins(
         uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
         policy=recipe.dedupe,
     )
-    sizes = Counter(result.cluster_id.tolist())
-    roles: list[str | None] = [None] * candidates.num_rows
-    clusters: list[int | None] = [None] * candidates.num_rows
-    duplicates: list[int | None] = [None] * candidates.num_rows
-    for row, cluster, duplicate in zip(
-        rows.tolist(), result.cluster_id.tolist(), result.duplicate_of.tolist(), strict=True
-    ):
-        clusters[row] = cluster
-        if duplicate >= 0:
-            roles[row], duplicates[row] = "copy", duplicate
-        else:
-            roles[row] = "kept" if sizes[cluster] > 1 else "unique"
-    return pa.array(roles, pa.string()), pa.array(clusters, pa.int64()), duplicates
+    _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
+    copy = result.duplicate_of >= 0
+    roles = np.where(copy, "copy", np.where(sizes[member_of] > 1, "kept", "unique"))
+
+    def spread(values: Any, kind: pa.DataType, known: Any = True) -> pa.Array:
+        """[N] from the values of `rows`; null elsewhere and where not `known`."""
+        place = np.full(candidates.num_rows, -1)
+        place[rows] = np.where(known, np.arange(len(rows)), -1)
+        return pa.array(values, kind).take(pa.array(place, mask=place < 0))
+
+    return (
+        spread(roles.tolist(), pa.string()),
+        spread(result.cluster_id, pa.int64()),
+        spread(result.duplicate_of, pa.int64(), copy),
+    )
 
 
 def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
@@ -208,52 +153,23 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _reasons(facts: pa.Table, ledger: Ledger, drawn: set[int]) -> list[str]:
+def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array) -> pa.Array:
     """`kept`, `not_drawn`, or the first failed rule with what it saw where that is a text."""
-    texts = {
-        rule.name: ledger.wide.column(f"{rule.name}:text").to_pylist() for rule in ledger.rules
-    }
-    lists = {r.name for r in ledger.rules if r.none_match}
-    verdicts = {
-        rule.name: ledger.wide.column(f"{rule.name}:verdict").to_pylist() for rule in ledger.rules
-    }
-    reasons: list[str] = []
-    for i, (page_id, first) in enumerate(
-        zip(facts.column("page_id").to_pylist(), ledger.first_failures(), strict=True)
-    ):
-        if first is None:
-            reasons.append("kept" if page_id in drawn else "not_drawn")
-        elif verdicts[first][i] == "not_measured":
-            reasons.append(f"{first}:not_measured")
-        elif texts[first][i] is not None and first not in lists:
-            reasons.append(f"{first}:{texts[first][i]}")
-        else:
-            reasons.append(first)
+    first = ledger.first
+    reasons = pc.if_else(keep, "kept", "not_drawn")
+    for i, rule in enumerate(ledger.rules):
+        here = first == i
+        if not here.any():
+            continue
+        reason = pa.repeat(rule.name, facts.num_rows)
+        if not rule.none_match:
+            text = ledger.wide.column(f"{rule.name}:text").combine_chunks()
+            seen = pc.binary_join_element_wise(reason, text, ":")
+            reason = pc.coalesce(seen, reason)
+        unknown = pa.array(ledger.verdicts[:, i] == NOT_MEASURED)
+        reason = pc.if_else(unknown, f"{rule.name}:not_measured", reason)
+        reasons = pc.if_else(pa.array(here), reason, reasons)
     return reasons
-
-
-def _samples(facts: pa.Table, recipe: Recipe) -> pa.Table:
-    """The chosen rows in the shape that catalog.export expects."""
-    from filters.degradation import LABELS
-
-    def struct(names: Sequence[str], prefix: str) -> pa.Array:
-        arrays = [facts.column(f"{prefix}{name}").combine_chunks() for name in names]
-        if not names:
-            return pa.array([{}] * facts.num_rows, pa.struct([]))
-        return pa.StructArray.from_arrays(arrays, names=[n.replace(":", "_") for n in names])
-
-    keep = [
-        *schema(FileRecord).names,
-        *("license", "family", "split", "labels", "severity", "phash", "dhash", "cluster_id"),
-    ]
-    return _append(
-        facts.select(keep),
-        {
-            "severities": struct(LABELS, "severity."),
-            "measures": struct(recipe.measures, "measure."),
-            "scores": struct(recipe.scores, "score."),
-        },
-    )
 
 
 def _funnel(ledger: Ledger, drawn: int) -> list[tuple[str, int]]:

@@ -11,17 +11,23 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
 
 from catalog import views
 from catalog.store import BatchRef, Catalog
-from pipelines import decide as deciding
 from pipelines.crawl import DOWNLOAD_VERSION, download_originals, list_sources, opened_door
+from pipelines.gate import gated
 from pipelines.progress import NoProgress, Progress
 from pipelines.publish import publish
 from pipelines.recipe import Recipe
 from pipelines.run import Build, BuildResult
 from pipelines.runners import BatchResult, Runner
 from pipelines.stages import measure_versions, run_batch, score_versions
+
+pc: Any = compute
 
 
 def build(
@@ -81,13 +87,10 @@ def build(
 
 def _present(run: Build) -> list[str]:
     """SHA-1s of this recipe's candidates that pass the gate and are at hand, in page id order."""
-    facts = views.candidates(run.catalog, sources=run.recipe.source_caps(run.limit))
-    facts = deciding.with_metadata(facts)
-    passing = deciding.gate(facts, run.recipe).tolist()
-    columns = zip(
-        facts.column("sha1").to_pylist(), facts.column("object").to_pylist(), passing, strict=True
-    )
-    return list(dict.fromkeys(sha1 for sha1, state, ok in columns if ok and state == "present"))
+    table, passing = gated(run)
+    at_hand = pc.fill_null(pc.equal(table.column("object"), "present"), fill_value=False)
+    chosen = table.column("sha1").filter(pc.and_(at_hand, pa.array(passing)))
+    return pc.unique(chosen).to_pylist()
 
 
 def _compute(run: Build, stage: str, keys: list[str], versions: list[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,10 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 from catalog import views
+from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
+from catalog.records import FileRecord, schema
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
-from pipelines import decide as deciding
+from pipelines.decide import Outcome, decide
+from pipelines.gate import gated
+from pipelines.recipe import Recipe
 from pipelines.run import Build, BuildResult
 from pipelines.stages import measure_versions, score_versions
 
@@ -26,69 +32,120 @@ DEMO_NOTICE = (
 )
 
 
+SAMPLE_FACTS = (
+    *("license", "family", "split", "labels", "severity", "phash", "dhash", "cluster_id"),
+)
+"""Facts that go into the dataset beside the record itself."""
+
+
 def publish(run: Build, recipe_hash: str, hash_version: str, started: float) -> BuildResult:
     """Decides, exports, links and reports."""
-    recipe, catalog = run.recipe, run.catalog
-    with run.timed("decide"):
-        facts = views.candidates(
-            catalog,
-            sources=recipe.source_caps(run.limit),
-            measures=_pairs(measure_versions(recipe.measures)),
-            scores=_pairs(score_versions(recipe.scores)),
-            hash_version=hash_version,
-        )
-        outcome = deciding.decide(deciding.with_metadata(facts), recipe, recipe_hash=recipe_hash)
-        catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
-        catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
-    store = ObjectStore(catalog.root / "objects")
-    failures = views.failures(catalog)
-    with run.timed("export"):
-        manifest = _export(run, outcome, recipe_hash, store)
-    dataset_hash = manifest.dataset_hash if manifest else None
-    with run.timed("report"):
-        _report(run, outcome, failures, store, dataset_hash=dataset_hash, recipe_hash=recipe_hash)
+    failures = views.failures(run.catalog)
+    told = _release(run, recipe_hash, hash_version, failures)
+    # What the tables of facts took is given back before the database needs room.
+    pa.default_memory_pool().release_unused()
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
     result = BuildResult(
         out=run.out,
         dataset=run.out / "dataset",
         database=run.out / "lucidlr.duckdb",
         report=run.out / "report" / "index.html",
-        dataset_hash=dataset_hash,
+        dataset_hash=told.dataset_hash,
         recipe_hash=recipe_hash,
-        funnel=outcome.funnel,
+        funnel=told.funnel,
         failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
     )
     _record_run(run, result)
     with run.timed("link"):
-        views.write_evidence(catalog, run.out / "evidence.parquet")
-        relink(run.out, recipe_hash=recipe_hash, rules=outcome.ledger.effects())
+        views.write_evidence(run.catalog, run.out / "evidence.parquet")
+        relink(run.out, recipe_hash=recipe_hash, rules=told.effects)
     return result
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What of a release is told after its tables are gone."""
+
+    funnel: list[tuple[str, int]]
+    effects: list[dict[str, Any]]
+    dataset_hash: str | None
+
+
+def _release(run: Build, recipe_hash: str, hash_version: str, failures: pa.Table) -> _Told:
+    recipe, catalog = run.recipe, run.catalog
+    with run.timed("decide"):
+        candidates, _ = gated(
+            run,
+            measures=_pairs(measure_versions(recipe.measures)),
+            scores=_pairs(score_versions(recipe.scores)),
+            hash_version=hash_version,
+        )
+        outcome = decide(candidates, recipe, recipe_hash=recipe_hash)
+        catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
+        catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
+    store = ObjectStore(catalog.root / "objects")
+    with run.timed("export"):
+        samples = samples_of(outcome, recipe, catalog)
+        manifest = _export(run, samples, outcome.funnel, recipe_hash, store)
+    dataset_hash = manifest.dataset_hash if manifest else None
+    with run.timed("report"):
+        facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
+        _report(run, outcome, samples, failures, store, facts)
+    return _Told(funnel=outcome.funnel, effects=outcome.ledger.effects(), dataset_hash=dataset_hash)
+
+
+def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
+    """The chosen rows without their bytes, in the shape that catalog.export expects."""
+    from filters.degradation import LABELS
+
+    chosen = outcome.facts.filter(outcome.kept)
+
+    def struct(names: Sequence[str], prefix: str) -> pa.Array:
+        arrays = [chosen.column(f"{prefix}{name}").combine_chunks() for name in names]
+        if not names:
+            return pa.array([{}] * chosen.num_rows, pa.struct([]))
+        return pa.StructArray.from_arrays(arrays, names=[n.replace(":", "_") for n in names])
+
+    samples = records_at(catalog, chosen.select(PLACE), schema(FileRecord).names)
+    for name in SAMPLE_FACTS:
+        samples = samples.append_column(name, chosen.column(name))
+    for name, column in (
+        ("severities", struct(LABELS, "severity.")),
+        ("measures", struct(recipe.measures, "measure.")),
+        ("scores", struct(recipe.scores, "score.")),
+    ):
+        samples = samples.append_column(name, column)
+    return samples
+
+
 def _export(
-    run: Build, outcome: deciding.Outcome, recipe_hash: str, store: ObjectStore
+    run: Build,
+    samples: pa.Table,
+    funnel: list[tuple[str, int]],
+    recipe_hash: str,
+    store: ObjectStore,
 ) -> Manifest | None:
     """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
     from catalog.card import render_card
     from catalog.export import export_dataset
 
-    if outcome.samples.num_rows == 0:
+    if samples.num_rows == 0:
         run.progress.say(
             "export: no file passed all rules; the report shows which rule stopped them"
         )
         return None
-    run.progress.say(f"export: {outcome.samples.num_rows} images")
+    run.progress.say(f"export: {samples.num_rows} images")
 
     def card(folder: Path, manifest: Manifest) -> None:
         notice = DEMO_NOTICE if run.recipe.corpus else None
-        text = render_card(manifest, samples=outcome.samples, funnel=outcome.funnel, notice=notice)
+        text = render_card(manifest, samples=samples, funnel=funnel, notice=notice)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
     with room_for(run.out / "dataset"):
         return export_dataset(
-            outcome.samples,
+            samples,
             read_bytes=store.read,
             out=run.out / "dataset",
             recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size"}),
@@ -106,12 +163,11 @@ def _pairs(versions: list[str]) -> list[tuple[str, str]]:
 
 def _report(
     run: Build,
-    outcome: deciding.Outcome,
+    outcome: Outcome,
+    samples: pa.Table,
     failures: pa.Table,
     store: ObjectStore,
-    *,
-    dataset_hash: str | None,
-    recipe_hash: str,
+    facts: dict[str, str],
 ) -> None:
     from catalog.report import RuleSummary, render_report
 
@@ -145,7 +201,7 @@ def _report(
             name=run.recipe.name,
             funnel=outcome.funnel,
             candidates=candidates,
-            samples=outcome.samples,
+            samples=samples,
             rules=rules,
             failures=counts.rename_columns(["kind", "count"]),
             thumbnails=original,
@@ -153,7 +209,7 @@ def _report(
                 (curve.label, f"measure.{curve.measure}", curve.moderate)
                 for curve in run.recipe.degradation.curves
             ],
-            facts={"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"},
+            facts=facts,
         )
 
 

@@ -245,7 +245,8 @@ def test_contact_sheets_put_each_photograph_into_its_severity_band():
         for n, level in enumerate([0.0, 0.19, 0.2, 0.79, 0.8, 1.0])
     ]
     (sheet,) = contact_sheets(
-        rows, PictureBook(read=lambda sha1: None, max_images=50, max_bytes=10**6)
+        pa.Table.from_pylist(rows),
+        PictureBook(read=lambda sha1: None, max_images=50, max_bytes=10**6),
     )
     assert [strip.count for strip in sheet.strips] == [2, 1, 0, 1, 2]
     assert len(sheet.strips) == len(BANDS)
@@ -262,7 +263,10 @@ def test_the_kept_copy_of_a_cluster_comes_first_and_lonely_files_are_no_cluster(
         }
         for n, cluster in [(1, 1), (2, 2), (3, 1), (4, None)]
     ]
-    (strip,) = clusters(rows, PictureBook(read=lambda sha1: None, max_images=5, max_bytes=10**6))
+    (strip,) = clusters(
+        pa.Table.from_pylist(rows),
+        PictureBook(read=lambda sha1: None, max_images=5, max_bytes=10**6),
+    )
     assert [tile.title for tile in strip.tiles] == ["3", "1"]
     assert [tile.kept for tile in strip.tiles] == [True, False]
 

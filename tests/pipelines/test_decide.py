@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from catalog.records import FileRecord, to_table
+from catalog.facts import VERDICT
+from catalog.records import FileRecord, ListingRow, to_table
+from catalog.store import LISTING, Catalog
 from filters.degradation import DegradationPolicy, LabelCurve
 from filters.sampling import SamplingPolicy
-from pipelines.decide import decide, gate, with_metadata
+from pipelines.decide import decide
+from pipelines.gate import passes_gate, verdicts_of, with_geometry
+from pipelines.publish import samples_of
 from pipelines.recipe import load_recipe
 from tests.pipelines.test_recipe import DEMO
 
@@ -51,6 +55,9 @@ def candidates(rows):
     mirror = [None if h is None else (1 << 63) | (i << 30) | 0x5A5A5A for i, h in enumerate(hashes)]
     columns = {
         "source": pa.array(["s"] * len(rows)),
+        "at_source": pa.array(["s"] * len(rows)),
+        "at_part": pa.array([0] * len(rows)),
+        "at_row": pa.array(range(len(rows)), pa.int64()),
         "object": pa.array([row[1] for row in rows], pa.string()),
         "phash": pa.array(hashes, pa.uint64()),
         "dhash": pa.array(hashes, pa.uint64()),
@@ -63,7 +70,10 @@ def candidates(rows):
     }
     for name, column in columns.items():
         table = table.append_column(name, column)
-    return with_metadata(table)
+    verdicts = verdicts_of(table)
+    for name in VERDICT:
+        table = table.append_column(name, verdicts.column(name))
+    return with_geometry(table)
 
 
 FAR = [0x0, 0xFFFFFFFF, 0xFFFFFFFF00000000, 0xFFFF0000FFFF0000, 0x00FF00FF00FF00FF]
@@ -132,8 +142,21 @@ def test_the_funnel_counts_what_each_rule_leaves(outcome):
     ]
 
 
-def test_samples_carry_labels_severities_and_measures(outcome):
-    row = outcome.samples.to_pylist()[0]
+def test_samples_carry_labels_severities_and_measures(outcome, tmp_path):
+    catalog = Catalog(tmp_path)
+    seen = ListingRow(
+        source="s",
+        source_path="",
+        fetched_at=datetime(2026, 1, 1, tzinfo=UTC),
+        api_version="",
+        raw_json="{}",
+    )
+    listed = to_table([row[0] for row in ROWS], FileRecord)
+    evidence = to_table([seen] * len(ROWS), ListingRow)
+    listing = pa.Table.from_arrays([*listed.columns, *evidence.columns], schema=LISTING)
+    catalog.append_listing("s", listing, None)
+    row = samples_of(outcome, RECIPE, catalog).to_pylist()[0]
+    assert row["artist"] == "A"
     assert (row["page_id"], row["license"], row["family"], row["split"]) == (
         1,
         "CC-BY-4.0",
@@ -146,7 +169,7 @@ def test_samples_carry_labels_severities_and_measures(outcome):
 
 
 def test_the_gate_asks_metadata_only_and_lets_through_what_may_be_fetched():
-    assert gate(candidates(ROWS), RECIPE).tolist() == [
+    assert passes_gate(candidates(ROWS), RECIPE).tolist() == [
         True,
         True,
         True,
@@ -177,4 +200,4 @@ def test_a_file_that_fails_the_gate_is_nobodys_twin():
 def test_no_candidates_give_no_decisions():
     found = decide(candidates([]), RECIPE, recipe_hash="abc")
     assert found.decisions.num_rows == 0
-    assert found.samples.num_rows == 0
+    assert found.kept.to_pylist() == []

@@ -1,0 +1,161 @@
+"""The facts of a recipe's candidates as one table, wide enough for its rules and no wider.
+
+What a rule may look at is a number or a short text; what only a person reads (descriptions, credits, the answer itself)
+stays in the parts and is fetched by `records_at` for the rows that were chosen. So a table of facts takes less than a
+kilobyte a file, whatever Commons says about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from catalog.records import FileRecord, VerdictRow, schema
+from catalog.store import Catalog
+from catalog.views import column_name, opened, scan, text_literal
+
+ALWAYS = (
+    "page_id",
+    "title",
+    "sha1",
+    "url",
+    "file_page_url",
+    "width",
+    "height",
+    "size_bytes",
+    "mime",
+    "uploaded_at",
+    "state",
+)
+"""Fields of FileRecord that every table of candidates has."""
+
+PLACE = ("at_source", "at_part", "at_row")
+"""Where the full record of a candidate stands: source key, part, row. For `records_at`."""
+
+VERDICT = tuple(name for name in schema(VerdictRow).names if name != "page_id")
+
+
+def candidates(
+    catalog: Catalog,
+    *,
+    sources: Sequence[tuple[str, int | None]],
+    gate_version: str,
+    fields: Sequence[str] = (),
+    measures: Sequence[tuple[str, str]] = (),
+    scores: Sequence[tuple[str, str]] = (),
+    hash_version: str | None = None,
+) -> pa.Table:
+    """The facts of the files that these sources listed, one row per page id, in page id order.
+
+    Args:
+        sources: (source key, cap) in the recipe's order; the cap counts listed rows. A file that several sources
+            listed belongs to the first.
+        gate_version: whose licence verdicts to join; `pipelines.gate` has judged every listing part by then.
+        fields: fields of FileRecord that are wanted besides `ALWAYS`.
+        measures: (name, version) wanted; become columns `measure.<name>`.
+        scores: likewise `score.<name>`.
+        hash_version: which hashes to join.
+
+    Returns:
+        `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `object` (present, a failure's kind, or null when never
+        tried), phash ... spread, decoded_width, decoded_height, and the measures and scores (float64, null where
+        missing).
+    """
+    query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
+    with opened(catalog) as connection:
+        return connection.sql(query).to_arrow_table()
+
+
+def _query(
+    catalog: Catalog,
+    sources: Sequence[tuple[str, int | None]],
+    gate_version: str,
+    fields: Sequence[str],
+    measures: Sequence[tuple[str, str]],
+    scores: Sequence[tuple[str, str]],
+    hash_version: str | None,
+) -> str:
+    order = ", ".join(
+        f"({text_literal(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
+        for i, (key, cap) in enumerate(sources)
+    )
+    columns = ", ".join("l." + column_name(n) for n in dict.fromkeys([*ALWAYS, *fields]))
+    pivots = joins = ""
+    for stage, wanted in (("measure", measures), ("score", scores)):
+        if wanted:
+            joins += f" LEFT JOIN ({_wide(catalog, stage, wanted)}) {stage}_wide ON {stage}_wide.sha1 = l.sha1"
+            pivots += "".join(f", {column_name(f'{stage}.{name}')}" for name, _ in wanted)
+    at = "source_key = {0}.source_key AND l.part = {0}.part AND l.part_row = {0}.part_row"
+    return (
+        f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
+        # Only keys go through the windows; the wider columns are fetched for what was chosen.
+        "numbered AS (SELECT page_id, source_key, part, part_row, rank, cap, row_number() OVER "
+        "(PARTITION BY source_key ORDER BY part, part_row) AS nth "
+        "FROM listing JOIN wanted USING (source_key)), "
+        "first AS (SELECT page_id, source_key, part, part_row FROM numbered WHERE page_id IS NOT NULL "
+        "AND (cap IS NULL OR nth <= cap) "
+        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
+        "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
+        "WHERE stage IN ('download', 'hash') GROUP BY key) "
+        f"SELECT {columns}, first.source_key AS source, l.source_key AS at_source, l.part AS at_part, "
+        f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
+        "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
+        "WHEN objects.sha1 IS NOT NULL THEN 'present' END AS object, "
+        "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
+        f"{pivots} FROM first JOIN listing l ON l.{at.format('first')} "
+        f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
+        f"ON l.{at.format('v')} "
+        "LEFT JOIN (SELECT DISTINCT sha1 FROM objects) objects ON objects.sha1 = l.sha1 "
+        "LEFT JOIN failed ON failed.key = l.sha1 "
+        f"LEFT JOIN (SELECT * FROM hashes WHERE version = {text_literal(hash_version or '')}) h "
+        f"ON h.sha1 = l.sha1{joins} ORDER BY first.page_id"
+    )
+
+
+def _wide(catalog: Catalog, stage: str, wanted: Sequence[tuple[str, str]]) -> str:
+    """One row per SHA-1 and one column per name. Straight from the parts, the latest wins as in the view; an
+    aggregate over the file's number needs far less memory than a window, or than its name."""
+    cells = ", ".join(
+        f'arg_max("value", file_index) FILTER (name = {text_literal(name)} AND version = {text_literal(version)}) '
+        f"AS {column_name(f'{stage}.{name}')}"
+        for name, version in wanted
+    )
+    return f"SELECT sha1, {cells} FROM {scan(catalog, stage)} GROUP BY sha1"
+
+
+def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.Table:
+    """These fields of the full records, in the order of `places`.
+
+    Args:
+        places: the columns `PLACE` of some candidates.
+    """
+    wanted = pa.table(
+        {
+            **{name: places.column(name) for name in PLACE},
+            "nth": pa.array(range(places.num_rows), pa.int64()),
+        }
+    )
+    columns = ", ".join("l." + column_name(name) for name in fields)
+    with opened(catalog) as connection:
+        connection.register("places", wanted)
+        return connection.sql(
+            f"SELECT {columns} FROM listing l JOIN places ON l.source_key = at_source "
+            "AND l.part = at_part AND l.part_row = at_row ORDER BY nth"
+        ).to_arrow_table()
+
+
+def record_fields(names: Sequence[str]) -> list[str]:
+    """Those of `names` that are fields of FileRecord, sorted."""
+    return sorted(set(names) & set(schema(FileRecord).names))
+
+
+def unjudged(catalog: Catalog, version: str) -> list[tuple[str, str]]:
+    """(source key, part) of the listing parts that this version of the gate has not judged, in order."""
+    judged = {file.name for file in (catalog.parts / "verdict" / version).glob("*.parquet")}
+    found = sorted((catalog.parts / "listing").glob("*/*.parquet"))
+    return [
+        (file.parent.name, file.stem)
+        for file in found
+        if f"{file.parent.name}.{file.stem}.parquet" not in judged
+    ]

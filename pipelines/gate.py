@@ -1,0 +1,99 @@
+"""The gate: what is worth downloading, by metadata alone.
+
+Licence verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
+verdicts are kept beside it. So asking again is a join, and a new version of the gate needs no network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import compute
+
+from catalog import facts
+from catalog.records import FileRecord, VerdictRow, from_table, to_table
+from catalog.store import Catalog
+from filters.policy import evaluate
+from pipelines.recipe import Recipe
+from pipelines.run import Build
+
+pc: Any = compute
+
+
+def verdicts_of(records: pa.Table) -> pa.Table:
+    """catalog.records.VerdictRow of each row of a table of FileRecords, same order."""
+    from filters.license import judge
+
+    found = []
+    for record in from_table(records, FileRecord):
+        verdict = judge(record)
+        found.append(
+            VerdictRow(
+                page_id=record.page_id,
+                license=verdict.license,
+                license_outcome=verdict.outcome,
+                license_reason=verdict.reason,
+                family=verdict.family,
+            )
+        )
+    return to_table(found, VerdictRow)
+
+
+def judge_listing(catalog: Catalog) -> None:
+    """Judges the listing parts that the present version of the licence gate has not seen; a part at a time."""
+    from filters.license import VERSION
+
+    for source, part in facts.unjudged(catalog, VERSION):
+        file = catalog.parts / "listing" / source / f"{part}.parquet"
+        catalog.write_rows("verdict", VERSION, f"{source}.{part}", verdicts_of(pq.read_table(file)))
+
+
+def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The candidates of a run with what follows from their metadata, and which of them [N] pass the gate.
+
+    Args:
+        joined: what `catalog.facts.candidates` shall join besides: measures, scores, hash_version.
+    """
+    from filters.license import VERSION
+
+    judge_listing(run.catalog)
+    table = facts.candidates(
+        run.catalog,
+        sources=run.recipe.source_caps(run.limit),
+        gate_version=VERSION,
+        fields=facts.record_fields([rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]),
+        **joined,
+    )
+    table = with_geometry(table)
+    return table, passes_gate(table, run.recipe)
+
+
+def with_geometry(candidates: pa.Table) -> pa.Table:
+    """Adds what follows from size and date: sides and area in pixels, bytes per pixel, year of upload."""
+    width = candidates.column("width").cast(pa.float64())
+    height = candidates.column("height").cast(pa.float64())
+    pixels = pc.multiply(width, height)
+    some_pixels = pc.if_else(pc.greater(pixels, 0), pixels, None)
+    short = pc.min_element_wise(width, height, skip_nulls=False)
+    long = pc.max_element_wise(width, height, skip_nulls=False)
+    added = {
+        "short_side": short,
+        "long_side": long,
+        "aspect": pc.divide(long, pc.if_else(pc.greater(short, 0), short, None)),
+        "megapixels": pc.divide(pixels, 1e6),
+        "bytes_per_pixel": pc.divide(
+            candidates.column("size_bytes").cast(pa.float64()), some_pixels
+        ),
+        "upload_year": pc.year(candidates.column("uploaded_at")),
+    }
+    for name, column in added.items():
+        candidates = candidates.append_column(name, column)
+    return candidates
+
+
+def passes_gate(candidates: pa.Table, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """[N]: which candidates are worth downloading. `candidates` as `with_geometry` returns them."""
+    return evaluate(candidates, recipe.gate).passed
