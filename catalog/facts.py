@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from catalog.records import FileRecord, VerdictRow, schema
+from catalog.records import AGAIN, FileRecord, VerdictRow, schema
+from catalog.removals import NOT_REMOVED, REMOVED_PAGES
 from catalog.store import Catalog
 from catalog.views import column_name, opened, scan, text_literal
 
@@ -58,9 +59,9 @@ def candidates(
         hash_version: which hashes to join.
 
     Returns:
-        `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `object` (present, a failure's kind, or null when never
-        tried), phash ... spread, decoded_width, decoded_height, and the measures and scores (float64, null where
-        missing).
+        `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `removed` (why it may not be released, or `none`),
+        `object` (present, a failure's kind, or null when never tried), phash ... spread, decoded_width,
+        decoded_height, and the measures and scores (float64, null where missing).
     """
     query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
     with opened(catalog) as connection:
@@ -96,20 +97,29 @@ def _query(
         "first AS (SELECT page_id, source_key, part, part_row FROM numbered WHERE page_id IS NOT NULL "
         "AND (cap IS NULL OR nth <= cap) "
         "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
+        # A page that was asked for again is what it was found to be then.
+        f"again AS (SELECT page_id, part, part_row FROM listing WHERE source_key = {text_literal(AGAIN)} "
+        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY part DESC, part_row DESC) = 1), "
+        "placed AS (SELECT first.page_id, first.source_key AS source, "
+        f"CASE WHEN again.part IS NULL THEN first.source_key ELSE {text_literal(AGAIN)} END AS source_key, "
+        "coalesce(again.part, first.part) AS part, coalesce(again.part_row, first.part_row) AS part_row "
+        "FROM first LEFT JOIN again USING (page_id)), "
         "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
         "WHERE stage IN ('download', 'hash') GROUP BY key) "
-        f"SELECT {columns}, first.source_key AS source, l.source_key AS at_source, l.part AS at_part, "
+        f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
         f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
+        f"coalesce(removed.reason, {text_literal(NOT_REMOVED)}) AS removed, "
         "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
         "WHEN objects.sha1 IS NOT NULL THEN 'present' END AS object, "
         "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
-        f"{pivots} FROM first JOIN listing l ON l.{at.format('first')} "
+        f"{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
         f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
         f"ON l.{at.format('v')} "
         "LEFT JOIN (SELECT DISTINCT sha1 FROM objects) objects ON objects.sha1 = l.sha1 "
+        f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = placed.page_id "
         "LEFT JOIN failed ON failed.key = l.sha1 "
         f"LEFT JOIN (SELECT * FROM hashes WHERE version = {text_literal(hash_version or '')}) h "
-        f"ON h.sha1 = l.sha1{joins} ORDER BY first.page_id"
+        f"ON h.sha1 = l.sha1{joins} ORDER BY placed.page_id"
     )
 
 
@@ -159,3 +169,26 @@ def unjudged(catalog: Catalog, version: str) -> list[tuple[str, str]]:
         for file in found
         if f"{file.parent.name}.{file.stem}.parquet" not in judged
     ]
+
+
+def with_last_seen(catalog: Catalog, candidates: pa.Table) -> pa.Table:
+    """Adds `seen_at`: when each page was last asked for, by a listing or by a refresh."""
+    query = (
+        "SELECT page_id, max(seen_at) AS seen_at FROM (SELECT page_id, fetched_at AS seen_at FROM listing "
+        "UNION ALL SELECT page_id, checked_at FROM checks) WHERE page_id IS NOT NULL GROUP BY page_id"
+    )
+    with opened(catalog) as connection:
+        connection.register("candidates", candidates)
+        return connection.sql(
+            f"SELECT candidates.*, seen.seen_at FROM candidates LEFT JOIN ({query}) seen USING (page_id)"
+        ).to_arrow_table()
+
+
+def sha1s_of(catalog: Catalog, page_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Every SHA-1 under which these pages were ever seen."""
+    query = (
+        "SELECT page_id, list(DISTINCT sha1 ORDER BY sha1) FROM listing "
+        "WHERE sha1 IS NOT NULL AND list_contains(?, page_id) GROUP BY page_id"
+    )
+    with opened(catalog) as connection:
+        return dict(connection.execute(query, [list(page_ids)]).fetchall())

@@ -22,7 +22,7 @@ import pyarrow as pa
 Hash64 = NewType("Hash64", int)
 """A 64-bit perceptual hash as an unsigned integer, first bit of the hash = highest bit."""
 
-PageState = Literal["ok", "missing", "invalid", "no_file", "hidden"]
+PageState = Literal["ok", "missing", "invalid", "no_file", "hidden", "purged"]
 Outcome = Literal["accept", "quarantine", "reject"]
 RuleVerdict = Literal["pass", "fail", "not_measured"]
 
@@ -37,7 +37,7 @@ class FileRecord:
 
     state: str = "ok"
     """One of PageState: ok; missing (no such page); invalid (no such title possible); no_file (a page without a file);
-    hidden (file revision deleted or suppressed)."""
+    hidden (file revision deleted or suppressed); purged (taken out of this catalog, catalog/purge.py)."""
     page_id: int | None = None
     title: str
     """With the `File:` prefix, spaces not underscores."""
@@ -97,6 +97,12 @@ class ListingRow:
     """`generator` of the wiki, e.g. MediaWiki 1.45.0-wmf.7."""
     raw_json: str
     """The page object as merged from the API's answers."""
+    sdc_json: str | None = None
+    """The file's structured data (the entity of wbgetentities), where it was asked for; `{}` where there is none."""
+
+
+AGAIN = "refresh"
+"""Source key under which pages stand that were asked for again; such a row wins over the one that listed the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +116,30 @@ class VerdictRow:
     """One of Outcome."""
     license_reason: str
     family: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRow:
+    """One page that was asked for again. Run-dependent."""
+
+    page_id: int
+    checked_at: datetime
+    changes: tuple[str, ...]
+    """What was found since the last time; empty: nothing. See crawler/recheck.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TombstoneRow:
+    """A file that may no longer be in any release, and why; or, with reason `restored`, that it may again."""
+
+    page_id: int
+    sha1: str | None
+    """Of the bytes that were held; None where none were."""
+    reason: str
+    """deleted, hidden, overwritten, relicensed, restricted, tagged, requested, or restored."""
+    detail: str
+    """For a person: what the log or the licence gate says."""
+    removed_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from catalog.records import (
+    CheckRow,
     Decision,
     FailureRecord,
     FileRecord,
@@ -41,6 +42,7 @@ from catalog.records import (
     ObjectRecord,
     RequestRow,
     ScoreRecord,
+    TombstoneRow,
     VerdictRow,
     schema,
     to_table,
@@ -58,6 +60,8 @@ STAGES: dict[str, pa.Schema] = {
     "failure": schema(FailureRecord),
     "decision": schema(Decision),
     "request": schema(RequestRow),
+    "check": schema(CheckRow),
+    "tombstone": schema(TombstoneRow),
 }
 """Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
 

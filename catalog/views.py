@@ -62,7 +62,8 @@ def connect(
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, failures, requests and ledger."""
+    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, failures, requests, checks,
+    tombstones, all_decisions and ledger."""
     connection.execute(
         "CREATE OR REPLACE VIEW listing AS SELECT * EXCLUDE (filename, file_row_number), "
         "split_part(filename, '/', -2) AS source_key, "
@@ -82,8 +83,8 @@ def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Non
         "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY fetched_at DESC, part, part_row) = 1"
     )
     connection.execute(
-        f"CREATE OR REPLACE VIEW files AS SELECT {files} FROM listing WHERE page_id IS NOT NULL "
-        + latest.format("page_id, sha1")
+        f"CREATE OR REPLACE VIEW files AS SELECT {files} FROM listing "
+        "WHERE page_id IS NOT NULL AND state <> 'purged' " + latest.format("page_id, sha1")
     )
     connection.execute(
         f"CREATE OR REPLACE VIEW evidence AS SELECT page_id, title, sha1, revision_id, {seen} FROM listing"
@@ -107,6 +108,14 @@ def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Non
     )
     connection.execute(
         f"CREATE OR REPLACE VIEW requests AS SELECT * EXCLUDE (filename) FROM {scan(catalog, 'request')}"
+    )
+    connection.execute(
+        "CREATE OR REPLACE VIEW checks AS SELECT * EXCLUDE (filename) FROM "
+        f"{scan(catalog, 'check')}"
+    )
+    connection.execute(
+        "CREATE OR REPLACE VIEW tombstones AS SELECT * EXCLUDE (filename), file_index "
+        f"FROM {scan(catalog, 'tombstone', rows=True)}"
     )
     connection.execute(
         "CREATE OR REPLACE VIEW all_decisions AS SELECT * EXCLUDE (filename) FROM "
@@ -244,7 +253,15 @@ def write_evidence(catalog: Catalog, path: Path) -> None:
     with room_for(path):
         with pq.ParquetWriter(temporary, target, compression="zstd") as sink:
             for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
-                sink.write_table(pq.read_table(part, columns=columns).select(columns).cast(target))
+                known = set(pq.read_schema(part).names)
+                held = pq.read_table(part, columns=[name for name in columns if name in known])
+                for name in columns:
+                    # Parts of an older version know fewer columns.
+                    if name not in held.column_names:
+                        held = held.append_column(
+                            name, pa.nulls(held.num_rows, target.field(name).type)
+                        )
+                sink.write_table(held.select(columns).cast(target))
         temporary.replace(path)
     pa.default_memory_pool().release_unused()
 

@@ -77,8 +77,8 @@ class Commons:
         )
         self.api_version = str(self.wiki.site.get("generator", "unknown"))
 
-    def ask(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """One `action=query` request, repeated while the wiki is busy; long ones go by POST.
+    def ask(self, parameters: Mapping[str, Any], *, action: str = "query") -> dict[str, Any]:
+        """One request of the API, repeated while the wiki is busy; long ones go by POST.
 
         Raises:
             ListingError: the API answered with an error, or a search with a warning.
@@ -90,7 +90,7 @@ class Commons:
         while True:
             self.requests += 1
             answer: dict[str, Any] = self.wiki.raw_api(
-                "query",
+                action,
                 http_method=method,
                 retry_on_error=False,
                 formatversion="2",

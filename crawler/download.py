@@ -83,6 +83,13 @@ class ObjectStore:
         """
         return self.path(sha1).read_bytes()
 
+    def remove(self, sha1: str) -> bool:
+        """Takes an original out; whether it was there."""
+        path = self.path(sha1)
+        there = path.is_file()
+        path.unlink(missing_ok=True)
+        return there
+
 
 def fetch_original(
     door: MediaDoor,

@@ -32,6 +32,13 @@ class RunnerKind(StrEnum):
 
 
 Out = Annotated[Path, typer.Option(help="Output folder: dataset, lucidlr.duckdb, report, catalog.")]
+Contact = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LUCIDLR_CONTACT",
+        help="Your e-mail address or URL; Wikimedia asks for the operator's contact.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; default: one per core.")]
 RunnerOption = Annotated[RunnerKind, typer.Option(help="Run batches in threads or processes.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures once more.")]
@@ -69,13 +76,7 @@ def build(
         Path, typer.Argument(help="Recipe, e.g. pipelines/recipes/lucidlr_20k.yaml.")
     ],
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
-    contact: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LUCIDLR_CONTACT",
-            help="Your e-mail address or URL; Wikimedia asks for the operator's contact.",
-        ),
-    ] = None,
+    contact: Contact = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files.")] = None,
     workers: Workers = None,
     runner: RunnerOption = RunnerKind.processes,
@@ -127,6 +128,82 @@ def funnel_text(funnel: list[tuple[str, int]]) -> str:
         f"  {step:<{width}} {count:>7}  {'█' * round(40 * count / top)}" for step, count in funnel
     ]
     return "\n".join(["", *lines, ""])
+
+
+@app.command()
+def refresh(
+    recipe: Annotated[Path, typer.Argument(help="The recipe that the build was made with.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Contact = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also files that are not due by the recipe's schedule.")
+    ] = False,
+    most: Annotated[int | None, typer.Option(min=1, help="Ask for at most so many files.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The limit that the build had.")] = None,
+) -> None:
+    """Ask Commons again: what was deleted, overwritten, relicensed, restricted, moved or restored since?"""
+    from pipelines.progress import TerminalProgress
+    from pipelines.recipe import load_recipe
+    from pipelines.refresh import refresh as run_refresh
+
+    loaded = load_recipe(recipe)
+    folder = out or Path("out") / loaded.name
+    result = run_refresh(
+        loaded,
+        out=folder,
+        contact=contact,
+        everything=everything,
+        most=most,
+        limit=limit,
+        progress=TerminalProgress(),
+    )
+    typer.echo(f"asked      {result.asked} files again; {result.not_due} were not due")
+    for change, count in result.changes.items():
+        typer.echo(f"  {change:<12}{count}")
+    for reason, count in result.removed.items():
+        typer.echo(f"tombstone  {reason:<12}{count}")
+    if result.changes:
+        typer.echo(
+            f"Next: lucidlr build {recipe} --out {folder}, then lucidlr purge --out {folder}"
+        )
+
+
+@app.command()
+def takedown(
+    names: Annotated[
+        Path,
+        typer.Argument(
+            help="Page ids, titles or addresses of files, one a line; - for standard input."
+        ),
+    ],
+    out: Out = Path("out/demo"),
+    why: Annotated[str, typer.Option(help="Kept with the tombstones.")] = "asked for",
+) -> None:
+    """Take the files of a removal list out of all future releases; needs no network."""
+    from pipelines.refresh import take_down
+
+    text = sys.stdin.read() if str(names) == "-" else names.read_text(encoding="utf-8")
+    found = take_down(out, text.splitlines(), why=why)
+    typer.echo(f"{len(found.pages)} files will be in no release any more.")
+    for line in found.unknown:
+        typer.echo(f"not in this catalog: {line}")
+    if found.pages:
+        typer.echo(
+            f"Next: lucidlr build with the same recipe and --out, then lucidlr purge --out {out}"
+        )
+    if found.unknown:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purge(out: Out = Path("out/demo")) -> None:
+    """Delete the bytes of removed files and what the catalog's parts hold about them."""
+    from pipelines.refresh import purge_removed
+
+    done = purge_removed(out)
+    typer.echo(
+        f"{done.pages} removed pages: {done.objects} originals deleted, {done.parts} parts written anew"
+    )
 
 
 @app.command()

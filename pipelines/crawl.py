@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +29,7 @@ from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import ListedBatch, list_files
 from crawler.politeness import PoliteDoor
+from crawler.structured import with_statements
 from pipelines.gate import gated
 from pipelines.recipe import Source
 from pipelines.run import Build
@@ -128,7 +129,7 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
             for batch in list_files(commons, source, cursor, key=key, base=base):
                 if batch.problem:
                     _note_problem(run, key, batch.problem)
-                waiting += batch.files
+                waiting += _with_statements(run, commons, batch.files)
                 listed += len(batch.files)
                 advance(len(batch.files))
                 enough = count is not None and listed >= count
@@ -137,6 +138,17 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
                     waiting = []
                 if enough:
                     break
+
+
+def _with_statements(
+    run: Build, commons: Commons, files: Sequence[tuple[FileRecord, ListingRow]]
+) -> Sequence[tuple[FileRecord, ListingRow]]:
+    """With the structured data of what the gate would accept without it, where the recipe asks for it."""
+    from filters.license import judge
+
+    if not run.recipe.site.structured_data:
+        return files
+    return with_statements(commons, files, [judge(record).keep for record, _ in files])
 
 
 def _commit_listing(

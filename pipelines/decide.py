@@ -16,7 +16,7 @@ from pyarrow import compute
 from catalog.records import Decision, schema
 from filters.policy import NOT_MEASURED, Ledger, evaluate
 from filters.sampling import draw, split_of
-from pipelines.gate import passes_gate
+from pipelines.gate import gate_rules, passes_gate
 from pipelines.recipe import Recipe
 
 pc: Any = compute
@@ -45,7 +45,7 @@ def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome
     """
     roles, clusters, duplicate_of = _twins(candidates, recipe, passes_gate(candidates, recipe))
     facts = _append(candidates, {"twin": roles, **_labels(candidates, recipe)})
-    ledger = evaluate(facts, (*recipe.gate, *recipe.rules))
+    ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
     drawn = draw(page_ids[ledger.passed].tolist(), seed=recipe.seed, policy=recipe.sampling)
     keep = pa.array(np.isin(page_ids, np.fromiter(drawn, np.int64, len(drawn))))

@@ -6,10 +6,8 @@ Every stage asks the catalog what is pending, so that the same command after a k
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,13 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import views
-from catalog.store import BatchRef, Catalog
+from catalog.store import BatchRef
 from pipelines.crawl import DOWNLOAD_VERSION, download_originals, list_sources, opened_door
 from pipelines.gate import gated
-from pipelines.progress import NoProgress, Progress
+from pipelines.progress import Progress
 from pipelines.publish import publish
 from pipelines.recipe import Recipe
-from pipelines.run import Build, BuildResult
+from pipelines.run import Build, BuildResult, start_run
 from pipelines.runners import BatchResult, Runner
 from pipelines.stages import measure_versions, run_batch, score_versions
 
@@ -56,20 +54,10 @@ def build(
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()
-    catalog = Catalog(out / "catalog")
-    run = Build(
-        recipe=recipe,
-        out=out.resolve(),
-        limit=limit,
-        runner=runner,
-        progress=progress or NoProgress(),
-        catalog=catalog,
-        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        started_at=datetime.now(UTC).replace(microsecond=0),
-    )
+    run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     from filters.hashing import VERSION as HASH_VERSION
 
-    with catalog.locked():
+    with run.catalog.locked():
         with opened_door(run, contact, host_map or {}) as door:
             # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
             measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)

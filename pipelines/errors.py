@@ -9,6 +9,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from catalog.explain import NoBuild, UnknownFile
     from catalog.export import ExportError
     from catalog.manifest import DatasetError
+    from catalog.purge import StillReleased
     from catalog.store import CatalogLocked, DiskFull
     from crawler.commons import ListingError
     from crawler.limits import DoorError
@@ -28,6 +29,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         NoBuild,
         RecipeError,
         RuleError,
+        StillReleased,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,

@@ -6,6 +6,7 @@ verdicts are kept beside it. So asking again is a join, and a new version of the
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,40 @@ from pyarrow import compute
 
 from catalog import facts
 from catalog.records import FileRecord, VerdictRow, from_table, to_table
+from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog
-from filters.policy import evaluate
+from filters.policy import Rule, evaluate
 from pipelines.recipe import Recipe
 from pipelines.run import Build
 
 pc: Any = compute
 
 
+NOT_REMOVED_RULE = Rule(
+    name="removed",
+    value="removed",
+    one_of=(NOT_REMOVED,),
+    why="Deleted, hidden, relicensed or restricted on Commons since it was listed, or taken out on request.",
+)
+"""Stands before every recipe's own rules: no recipe can release what has a tombstone."""
+
+
+def gate_rules(recipe: Recipe) -> tuple[Rule, ...]:
+    """The rules on metadata, ours first."""
+    return (NOT_REMOVED_RULE, *recipe.gate)
+
+
 def verdicts_of(records: pa.Table) -> pa.Table:
-    """catalog.records.VerdictRow of each row of a table of FileRecords, same order."""
+    """catalog.records.VerdictRow of each row of a table of FileRecords, same order; structured data beside the
+    records (`sdc_json`) are heeded."""
     from filters.license import judge
 
+    said: list[str | None] = [None] * records.num_rows
+    if "sdc_json" in records.column_names:
+        said = records.column("sdc_json").to_pylist()
     found = []
-    for record in from_table(records, FileRecord):
-        verdict = judge(record)
+    for record, sdc in zip(from_table(records, FileRecord), said, strict=True):
+        verdict = judge(record, json.loads(sdc) if sdc else None)
         found.append(
             VerdictRow(
                 page_id=record.page_id,
@@ -96,4 +116,4 @@ def with_geometry(candidates: pa.Table) -> pa.Table:
 
 def passes_gate(candidates: pa.Table, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """[N]: which candidates are worth downloading. `candidates` as `with_geometry` returns them."""
-    return evaluate(candidates, recipe.gate).passed
+    return evaluate(candidates, gate_rules(recipe)).passed

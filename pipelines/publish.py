@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import compute
 
 from catalog import views
 from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
 from catalog.records import FileRecord, schema
+from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome, decide
@@ -25,6 +27,8 @@ from pipelines.gate import gated
 from pipelines.recipe import Recipe
 from pipelines.run import Build, BuildResult
 from pipelines.stages import measure_versions, score_versions
+
+pc: Any = compute
 
 DEMO_NOTICE = (
     "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
@@ -148,7 +152,7 @@ def _export(
             samples,
             read_bytes=store.read,
             out=run.out / "dataset",
-            recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size"}),
+            recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size", "refresh"}),
             recipe_hash=recipe_hash,
             name=run.recipe.name,
             max_shard_bytes=int(run.recipe.export.max_shard_mb * 1e6),
@@ -177,6 +181,11 @@ def _report(
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
     shown += [n for n in outcome.facts.column_names if n.startswith(("measure.", "score."))]
     candidates = outcome.facts.select([*shown, "severity"])
+    # What was taken down is counted, not shown.
+    gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
+    for name, instead in (("title", "(removed)"), ("sha1", None), ("file_page_url", None)):
+        column = pc.if_else(gone, pa.scalar(instead, pa.string()), candidates.column(name))
+        candidates = candidates.set_column(candidates.column_names.index(name), name, column)
     for name in ("keep", "reason", "duplicate_of"):
         candidates = candidates.append_column(name, outcome.decisions.column(name))
     effects = outcome.ledger.effects()

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from crawler.commons import SiteConfig
 from crawler.limits import Limits
+from crawler.recheck import RefreshPolicy
 from crawler.sources import (
     CategorySource,
     SearchSource,
@@ -125,6 +126,8 @@ class Recipe(BaseModel):
     """Rules on what was measured, in order; the first that fails gives the reason."""
     sampling: SamplingPolicy = SamplingPolicy()
     export: ExportConfig = ExportConfig()
+    refresh: RefreshPolicy = RefreshPolicy()
+    """How often the files are asked for again; does not change the build."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 256
     """Items per batch: the unit of work, of output and of resume. Does not change the result."""
 
@@ -171,7 +174,9 @@ class Recipe(BaseModel):
 
     def hash(self, versions: Sequence[str], limit: int | None = None) -> str:
         """12 hex digits over all that can change a decision: the recipe, what measured (name@version), the limit."""
-        content = self.model_dump(mode="json", exclude={"limits", "batch_size", "description"})
+        content = self.model_dump(
+            mode="json", exclude={"limits", "batch_size", "description", "refresh"}
+        )
         content |= {"versions": sorted(versions), "limit": limit}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

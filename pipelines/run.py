@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from catalog.store import Catalog
-from pipelines.progress import Progress
+from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe
 from pipelines.runners import Runner
 
@@ -33,6 +34,22 @@ class BuildResult:
     """Wall time inside stage functions; for pooled stages summed over batches."""
     seconds: float
     """Wall time of the whole build."""
+
+
+def start_run(
+    recipe: Recipe, *, out: Path, runner: Runner, limit: int | None, progress: Progress | None
+) -> Build:
+    """A run that has done nothing yet, on the catalog in `out`."""
+    return Build(
+        recipe=recipe,
+        out=out.resolve(),
+        limit=limit,
+        runner=runner,
+        progress=progress or NoProgress(),
+        catalog=Catalog(out / "catalog"),
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        started_at=datetime.now(UTC).replace(microsecond=0),
+    )
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from crawler.loopback.core import Module, Wiki
+from crawler.loopback.entities import entities, knows_entities
 from crawler.loopback.lists import LISTS
 from crawler.loopback.meta import META
 from crawler.loopback.pages import Page, Title, parse_title
@@ -64,9 +65,12 @@ def answer(wiki: Wiki, given: Mapping[str, str], *, lag_s: float) -> Answer:
         params.one_of("formatversion", ("1", "2", "latest"), "1")
         params.one_of("errorformat", ("bc",), "bc")
         _check_lag(params, lag_s)
-        if params.one_of("action", ("query",), "help") != "query":
-            raise ApiError("badvalue", "The embedded Commons only knows action=query.")
-        body = _query(wiki, params)
+        asked = given.get("action") == "wbgetentities"
+        known = ("query", "wbgetentities") if asked and knows_entities(wiki) else ("query",)
+        action = params.one_of("action", known, "help")
+        if action not in known:
+            raise ApiError("badvalue", f"The embedded Commons only knows action={known[0]}.")
+        body = _query(wiki, params) if action == "query" else entities(wiki, params)
         unknown = params.unread()
         if unknown:
             plural = "s" if len(unknown) > 1 else ""

@@ -106,6 +106,8 @@ class StoredFile:
     words: str
     """What a search looks at, in lower case."""
     fault: str | None
+    statements: dict[str, list[str]] = field(default_factory=dict)
+    """Structured data: property -> item ids."""
 
     @property
     def media_type(self) -> str:
@@ -267,6 +269,7 @@ def _stored(
         metadata=extmetadata(item, uploaded, *extmetadata_of),
         words=" ".join(words).lower(),
         fault=item.get("fault"),
+        statements=item.get("sdc") or {},
     )
 
 

@@ -55,6 +55,7 @@ def candidates(rows):
     mirror = [None if h is None else (1 << 63) | (i << 30) | 0x5A5A5A for i, h in enumerate(hashes)]
     columns = {
         "source": pa.array(["s"] * len(rows)),
+        "removed": pa.array(["none"] * len(rows)),
         "at_source": pa.array(["s"] * len(rows)),
         "at_part": pa.array([0] * len(rows)),
         "at_row": pa.array(range(len(rows)), pa.int64()),
@@ -131,6 +132,7 @@ def test_rules_are_evaluated_for_everybody_also_behind_a_failure(outcome):
 def test_the_funnel_counts_what_each_rule_leaves(outcome):
     assert outcome.funnel == [
         ("listed", 8),
+        ("removed", 8),
         ("file", 8),
         ("license", 7),
         ("mime", 7),

@@ -86,21 +86,12 @@ def prefect_server(tmp_path_factory):
         log.close()
 
 
-@pytest.mark.slow
-def test_the_demo_deployment_completes_with_its_artifacts_and_the_hash_of_the_command_line(
-    prefect_server, tmp_path
-):
-    url, environment, home = prefect_server
+def run_deployment(prefect_server, name, *parameters):
+    """`prefect deployment run ... --watch`, which must complete."""
+    _, environment, home = prefect_server
+    given = [part for parameter in parameters for part in ("-p", parameter)]
     run = subprocess.run(
-        [
-            *PREFECT,
-            "deployment",
-            "run",
-            "build-lucidlr/demo",
-            "-p",
-            f"out={tmp_path / 'flow'}",
-            "--watch",
-        ],
+        [*PREFECT, "deployment", "run", name, *given, "--watch"],
         env=environment,
         cwd=home,
         capture_output=True,
@@ -110,8 +101,21 @@ def test_the_demo_deployment_completes_with_its_artifacts_and_the_hash_of_the_co
     )
     assert run.returncode == 0, run.stdout[-3000:] + (home / "server.log").read_text()[-3000:]
     assert "Completed" in run.stdout + run.stderr
-    keys = {artifact["key"] for artifact in api(url, "/artifacts/filter", {})}
-    assert {"build-summary", "build-failures", "build-report", "build-measure"} <= keys
+
+
+@pytest.mark.slow
+def test_the_demo_deployments_complete_with_their_artifacts_and_the_hash_of_the_command_line(
+    prefect_server, tmp_path
+):
+    url, _, _ = prefect_server
+    run_deployment(prefect_server, "build-lucidlr/demo", f"out={tmp_path / 'flow'}")
+    run_deployment(prefect_server, "refresh-lucidlr/refresh-demo", f"out={tmp_path / 'flow'}")
+    artifacts = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    assert {"build-summary", "build-failures", "build-report", "build-measure"} <= set(artifacts)
+    refreshed = json.loads(artifacts["refresh-summary"]["data"])
+    # Nothing changes on the embedded Commons.
+    assert [row["what"] for row in refreshed] == ["asked again", "not due"]
+    assert refreshed[0]["files"] > 100
     direct = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "demo", "--out", str(tmp_path / "direct")],
         capture_output=True,
@@ -127,9 +131,11 @@ def test_the_demo_deployment_completes_with_its_artifacts_and_the_hash_of_the_co
 def test_everything_in_prefect_yaml_is_deployed_and_the_schedule_sleeps(prefect_server):
     url, _, _ = prefect_server
     deployed = {d["name"]: d for d in api(url, "/deployments/filter", {})}
-    assert set(deployed) == {"build-lucidlr", "demo"}
+    assert set(deployed) == {"build-lucidlr", "demo", "refresh-lucidlr", "refresh-demo"}
     schedules = deployed["build-lucidlr"]["schedules"]
     assert [(s["schedule"]["cron"], s["active"]) for s in schedules] == [("0 3 * * 1", False)]
+    schedules = deployed["refresh-lucidlr"]["schedules"]
+    assert [(s["schedule"]["cron"], s["active"]) for s in schedules] == [("30 1 * * *", False)]
     assert all(d["global_concurrency_limit"]["limit"] == 1 for d in deployed.values())
     steps = json.dumps([d["pull_steps"] for d in deployed.values()])
     assert str(ROOT) not in steps, "a folder of the deploying machine is baked in"

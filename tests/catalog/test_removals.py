@@ -1,0 +1,177 @@
+"""Tombstones and purges on a catalog made by hand."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import views
+from catalog.purge import PURGED_TITLE, StillReleased, purge
+from catalog.records import (
+    AGAIN,
+    FileRecord,
+    ListingRow,
+    MeasureRecord,
+    ObjectRecord,
+    TombstoneRow,
+    to_table,
+)
+from catalog.removals import add_tombstones, look_up, removed
+from catalog.store import LISTING, Catalog
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+PAGES = {1: "Plain.jpg", 2: "Größe 1.jpg", 3: "Old.jpg", 4: "Stays.jpg"}
+
+
+def sha1(page_id):
+    return f"{page_id:040x}"
+
+
+def seen(source, later=0):
+    return ListingRow(
+        source=source,
+        source_path="p",
+        fetched_at=MOMENT + timedelta(days=later),
+        api_version="v",
+        raw_json='{"secret": 1}',
+    )
+
+
+def listing(records, row):
+    files, evidence = to_table(records, FileRecord), to_table([row] * len(records), ListingRow)
+    return pa.Table.from_arrays([*files.columns, *evidence.columns], schema=LISTING)
+
+
+def record(page_id):
+    title = f"File:{PAGES[page_id]}"
+    url = f"https://upload.wikimedia.org/{page_id}.jpg"
+    return FileRecord(page_id=page_id, title=title, sha1=sha1(page_id), url=url, artist="Somebody")
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    made = Catalog(tmp_path / "catalog")
+    made.append_listing("s", listing([record(n) for n in PAGES], seen("s")), {"at": 4})
+    keys = [sha1(n) for n in PAGES]
+    (ref,) = made.plan("download", keys, ["original@1"], batch_size=10)
+    objects = [ObjectRecord(page_id=n, sha1=sha1(n), size_bytes=1) for n in PAGES]
+    made.commit(ref, to_table(objects, ObjectRecord), [])
+    (ref,) = made.plan("measure", keys, ["m@1"], batch_size=10)
+    values = [MeasureRecord(sha1=key, name="m", version="1", value=1.0) for key in keys]
+    made.commit(ref, to_table(values, MeasureRecord), [])
+    return made
+
+
+def stone(page_id, reason, days=0, digest=None):
+    return TombstoneRow(
+        page_id=page_id,
+        sha1=digest or sha1(page_id),
+        reason=reason,
+        detail="d",
+        removed_at=MOMENT + timedelta(days=days),
+    )
+
+
+def standing(catalog):
+    return {row["page_id"]: row["reason"] for row in removed(catalog).to_pylist()}
+
+
+def test_what_was_restored_has_no_tombstone_but_a_request_stands_for_ever(catalog):
+    add_tombstones(catalog, "a", [stone(1, "deleted"), stone(2, "requested"), stone(3, "deleted")])
+    add_tombstones(catalog, "b", [stone(1, "restored", 1), stone(2, "restored", 1)])
+    assert standing(catalog) == {2: "requested", 3: "deleted"}
+
+
+def test_of_two_tombstones_in_one_second_the_later_part_counts(catalog):
+    add_tombstones(catalog, "z", [stone(1, "deleted")])
+    add_tombstones(catalog, "a", [stone(1, "restored")])
+    assert standing(catalog) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "page_id"),
+    [
+        ("2", 2),
+        ("File:Größe 1.jpg", 2),
+        ("größe_1.jpg", 2),
+        ("https://commons.wikimedia.org/wiki/File:Gr%C3%B6%C3%9Fe_1.jpg", 2),
+        ("https://commons.wikimedia.org/w/index.php?title=File:Plain.jpg&action=edit", 1),
+        ("https://commons.wikimedia.org/?curid=3", 3),
+        ("https://upload.wikimedia.org/wikipedia/commons/a/ab/Old.jpg", 3),
+        (sha1(4), 4),
+    ],
+)
+def test_a_removal_list_names_a_file_by_id_title_address_or_hash(catalog, line, page_id):
+    found = look_up(catalog, [line, "", "# a remark"])
+    assert (list(found.pages), found.unknown) == ([page_id], [])
+
+
+def rows(catalog, stage):
+    return [
+        row
+        for file in sorted((catalog.parts / stage).glob("*/*.parquet"))
+        for row in pq.read_table(file).to_pylist()
+    ]
+
+
+def test_a_purge_empties_the_rows_of_removed_files_and_keeps_place_cursor_and_the_others(catalog):
+    add_tombstones(catalog, "a", [stone(1, "deleted")])
+    gone = []
+    done = purge(catalog, dataset=None, remove_object=lambda digest: gone.append(digest) or True)
+    assert gone == [sha1(1)]
+    assert (done.pages, done.objects) == (1, 1)
+    first, *others = rows(catalog, "listing")
+    assert first["page_id"] == 1
+    assert (first["title"], first["sha1"], first["artist"]) == (PURGED_TITLE, None, None)
+    assert (first["raw_json"], first["state"]) == ("{}", "purged")
+    assert [row["title"] for row in others] == [f"File:{PAGES[n]}" for n in (2, 3, 4)]
+    assert catalog.listing_state("s") == (4, {"at": 4}, False)
+    for stage in ("download", "measure"):
+        assert [row["sha1"] for row in rows(catalog, stage)] == [sha1(n) for n in (2, 3, 4)]
+    with views.opened(catalog) as connection:
+        assert connection.sql("SELECT count(*) FROM files").fetchall() == [(3,)]
+
+
+def test_a_purged_file_that_comes_back_is_planned_anew(catalog):
+    add_tombstones(catalog, "a", [stone(1, "deleted")])
+    purge(catalog, dataset=None, remove_object=lambda _: True)
+    (ref,) = catalog.plan("measure", [sha1(1), sha1(2)], ["m@1"], batch_size=10)
+    assert catalog.keys_of(ref) == [sha1(1)]
+
+
+def test_a_purge_that_was_killed_is_finished_by_the_next_and_a_third_finds_nothing(catalog):
+    add_tombstones(catalog, "a", [stone(1, "deleted")])
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge(catalog, dataset=None, remove_object=killed)
+    assert purge(catalog, dataset=None, remove_object=lambda _: True).parts > 0
+    again = purge(catalog, dataset=None, remove_object=lambda _: False)
+    assert (again.objects, again.parts) == (0, 0)
+
+
+def test_old_bytes_that_are_the_present_version_of_some_page_are_kept(catalog):
+    # Page 3 was overwritten and then reverted: its present bytes are the old ones.
+    add_tombstones(catalog, "a", [stone(3, "overwritten"), stone(4, "overwritten")])
+    new = replace(record(4), sha1="f" * 40)
+    catalog.append_listing(AGAIN, listing([new], seen(AGAIN, later=1)), None)
+    gone = []
+    purge(catalog, dataset=None, remove_object=lambda digest: gone.append(digest) or True)
+    assert gone == [sha1(4)]
+    titles = [row["title"] for row in rows(catalog, "listing")]
+    assert titles.count(f"File:{PAGES[3]}") == 1
+    assert titles.count(f"File:{PAGES[4]}") == 1, "the row of the new version stays"
+
+
+def test_what_is_still_in_the_dataset_is_not_purged(catalog, tmp_path):
+    add_tombstones(catalog, "a", [stone(1, "deleted")])
+    shard = tmp_path / "dataset" / "data" / "cc_by" / "train-00000-of-00001.parquet"
+    shard.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"page_id": [1, 2], "sha1": [sha1(1), sha1(2)]}), shard)
+    with pytest.raises(StillReleased, match="holds 1 of the removed files"):
+        purge(catalog, dataset=tmp_path / "dataset", remove_object=lambda _: True)
+    assert len(rows(catalog, "measure")) == 4
