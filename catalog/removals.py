@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
 
 from catalog.records import TombstoneRow, to_table
 from catalog.store import Catalog
+from catalog.titles import named_file
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -81,29 +81,15 @@ def look_up(catalog: Catalog, lines: Iterable[str]) -> Removals:
 
 
 def _pages(connection: duckdb.DuckDBPyConnection, line: str) -> list[int]:
-    name = _name_of(line)
+    name = line.lower() if re.fullmatch(r"[0-9a-fA-F]{40}", line) else named_file(line)
+    if name is None:
+        return []
     if isinstance(name, int):
         query, value = "page_id = ?", name
     else:
-        query, value = "title = ? OR sha1 = lower(?)", name
+        query, value = "title = ? OR sha1 = ?", name
     values = [value] * query.count("?")
     rows = connection.execute(
         f"SELECT DISTINCT page_id FROM listing WHERE page_id IS NOT NULL AND ({query})", values
     ).fetchall()
     return sorted(int(page_id) for (page_id,) in rows)
-
-
-def _name_of(line: str) -> int | str:
-    """Page id, or title with `File:`, or what it was."""
-    if line.isdigit():
-        return int(line)
-    parts = urlsplit(line)
-    if parts.scheme in ("http", "https"):
-        asked = parse_qs(parts.query)
-        if "curid" in asked and asked["curid"][0].isdigit():
-            return int(asked["curid"][0])
-        line = asked["title"][0] if "title" in asked else unquote(parts.path.rpartition("/")[2])
-    if re.fullmatch(r"[0-9a-fA-F]{40}", line):
-        return line
-    name = re.sub(r"^(File|Image|Datei|Fichier):", "", line.replace("_", " ").strip(), flags=re.I)
-    return f"File:{name[:1].upper()}{name[1:]}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Literal
 
 
@@ -112,7 +112,72 @@ class TitleSource:
             raise ValueError("a titles source needs titles, page_ids or a path.")
 
 
-Source = CategorySource | SearchSource | UploadWindowSource | TitleSource
+@dataclass(frozen=True, kw_only=True)
+class SearchShardSource:
+    """A search with more hits than CirrusSearch shows, cut into windows by width, file size and date of creation."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    query: str
+    """As typed into the search box, without filew, filesize and creationdate."""
+    kind: Literal["search_shards"] = "search_shards"
+    width: tuple[int, int] = (256, 4096)
+    """Pixels, both included."""
+    size_kib: tuple[int, int] = (1, 4096)
+    """KiB, both included; the search engine counts in KiB."""
+    created_from: date | None = None
+    """First day of creation of the file page; without both days windows are cut by width and size only."""
+    created_to: date | None = None
+    """Last day."""
+    sort: str | None = "create_timestamp_asc"
+    """So that the order of the hits is stable."""
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "size_kib"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} is a pair, the smaller first.")
+        if (self.created_from is None) != (self.created_to is None):
+            raise ValueError("give both created_from and created_to, or neither.")
+        if self.created_from and self.created_to and self.created_from > self.created_to:
+            raise ValueError("created_from is not after created_to.")
+
+
+TITLE_COLUMNS = ("title", "page_title", "file_title", "name", "file", "filename", "image", "url")
+PAGE_ID_COLUMNS = ("page_id", "pageid", "id")
+"""Columns that are looked for in a table of candidates, in this order, case ignored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSource:
+    """Files named by a table: CSV, Parquet or JSON lines from a dump, a query or another dataset; no listing calls.
+
+    The file's name is part of the source, its content is not: rows may be appended later, not changed.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    path: str
+    """.csv, .jsonl, .ndjson (also with .gz) or .parquet."""
+    kind: Literal["candidates"] = "candidates"
+    title_column: str | None = None
+    """Column of titles or addresses; default: the first of TITLE_COLUMNS."""
+    page_id_column: str | None = None
+    """Column of page ids; default: the first of PAGE_ID_COLUMNS."""
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+
+
+Source = (
+    CategorySource
+    | SearchSource
+    | SearchShardSource
+    | UploadWindowSource
+    | TitleSource
+    | CandidateSource
+)
 
 
 def source_key(source: Source, *, wiki: str) -> str:

@@ -131,6 +131,33 @@ def funnel_text(funnel: list[tuple[str, int]]) -> str:
 
 
 @app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="Recipe to be built.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Contact = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="As for the build.")] = None,
+    sample: Annotated[int, typer.Option(min=50, help="Files of each source to look at.")] = 50,
+) -> None:
+    """Tell how many requests, bytes and hours a build will take, by source; asks for a sample only."""
+    from pipelines.plan import plan as make_plan
+    from pipelines.plan import plan_lines
+    from pipelines.progress import TerminalProgress
+    from pipelines.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    made = make_plan(
+        loaded,
+        out=out or Path("out") / loaded.name,
+        contact=contact,
+        limit=limit,
+        sample=sample,
+        progress=TerminalProgress(),
+    )
+    for line in plan_lines(made):
+        typer.echo(line)
+
+
+@app.command()
 def refresh(
     recipe: Annotated[Path, typer.Argument(help="The recipe that the build was made with.")],
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,

@@ -24,7 +24,7 @@ from catalog.records import (
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, room_for
+from catalog.store import LISTING, config_hash, room_for
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import ListedBatch, list_files
@@ -178,8 +178,10 @@ def _commit_listing(
 def _note_problem(run: Build, key: str, problem: str) -> None:
     """A source that cannot be walked is told and recorded; the others go on."""
     run.progress.say(f"list: {problem}")
-    row = failure("listing", key, "source", problem, retryable=False)
-    run.catalog.write_rows("failure", f"listing-{key}", "source", to_table([row], FailureRecord))
+    which = config_hash([problem])
+    row = failure("listing", f"{key} {which}", "source", problem, retryable=False)
+    name = f"source-{which}"
+    run.catalog.write_rows("failure", f"listing-{key}", name, to_table([row], FailureRecord))
 
 
 def download_originals(run: Build, door: PoliteDoor) -> None:

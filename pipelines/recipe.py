@@ -19,24 +19,16 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crawler.commons import SiteConfig
 from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
-from crawler.sources import (
-    CategorySource,
-    SearchSource,
-    TitleSource,
-    UploadWindowSource,
-    source_key,
-)
+from crawler.sources import SiteConfig, source_key
+from crawler.sources import Source as AnySource
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
 from filters.policy import Rule
 from filters.sampling import SamplingPolicy
 
-Source = Annotated[
-    CategorySource | SearchSource | UploadWindowSource | TitleSource, Field(discriminator="kind")
-]
+Source = Annotated[AnySource, Field(discriminator="kind")]
 
 GATE_VALUES = (
     "state",

@@ -23,6 +23,8 @@ class Wiki:
     """https://upload.wikimedia.org/wikipedia/commons"""
     page_size: int
     max_result_bytes: int
+    most_hits: int
+    """Hits of one search that are shown."""
 
 
 @dataclass(kw_only=True)

@@ -164,6 +164,12 @@ def _fits(stored: StoredFile, params: Params, code: str) -> bool:
     )
 
 
+SORTS = (
+    *("relevance", "none", "just_match", "random", "user_random"),
+    *(f"{what}_{way}" for what in ("create_timestamp", "last_edit") for way in ("asc", "desc")),
+)
+
+
 def _search(wiki: Wiki, params: Params, code: str) -> Listed:
     text = params.get(f"{code}search")
     if not text:
@@ -177,6 +183,13 @@ def _search(wiki: Wiki, params: Params, code: str) -> Listed:
         found, problems = matching_files(wiki.pages.files, text, titles_only=titles_only)
         for problem in problems:
             params.warn("search", problem)
+    if offset + limit > wiki.most_hits:
+        raise ApiError("cirrussearch-offset-too-large", "Could not retrieve results that deep.")
+    sort = params.one_of(f"{code}sort", SORTS, "relevance")
+    if sort.startswith(("create_timestamp", "last_edit")):
+        found.sort(
+            key=lambda page: page.file.uploaded if page.file else "", reverse=sort.endswith("desc")
+        )
     listed = found[offset : offset + limit]
     more = len(found) > offset + limit
     shown: list[dict[str, Any]] = [
@@ -232,6 +245,6 @@ LISTS = named(
         name="search",
         code="sr",
         listing=_search,
-        keys=("search", "namespace", "limit", "offset", "what", "prop", "info"),
+        keys=("search", "namespace", "limit", "offset", "what", "prop", "info", "sort"),
     ),
 )

@@ -1,14 +1,16 @@
 """Search of the embedded Commons: plain words, and the keywords of CirrusSearch that a crawl uses.
 
 Keywords: `incategory:"A|B"`, `filemime:`, `filetype:bitmap|drawing`, `filesize:` (KiB), `filew:`/`filewidth:`,
-`fileh:`/`fileheight:`, `fileres:`; a leading - negates. Numbers: `>n` is at least, `<n` at most, `a,b` a closed
-range, and bare `n` at least for sizes, else exactly. A MediaWiki without CirrusSearch finds nothing for keywords, so
+`fileh:`/`fileheight:`, `fileres:`, `haswbstatement:P=Q|...`, `creationdate:>=YYYY-MM-DD` (also <, <=, >); a leading
+- negates. Numbers: `>n` is at least, `<n` at most, `a,b` a closed range, and bare `n` at least for sizes, else exactly.
+A MediaWiki without CirrusSearch finds nothing for keywords, so
 these stand outside of the contract tests. Any other keyword finds nothing and is named in a warning.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 
@@ -67,6 +69,14 @@ def _test(
         return lambda page, stored: stored.mime in options
     if name == "filetype":
         return lambda page, stored: stored.media_type.lower() in {o.lower() for o in options}
+    if name == "haswbstatement":
+        pairs = [option.partition("=")[::2] for option in options]
+        return lambda page, stored: any(
+            item in stored.statements.get(prop, []) if item else prop in stored.statements
+            for prop, item in pairs
+        )
+    if name == "creationdate":
+        return _creation_date(wanted)
     if name in _NUMBERS:
         span = _span(wanted, least=name == "filesize")
         if span is None:
@@ -74,6 +84,16 @@ def _test(
         low, high = span
         return lambda page, stored: low <= _NUMBERS[name](stored) <= high
     return None
+
+
+def _creation_date(text: str) -> Callable[[Page, StoredFile], bool] | None:
+    """`>=2010-05-01`, `<2010-06-01` and so on; the upload stands for the creation of the page."""
+    found = re.fullmatch(r"(>=|<=|>|<)(\d{4}-\d{2}-\d{2})", text)
+    if found is None:
+        return None
+    compare = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+    ordered, day = compare[found.group(1)], found.group(2)
+    return lambda page, stored: ordered(stored.timestamp[:10], day)
 
 
 def _span(text: str, *, least: bool) -> tuple[float, float] | None:

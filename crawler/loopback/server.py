@@ -56,8 +56,8 @@ class LoopbackCommons:
     """Serves from `__enter__` (or `start`) to `__exit__` (or `close`), on a port of its own choice unless told.
 
     `page_size` is the most rows that one listing gives; `lag_s` above 0 makes requests with a smaller `maxlag` fail;
-    `max_result_bytes` is where one answer's imageinfo is cut and continued. `categories` and `redirects` default to the
-    files beside the manifest.
+    `max_result_bytes` is where one answer's imageinfo is cut and continued; `most_hits` is how deep a search goes.
+    `categories` and `redirects` default to the files beside the manifest.
 
     Raises:
         ManifestError: the manifest names a file that is not there, a name twice, or an unknown fault.
@@ -73,6 +73,7 @@ class LoopbackCommons:
         hosts: tuple[str, str] = ("commons.wikimedia.org", "upload.wikimedia.org"),
         lag_s: float = 0.0,
         max_result_bytes: int = 8 * 1024 * 1024,
+        most_hits: int = 10_000,
         categories: Mapping[str, list[str]] | None = None,
         redirects: Mapping[str, str] | None = None,
     ) -> None:
@@ -80,7 +81,7 @@ class LoopbackCommons:
         self.requests: list[LoggedRequest] = []
         self._folder, self._manifest = folder, manifest
         self._categories, self._redirects = categories, redirects
-        self._port, self._page_size = port, page_size
+        self._port, self._page_size, self._most_hits = port, page_size, most_hits
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.wiki = self._read(max_result_bytes)
@@ -109,6 +110,7 @@ class LoopbackCommons:
             upload=f"https://{upload}{MEDIA_PATH.rstrip('/')}",
             page_size=self._page_size,
             max_result_bytes=max_result_bytes,
+            most_hits=self._most_hits,
         )
 
     def reload(self) -> None:
