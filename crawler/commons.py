@@ -66,7 +66,8 @@ class Commons:
         self.now = now
         self.warnings: dict[str, str] = {}
         self.requests = 0
-        # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door.
+        # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door. Its own first
+        # request would not be repeated when the wiki is busy, so ours takes its place.
         self.wiki = mwclient.Site(
             site.host,
             path=site.path,
@@ -74,8 +75,12 @@ class Commons:
             pool=door.session,
             max_retries=0,
             retry_timeout=0,
+            do_init=False,
         )
-        self.api_version = str(self.wiki.site.get("generator", "unknown"))
+        general = (self.ask({"meta": "siteinfo", "siprop": "general"}).get("query") or {}).get(
+            "general"
+        )
+        self.api_version = str((general or {}).get("generator", "unknown"))
 
     def ask(self, parameters: Mapping[str, Any], *, action: str = "query") -> dict[str, Any]:
         """One request of the API, repeated while the wiki is busy; long ones go by POST.
@@ -84,19 +89,27 @@ class Commons:
             ListingError: the API answered with an error, or a search with a warning.
             crawler.limits.DoorError: see there.
         """
+        from mwclient.errors import APIDisabledError, InvalidResponse
+
         # A list of 50 titles of 240 bytes does not fit into a URL.
         method = "POST" if sum(len(str(v)) for v in parameters.values()) > 1500 else "GET"
         attempt = 1
         while True:
             self.requests += 1
-            answer: dict[str, Any] = self.wiki.raw_api(
-                action,
-                http_method=method,
-                retry_on_error=False,
-                formatversion="2",
-                maxlag=str(self.door.limits.maxlag_s),
-                **parameters,
-            )
+            try:
+                answer: dict[str, Any] = self.wiki.raw_api(
+                    action,
+                    http_method=method,
+                    retry_on_error=False,
+                    formatversion="2",
+                    maxlag=str(self.door.limits.maxlag_s),
+                    **parameters,
+                )
+            except (InvalidResponse, APIDisabledError):
+                # Damaged on the way, or a page of a proxy in between.
+                self.door.pause("api", attempt, "no JSON")
+                attempt += 1
+                continue
             error = answer.get("error")
             if error is None:
                 self._heed_warnings(answer, parameters)

@@ -64,6 +64,8 @@ class Limits:
     """For a connection."""
     read_timeout_s: float = 60.0
     """For the next bytes."""
+    api_total_s: float = 300.0
+    """For one whole answer of the API."""
     media_total_s: float = 900.0
     """For one whole download: a slow drip ends."""
     breaker_429: int = 5

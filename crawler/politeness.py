@@ -307,15 +307,32 @@ class PoliteDoor:
                 headers=headers,
                 timeout=(self.limits.connect_timeout_s, self.limits.read_timeout_s),
                 allow_redirects=False,
-                stream=kind == "media",
+                stream=True,
             )
-        except requests.Timeout:
+            if kind == "api":
+                self._read_answer(response)
+        except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
             return None, "timeout"
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+        except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
             return None, "connection"
         if response.status_code == 200 and kind == "api" and _is_maxlag(response):
             return response, "maxlag"
         return response, str(response.status_code)
+
+    def _read_answer(self, response: requests.Response) -> None:
+        """Reads the whole body of an API answer, which ends also where it only drips.
+
+        Raises:
+            TimeoutError: it took longer than `api_total_s`.
+        """
+        ends, pieces = self.clock() + self.limits.api_total_s, list[bytes]()
+        while piece := response.raw.read1(CHUNK_BYTES, decode_content=True):
+            pieces.append(piece)
+            if self.clock() > ends:
+                response.close()
+                raise TimeoutError
+        # What `requests` does when it reads a body itself.
+        vars(response).update(_content=b"".join(pieces), _content_consumed=True)
 
     def _verdict(
         self, kind: Kind, response: requests.Response | None, outcome: str, attempt: int

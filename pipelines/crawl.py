@@ -238,3 +238,14 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
             run.catalog.commit(ref, to_table(done, ObjectRecord), failed)
+
+
+def retry_failures(run: Build) -> None:
+    """Plans every retryable open failure once more; an original that got lost is fetched again first."""
+    open_failures = [row for row in views.failures(run.catalog).to_pylist() if row["retryable"]]
+    lost = [row["key"] for row in open_failures if row["kind"] == "object_missing"]
+    run.catalog.retry("download", lost, DOWNLOAD_VERSION, batch_size=run.recipe.batch_size)
+    for stage in ("download", "hash", "measure", "score"):
+        keys = [row["key"] for row in open_failures if row["stage"] == stage]
+        for version in run.catalog.versions_planned(stage):
+            run.catalog.retry(stage, keys, version, batch_size=run.recipe.batch_size)

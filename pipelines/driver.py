@@ -14,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import views
 from catalog.store import BatchRef
-from pipelines.crawl import DOWNLOAD_VERSION, download_originals, list_sources, opened_door
+from pipelines.crawl import download_originals, list_sources, opened_door, retry_failures
 from pipelines.gate import gated
 from pipelines.progress import Progress
 from pipelines.publish import publish
@@ -63,7 +62,7 @@ def build(
             measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
             recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], limit)
             if retry:
-                _retry(run)
+                retry_failures(run)
             list_sources(run, door)
             download_originals(run, door)
         present = _present(run)
@@ -103,14 +102,3 @@ def _batch_size(items: int, run: Build) -> int:
 
 def _count(run: Build, result: BatchResult) -> None:
     run.add_seconds(result.stage, result.seconds)
-
-
-def _retry(run: Build) -> None:
-    """Plans every retryable open failure once more; an original that got lost is fetched again first."""
-    open_failures = [row for row in views.failures(run.catalog).to_pylist() if row["retryable"]]
-    lost = [row["key"] for row in open_failures if row["kind"] == "object_missing"]
-    run.catalog.retry("download", lost, DOWNLOAD_VERSION, batch_size=run.recipe.batch_size)
-    for stage in ("download", "hash", "measure", "score"):
-        keys = [row["key"] for row in open_failures if row["stage"] == stage]
-        for version in run.catalog.versions_planned(stage):
-            run.catalog.retry(stage, keys, version, batch_size=run.recipe.batch_size)

@@ -12,11 +12,13 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mwclient
 import pytest
@@ -67,9 +69,12 @@ class MediaWiki:
 
 @contextlib.contextmanager
 def running_mediawiki(
-    photos: Path, manifest: Path, cache: Path | None = None
+    photos: Path, manifest: Path, cache: Path | None = None, *, via: int | None = None
 ) -> Iterator[MediaWiki]:
-    """Starts a MediaWiki seeded with a manifest; a seeded copy is kept in `cache` for a faster next start."""
+    """Starts a MediaWiki seeded with a manifest; a seeded copy is kept in `cache` for a faster next start.
+
+    With `via` the URLs in its answers name ports that are so much higher: where `fault_proxy` listens.
+    """
     reason = None
     if not (SCRIPTS / "start_mediawiki.sh").is_file():
         reason = "the scripts of the real MediaWiki (../shared/mediawiki) are not here"
@@ -91,6 +96,7 @@ def running_mediawiki(
     manifest.chmod(0o644)
     command = ["bash", SCRIPTS / "start_mediawiki.sh", "--photos", photos, "--manifest", manifest]
     command += ["--port", port, "--dir", folder, "--snapshots", cache, "--workers", 4]
+    command += ["--via", via] if via else []
     try:
         started = subprocess.run(
             [str(part) for part in command], capture_output=True, text=True, timeout=580
@@ -108,6 +114,50 @@ def running_mediawiki(
         stop = ["bash", str(SCRIPTS / "stop_mediawiki.sh"), str(folder), "--wipe"]
         subprocess.run(stop, check=True)
         shutil.rmtree(readable)
+
+
+class FaultProxy:
+    """A proxy in front of both ports that breaks what its rules say, and keeps a log of its own."""
+
+    def __init__(self, port: int, rules: Path, log: Path) -> None:
+        self.port, self.rules, self.log = port, rules, log
+
+    def set_rules(self, rules: list[dict[str, object]]) -> None:
+        """Takes effect with the next request; empties the log."""
+        temporary = self.rules.with_suffix(".tmp")
+        temporary.write_text(json.dumps(rules))
+        temporary.replace(self.rules)
+        os.truncate(self.log, 0)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """One entry a request, as it ended."""
+        # The proxy appends at its own offset: what was cut off before it are zeros.
+        text = self.log.read_bytes().lstrip(b"\0").decode()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@contextlib.contextmanager
+def fault_proxy(wiki: MediaWiki, via: int, folder: Path) -> Iterator[FaultProxy]:
+    """Runs the fault proxy at the wiki's ports plus `via`."""
+    rules, log = folder / "rules.json", folder / "proxy.jsonl"
+    rules.write_text("[]")
+    log.touch()
+    pairs = [f"{wiki.port + i + via}:{wiki.port + i}" for i in (0, 1)]
+    command = [sys.executable, str(SCRIPTS / "faultproxy.py"), *pairs]
+    running = subprocess.Popen([*command, "--rules", str(rules), "--log", str(log)])
+    try:
+        for i in (0, 1):
+            deadline = time.monotonic() + 20
+            while True:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", wiki.port + i + via), 1).close()
+                    break
+                assert time.monotonic() < deadline, "the fault proxy did not start"
+                time.sleep(0.05)
+        yield FaultProxy(wiki.port + via, rules, log)
+    finally:
+        running.terminate()
+        running.wait(20)
 
 
 def _free_pair(first: int) -> int:
