@@ -148,7 +148,8 @@ class Catalog:
         self.parts = self.root / "parts"
         self.plans = self.root / "plans"
         for stage, stage_schema in STAGES.items():
-            empty = self.parts / stage / "empty.parquet"
+            # Named by its columns: a catalog of an older version gets one with the columns that are new.
+            empty = self.parts / stage / f"empty-{config_hash(stage_schema.names)}.parquet"
             if not empty.exists():
                 write_parquet(empty, stage_schema.empty_table())
 

@@ -258,6 +258,21 @@ def explain(
 
 
 @app.command()
+def politeness(
+    out: Out = Path("out/demo"),
+    run: Annotated[str | None, typer.Option(help="Run id; default: every run.")] = None,
+) -> None:
+    """Tell how a crawl behaved towards each host, and whether it kept its limits."""
+    from catalog.politeness import politeness_lines
+    from catalog.store import Catalog
+
+    if not (out / "catalog" / "parts").is_dir():
+        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    for line in politeness_lines(Catalog(out / "catalog"), run_id=run):
+        typer.echo(line)
+
+
+@app.command()
 def relink(out: Out = Path("out/demo")) -> None:
     """Make lucidlr.duckdb anew after the output folder was moved."""
     from pipelines.publish import relink as make

@@ -7,9 +7,11 @@ together with what failed. After a kill both go on where they were.
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -61,6 +63,7 @@ def opened_door(
             host_map = stack.enter_context(server).host_map
             contact = contact or "https://localhost/embedded-demo"
         requests = _RequestLog(run)
+        _note_limits(run, local=bool(host_map))
         door = PoliteDoor(
             contact=contact,
             limits=run.recipe.limits,
@@ -74,6 +77,14 @@ def opened_door(
             yield door
         finally:
             requests.write()
+
+
+def _note_limits(run: Build, *, local: bool) -> None:
+    """limits/<run id>.json: what the politeness report compares with."""
+    noted = run.catalog.root / "limits" / f"{run.run_id}.json"
+    with room_for(noted):
+        noted.parent.mkdir(exist_ok=True)
+        noted.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
 
 
 class _RequestLog:

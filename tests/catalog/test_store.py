@@ -10,10 +10,11 @@ import time
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catalog import store, views
-from catalog.records import FailureRecord, MeasureRecord, to_table
+from catalog.records import FailureRecord, FileRecord, ListingRow, MeasureRecord, to_table
 from catalog.store import Catalog, CatalogLocked, DiskFull, write_parquet
 
 BLUR, NOISE = "blur@1", "noise@1"
@@ -162,3 +163,31 @@ def test_what_a_killed_build_left_half_written_is_cleared_under_the_lock(tmp_pat
     time.sleep(0)
     with catalog.locked():
         assert not left.exists()
+
+
+def test_a_catalog_of_an_older_version_is_read_its_new_columns_are_null(tmp_path):
+    row = ListingRow(
+        source="s",
+        source_path="p",
+        fetched_at=datetime(2026, 1, 1, tzinfo=UTC),
+        api_version="v",
+        raw_json="{}",
+        sdc_json="{}",
+    )
+    files = to_table([FileRecord(page_id=1, title="File:A.jpg", sha1="a" * 40)], FileRecord)
+    table = pa.Table.from_arrays(
+        [*files.columns, *to_table([row], ListingRow).columns], schema=store.LISTING
+    )
+    catalog = Catalog(tmp_path / "catalog")
+    for empty in catalog.parts.glob("*/empty*"):
+        empty.unlink()
+    old = catalog.parts / "listing" / "s" / "000000.parquet"
+    old.parent.mkdir(parents=True)
+    pq.write_table(table.drop_columns(["sdc_json"]), old)
+    with views.opened(Catalog(tmp_path / "catalog")) as connection:
+        assert connection.sql("SELECT title, sdc_json FROM listing").fetchall() == [
+            ("File:A.jpg", None)
+        ]
+        assert connection.sql("SELECT count(*) FROM evidence").fetchall() == [(1,)]
+    views.write_evidence(catalog, tmp_path / "evidence.parquet")
+    assert pq.read_table(tmp_path / "evidence.parquet").column("sdc_json").to_pylist() == [None]
