@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -60,27 +61,38 @@ class Commons:
         Raises:
             crawler.limits.DoorError: the wiki cannot be reached, or refuses us.
         """
-        import mwclient
-
         self.door = door
+        self.site = site
         self.now = now
         self.warnings: dict[str, str] = {}
         self.requests = 0
-        # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door. Its own first
-        # request would not be repeated when the wiki is busy, so ours takes its place.
-        self.wiki = mwclient.Site(
-            site.host,
-            path=site.path,
-            scheme=site.scheme,
-            pool=door.session,
-            max_retries=0,
-            retry_timeout=0,
-            do_init=False,
-        )
+        self._connect()
         general = (self.ask({"meta": "siteinfo", "siprop": "general"}).get("query") or {}).get(
             "general"
         )
         self.api_version = str((general or {}).get("generator", "unknown"))
+
+    def _connect(self) -> None:
+        import mwclient
+
+        # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door. Its own first
+        # request would not be repeated when the wiki is busy, so ours takes its place.
+        self.wiki = mwclient.Site(
+            self.site.host,
+            path=self.site.path,
+            scheme=self.site.scheme,
+            pool=self.door.session,
+            max_retries=0,
+            retry_timeout=0,
+            do_init=False,
+        )
+
+    def twin(self) -> Commons:
+        """The same wiki for another thread, without asking it for its name again."""
+        other = copy(self)
+        other.warnings, other.requests = {}, 0
+        other._connect()
+        return other
 
     def ask(self, parameters: Mapping[str, Any], *, action: str = "query") -> dict[str, Any]:
         """One request of the API, repeated while the wiki is busy; long ones go by POST.

@@ -10,6 +10,7 @@ because the catalog's parts already say what is done.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -85,13 +86,15 @@ class ArtifactProgress:
             yield lambda count: None
             return
         artifact = create_progress_artifact(0.0, key=f"build-{name}", description=f"Stage {name}")
-        counted, told = 0, time.monotonic()
+        counted, told, lock = 0, time.monotonic(), threading.Lock()
 
         def advance(count: int) -> None:
             nonlocal counted, told
-            counted += count
-            if total and time.monotonic() - told >= UPDATE_EVERY_S:
-                told = time.monotonic()
+            with lock:
+                counted += count
+                due = bool(total) and time.monotonic() - told >= UPDATE_EVERY_S
+                told = time.monotonic() if due else told
+            if due and total:
                 _update(artifact, 100.0 * counted / total)
 
         yield advance

@@ -10,7 +10,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +29,11 @@ from catalog.records import (
 from catalog.store import LISTING, config_hash, room_for
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
-from crawler.listing import ListedBatch, list_files
+from crawler.listing import Cursor, ListedBatch, list_files
 from crawler.politeness import PoliteDoor
 from crawler.structured import with_statements
 from pipelines.gate import gated
+from pipelines.progress import Advance
 from pipelines.recipe import Source
 from pipelines.run import Build
 from pipelines.stages import failure
@@ -127,28 +128,61 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
     if not any(count is None or count > 0 for count in left):
         return
     total = None if any(count is None for count in left) else sum(count or 0 for count in left)
-    commons: Commons | None = None
-    with run.timed("list"), run.progress.stage("list", total) as advance:
-        for source, count, (_, cursor, _) in zip(run.recipe.sources, left, states, strict=True):
-            if count == 0:
-                continue
-            commons = commons or Commons(door, run.recipe.site)
-            listed = 0
-            waiting: list[tuple[FileRecord, ListingRow]] = []
-            key = run.recipe.source_key(source)
-            base = run.out / "corpus" if run.recipe.corpus else None
-            for batch in list_files(commons, source, cursor, key=key, base=base):
-                if batch.problem:
-                    _note_problem(run, key, batch.problem)
-                waiting += _with_statements(run, commons, batch.files)
-                listed += len(batch.files)
-                advance(len(batch.files))
-                enough = count is not None and listed >= count
-                if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough:
-                    _commit_listing(run, source, waiting, batch)
-                    waiting = []
-                if enough:
-                    break
+    open_sources = [
+        (source, count, cursor)
+        for source, count, (_, cursor, _) in zip(run.recipe.sources, left, states, strict=True)
+        if count != 0
+    ]
+    # A source is walked by one thread, because each answer says how to ask for the next; several sources together
+    # use the whole of the allowed rate although answers take their time.
+    commons = Commons(door, run.recipe.site)
+    stop = threading.Event()
+    with (
+        run.timed("list"),
+        run.progress.stage("list", total) as advance,
+        ThreadPoolExecutor(run.recipe.limits.api_in_flight) as pool,
+    ):
+        walks = [
+            pool.submit(_list_source, run, commons.twin(), source, count, cursor, advance, stop)
+            for source, count, cursor in open_sources
+        ]
+        try:
+            for walk in as_completed(walks):
+                walk.result()
+        except BaseException:
+            # The others end with their present batch; what they had is committed or asked for again.
+            stop.set()
+            for walk in walks:
+                walk.cancel()
+            raise
+
+
+def _list_source(
+    run: Build,
+    commons: Commons,
+    source: Source,
+    count: int | None,
+    cursor: Cursor | None,
+    advance: Advance,
+    stop: threading.Event,
+) -> None:
+    """Lists one source, `count` rows at most, on from its cursor."""
+    listed = 0
+    waiting: list[tuple[FileRecord, ListingRow]] = []
+    key = run.recipe.source_key(source)
+    base = run.out / "corpus" if run.recipe.corpus else None
+    for batch in list_files(commons, source, cursor, key=key, base=base):
+        if batch.problem:
+            _note_problem(run, key, batch.problem)
+        waiting += _with_statements(run, commons, batch.files)
+        listed += len(batch.files)
+        advance(len(batch.files))
+        enough = count is not None and listed >= count
+        if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough or stop.is_set():
+            _commit_listing(run, source, waiting, batch)
+            waiting = []
+        if enough or stop.is_set():
+            break
 
 
 def _with_statements(

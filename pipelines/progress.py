@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
+"""Counts finished items; called from any thread."""
 
 
 class Progress(Protocol):

@@ -22,6 +22,7 @@ from __future__ import annotations
 import email.utils
 import json
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class LoopbackCommons:
     """Serves from `__enter__` (or `start`) to `__exit__` (or `close`), on a port of its own choice unless told.
 
     `page_size` is the most rows that one listing gives; `lag_s` above 0 makes requests with a smaller `maxlag` fail;
-    `max_result_bytes` is where one answer's imageinfo is cut and continued; `most_hits` is how deep a search goes.
+    `max_result_bytes` is where one answer's imageinfo is cut and continued; `most_hits` is how deep a search goes,
+    `answer_s` how long the API thinks before it answers.
     `categories` and `redirects` default to the files beside the manifest.
 
     Raises:
@@ -74,10 +76,11 @@ class LoopbackCommons:
         lag_s: float = 0.0,
         max_result_bytes: int = 8 * 1024 * 1024,
         most_hits: int = 10_000,
+        answer_s: float = 0.0,
         categories: Mapping[str, list[str]] | None = None,
         redirects: Mapping[str, str] | None = None,
     ) -> None:
-        self.hosts, self.lag_s = hosts, lag_s
+        self.hosts, self.lag_s, self.answer_s = hosts, lag_s, answer_s
         self.requests: list[LoggedRequest] = []
         self._folder, self._manifest = folder, manifest
         self._categories, self._redirects = categories, redirects
@@ -211,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         logged = LoggedRequest(method=self.command, path=path, params=params, user_agent=agent)
         commons.requests.append(logged)
         if path == "/w/api.php":
+            time.sleep(commons.answer_s)
             self._api(answer(commons.wiki, params, lag_s=commons.lag_s))
         elif path.startswith(MEDIA_PATH):
             page = commons.wiki.pages.by_path.get(path.removeprefix(MEDIA_PATH))
