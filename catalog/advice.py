@@ -15,6 +15,7 @@ ADVICE = {
     "timeout": "The body stalled or came too slowly. Retry later.",
     "too_large": "More pixels than the limit allows, or than fit into memory. The error text says which.",
     "gave_up": "No answer in all attempts. Retry later.",
+    "animated": "An animation is no photograph. Nothing to do; it stays out.",
     "object_missing": "The original is gone from the object store. A retry fetches it again.",
 }
 

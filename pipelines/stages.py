@@ -126,7 +126,7 @@ def run_batch(ref: BatchRef) -> BatchResult:
             advice = "The object is gone from the store; run `lucidlr failures --retry` to fetch it again."
             failures.append(failure(ref.stage, sha1, "object_missing", advice, retryable=True))
         except NotAnImage as error:
-            failures.append(failure(ref.stage, sha1, "corrupt", str(error), retryable=False))
+            failures.append(failure(ref.stage, sha1, error.kind, str(error), retryable=False))
     catalog.commit(ref, to_table(rows, record_type), failures)
     return BatchResult(
         stage=ref.stage,

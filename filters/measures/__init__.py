@@ -27,8 +27,17 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+MOST_PIXELS = 200_000_000
+"""Larger images are refused by what their header says, before a pixel is decoded."""
+
+
 class NotAnImage(ValueError):
-    """Bytes that do not decode."""
+    """Bytes that are no single photograph that can be decoded."""
+
+    def __init__(self, message: str, kind: str = "corrupt") -> None:
+        super().__init__(message)
+        self.kind = kind
+        """corrupt, animated or too_large: short and stable, for the failure row."""
 
 
 class UnknownMeasure(ValueError):
@@ -97,7 +106,7 @@ def open_image(data: bytes) -> Image.Image:
     """Decodes all of an image.
 
     Raises:
-        NotAnImage: the bytes do not decode; the message says why.
+        NotAnImage: the bytes do not decode, are an animation, or too many pixels; the message says why.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -105,18 +114,36 @@ def open_image(data: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
+            _check_kind(image)
             image.load()
+    except Image.DecompressionBombError as error:
+        raise NotAnImage(str(error), "too_large") from error
     # Pillow's decoders raise all of these for damaged files, each format its own.
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, NotAnImage):
+            raise
         raise NotAnImage(f"The bytes do not decode as an image: {error}") from error
     return image
+
+
+def _check_kind(image: Image.Image) -> None:
+    """By the header alone."""
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise NotAnImage(
+            f"{image.width} x {image.height} are more than {MOST_PIXELS} pixels.", "too_large"
+        )
+    # Cameras put a preview or a second view behind the photograph (MPO); that is no animation.
+    if image.format in ("GIF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False):
+        frames = getattr(image, "n_frames", 2)
+        raise NotAnImage(f"An animation of {frames} frames is no photograph.", "animated")
 
 
 def open_photo(data: bytes) -> Photo:
     """Decodes an image for measuring. Transparency is laid on white, 16 bits become 8, CMYK becomes RGB.
 
     Raises:
-        NotAnImage: the bytes do not decode.
+        NotAnImage: as open_image.
     """
     with open_image(data) as image:
         tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
