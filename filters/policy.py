@@ -25,7 +25,7 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One line of a curation policy. Exactly one kind of condition: bounds, `one_of`, or `none_match`."""
+    """One line of a curation policy. Exactly one kind of condition: bounds, `one_of`, `any_match` or `none_match`."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -41,6 +41,8 @@ class Rule:
     """Highest value that passes."""
     one_of: tuple[str, ...] = ()
     """Texts that pass."""
+    any_match: tuple[str, ...] = ()
+    """Regular expressions (RE2, case ignored, searched for); a text or a list with a match passes."""
     none_match: tuple[str, ...] = ()
     """Regular expressions (RE2, case ignored, searched for); a text or a list with a match fails."""
     if_missing: Literal["fail", "pass"] = "fail"
@@ -48,8 +50,11 @@ class Rule:
 
     def __post_init__(self) -> None:
         bounds = self.min is not None or self.max is not None
-        if bounds + bool(self.one_of) + bool(self.none_match) != 1:
-            raise ValueError(f"Rule {self.name}: give min and/or max, or one_of, or none_match.")
+        kinds = (bounds, self.one_of, self.any_match, self.none_match)
+        if sum(map(bool, kinds)) != 1:
+            raise ValueError(
+                f"Rule {self.name}: give min and/or max, or one_of, or any_match, or none_match."
+            )
         if ":" in self.name:
             raise ValueError(f"Rule {self.name}: a name holds no colon; the ledger uses it.")
 
@@ -58,6 +63,8 @@ class Rule:
         """The condition as text."""
         if self.one_of:
             return "one of " + ", ".join(self.one_of)
+        if self.any_match:
+            return "a match of " + ", ".join(self.any_match)
         if self.none_match:
             return "no match of " + ", ".join(self.none_match)
         low = "" if self.min is None else f">= {self.min:g}"
@@ -184,6 +191,8 @@ def _as_text(column: pa.Array) -> pa.Array:
 def _passes(column: pa.Array, rule: Rule) -> pa.Array:
     if rule.one_of:
         return pc.is_in(column.cast(pa.string()), value_set=pa.array(rule.one_of))
+    if rule.any_match:
+        return _any_match(column, "|".join(f"(?:{p})" for p in rule.any_match))
     if rule.none_match:
         return pc.invert(_any_match(column, "|".join(f"(?:{p})" for p in rule.none_match)))
     if not _numeric(column.type):

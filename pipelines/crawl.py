@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import views
+from catalog.politeness import politeness_lines
 from catalog.records import (
     FailureRecord,
     FileRecord,
@@ -86,6 +87,15 @@ def _note_limits(run: Build, *, local: bool) -> None:
     with room_for(noted):
         noted.parent.mkdir(exist_ok=True)
         noted.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
+
+
+def write_manners(run: Build) -> None:
+    """report/politeness.txt: how every run so far behaved; nothing when nothing was ever asked."""
+    lines = politeness_lines(run.catalog)
+    path = run.out / "report" / "politeness.txt"
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class _RequestLog:
@@ -177,6 +187,9 @@ def _list_source(
         waiting += _with_statements(run, commons, batch.files)
         listed += len(batch.files)
         advance(len(batch.files))
+        for warning, asked in commons.warnings.items():
+            run.progress.say(f"list: the wiki warns: {warning} ({asked})")
+        commons.warnings.clear()
         enough = count is not None and listed >= count
         if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough or stop.is_set():
             _commit_listing(run, source, waiting, batch)

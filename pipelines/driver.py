@@ -15,7 +15,13 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog.store import BatchRef
-from pipelines.crawl import download_originals, list_sources, opened_door, retry_failures
+from pipelines.crawl import (
+    download_originals,
+    list_sources,
+    opened_door,
+    retry_failures,
+    write_manners,
+)
 from pipelines.gate import gated
 from pipelines.progress import Progress
 from pipelines.publish import publish
@@ -65,6 +71,7 @@ def build(
                 retry_failures(run)
             list_sources(run, door)
             download_originals(run, door)
+        write_manners(run)
         present = _present(run)
         _compute(run, "hash", present, [HASH_VERSION])
         _compute(run, "measure", present, measures)

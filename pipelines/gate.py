@@ -19,6 +19,7 @@ from catalog.records import FileRecord, VerdictRow, from_table, to_table
 from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog
 from filters.policy import Rule, evaluate
+from filters.prefilter import hints
 from pipelines.recipe import Recipe
 from pipelines.run import Build
 
@@ -80,14 +81,15 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
     from filters.license import VERSION
 
     judge_listing(run.catalog)
+    values = [rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]
     table = facts.candidates(
         run.catalog,
         sources=run.recipe.source_caps(run.limit),
         gate_version=VERSION,
-        fields=facts.record_fields([rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]),
+        fields=["categories", *facts.record_fields(values)],
         **joined,
     )
-    table = with_geometry(table)
+    table = with_hints(with_geometry(table), run.recipe)
     return table, passes_gate(table, run.recipe)
 
 
@@ -110,6 +112,13 @@ def with_geometry(candidates: pa.Table) -> pa.Table:
         "upload_year": pc.year(candidates.column("uploaded_at")),
     }
     for name, column in added.items():
+        candidates = candidates.append_column(name, column)
+    return candidates
+
+
+def with_hints(candidates: pa.Table, recipe: Recipe) -> pa.Table:
+    """Adds the hints of natural degradation; `candidates` as `with_geometry` returns them."""
+    for name, column in hints(candidates, recipe.prefilter).items():
         candidates = candidates.append_column(name, column)
     return candidates
 

@@ -19,7 +19,7 @@ from crawler.limits import Limits
 from crawler.sources import CategorySource, SearchShardSource, SearchSource, UploadWindowSource
 from crawler.survey import Survey, survey
 from pipelines.crawl import opened_door
-from pipelines.gate import passes_gate, verdicts_of, with_geometry
+from pipelines.gate import passes_gate, verdicts_of, with_geometry, with_hints
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe, Source
 from pipelines.run import start_run
@@ -174,7 +174,7 @@ def _passing_sizes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[int]:
         if name != "page_id":
             table = table.append_column(name, verdicts.column(name))
     table = table.append_column("removed", pa.array([NOT_REMOVED] * len(sample), pa.string()))
-    passing = passes_gate(with_geometry(table), recipe)
+    passing = passes_gate(with_hints(with_geometry(table), recipe), recipe)
     return [r.size_bytes or 0 for r, ok in zip(sample, passing.tolist(), strict=True) if ok]
 
 

@@ -26,6 +26,7 @@ from crawler.sources import Source as AnySource
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
 from filters.policy import Rule
+from filters.prefilter import PrefilterPolicy
 from filters.sampling import SamplingPolicy
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
@@ -46,6 +47,8 @@ GATE_VALUES = (
     "categories",
     "uploader",
     "upload_year",
+    "hints",
+    "hint_count",
     "license",
     "license_outcome",
     "license_reason",
@@ -106,6 +109,8 @@ class Recipe(BaseModel):
     """Politeness; does not change the result."""
     sources: tuple[Source, ...]
     """Where files are listed, in order of precedence."""
+    prefilter: PrefilterPolicy = PrefilterPolicy()
+    """What counts as a hint of natural degradation, for gate rules on `hints` and `hint_count`."""
     gate: tuple[Rule, ...]
     """Rules on metadata: only what passes them all is downloaded."""
     measures: tuple[str, ...]

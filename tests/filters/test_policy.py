@@ -73,3 +73,15 @@ def test_bounds_on_a_text_are_refused():
 def test_a_rule_has_exactly_one_kind_of_condition(conditions):
     with pytest.raises(ValueError, match="Rule x: give"):
         Rule(name="x", value="mime", why="test", **conditions)
+
+
+def test_a_list_passes_any_match_with_one_hit_and_an_empty_one_does_not():
+    facts = pa.table(
+        {
+            "page_id": [1, 2, 3],
+            "tags": pa.array([["old", "phone"], [], None], pa.list_(pa.string())),
+        }
+    )
+    rule = Rule(name="hinted", value="tags", any_match=("^PHONE$",), why="test")
+    assert evaluate(facts, [rule]).passed.tolist() == [True, False, False]
+    assert rule.threshold == "a match of ^PHONE$"

@@ -11,7 +11,7 @@ from catalog.store import LISTING, Catalog
 from filters.degradation import DegradationPolicy, LabelCurve
 from filters.sampling import SamplingPolicy
 from pipelines.decide import decide
-from pipelines.gate import passes_gate, verdicts_of, with_geometry
+from pipelines.gate import passes_gate, verdicts_of, with_geometry, with_hints
 from pipelines.publish import samples_of
 from pipelines.recipe import load_recipe
 from tests.pipelines.test_recipe import DEMO
@@ -74,7 +74,7 @@ def candidates(rows):
     verdicts = verdicts_of(table)
     for name in VERDICT:
         table = table.append_column(name, verdicts.column(name))
-    return with_geometry(table)
+    return with_hints(with_geometry(table), RECIPE)
 
 
 FAR = [0x0, 0xFFFFFFFF, 0xFFFFFFFF00000000, 0xFFFF0000FFFF0000, 0x00FF00FF00FF00FF]
