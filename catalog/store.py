@@ -68,6 +68,7 @@ STAGES: dict[str, pa.Schema] = {
 PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 CURSOR = b"lucidlr.cursor"
 VERSIONS = b"lucidlr.versions"
+PLANNED_AT = b"lucidlr.planned_at"
 
 
 class CatalogLocked(RuntimeError):
@@ -277,6 +278,11 @@ class Catalog:
         """All versions that a stage was ever planned for."""
         return sorted({v for file in self._plan_files(stage) for v in _versions_of(file)})
 
+    def planned_in_order(self, stage: str) -> list[str]:
+        """Versions by the time at which they were last planned, the newest last."""
+        files = sorted((_planned_at(file), str(file)) for file in self._plan_files(stage))
+        return [version for _, file in files for version in _versions_of(Path(file))]
+
     def _plan_files(self, stage: str) -> list[Path]:
         return sorted((self.plans / stage).glob("*/*.parquet"))
 
@@ -285,7 +291,8 @@ class Catalog:
         seq = f"{len(list(folder.glob('*.parquet'))):04d}"
         batches = [f"{seq}-{i // batch_size:05d}" for i in range(len(keys))]
         table = pa.Table.from_arrays([pa.array(batches), pa.array(keys)], schema=PLAN)
-        metadata = {VERSIONS: json.dumps(versions).encode()}
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        metadata = {VERSIONS: json.dumps(versions).encode(), PLANNED_AT: now.encode()}
         write_parquet(folder / f"{seq}.parquet", table, metadata)
 
     # -- listing: its parts carry the cursor that the next one starts from -----------------------
@@ -307,6 +314,11 @@ class Catalog:
         rows = sum(pq.read_metadata(file).num_rows for file in files)
         cursor = json.loads((pq.read_schema(files[-1]).metadata or {})[CURSOR])
         return rows, cursor, cursor is None
+
+
+def _planned_at(plan_file: Path) -> str:
+    """ISO 8601; empty for plans of an older version."""
+    return (pq.read_schema(plan_file).metadata or {}).get(PLANNED_AT, b"").decode()
 
 
 def _versions_of(plan_file: Path) -> list[str]:

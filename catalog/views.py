@@ -284,6 +284,19 @@ def rules_table(rules: Sequence[Mapping[str, Any]]) -> pa.Table:
     )
 
 
+def shortfalls_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Quotas of the sampling that could not be filled."""
+    columns = {
+        "dimension": pa.string(),
+        "value": pa.string(),
+        "wanted": pa.int64(),
+        "got": pa.int64(),
+    }
+    return pa.table(
+        {name: pa.array([row[name] for row in rows], type=kind) for name, kind in columns.items()}
+    )
+
+
 def runs_table(folder: Path) -> pa.Table:
     """The run records (`runs/*.json`) as a table, oldest first."""
     rows: list[dict[str, Any]] = [

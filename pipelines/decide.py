@@ -14,8 +14,9 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog.records import Decision, schema
+from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
-from filters.sampling import draw, split_of
+from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of
 from pipelines.gate import gate_rules, passes_gate
 from pipelines.recipe import Recipe
 
@@ -35,6 +36,8 @@ class Outcome:
     """[N]: in the dataset."""
     funnel: list[tuple[str, int]]
     """(step, candidates left), from listed to kept."""
+    shortfalls: tuple[Shortfall, ...] = ()
+    """Quotas of the sampling that could not be filled."""
 
 
 def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome:
@@ -47,15 +50,17 @@ def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome
     facts = _append(candidates, {"twin": roles, **_labels(candidates, recipe)})
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
-    drawn = draw(page_ids[ledger.passed].tolist(), seed=recipe.seed, policy=recipe.sampling)
-    keep = pa.array(np.isin(page_ids, np.fromiter(drawn, np.int64, len(drawn))))
+    accepted = _accepted(facts.filter(pa.array(ledger.passed)))
+    drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
+    chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
+    keep = pa.array(np.isin(page_ids, chosen))
     # A file that was not hashed is a group of its own.
     groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
-    splits = pc.if_else(keep, _splits(groups, recipe), None)
+    splits = _splits(facts, groups, keep, recipe)
     columns: dict[str, Any] = {
         "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
         "keep": keep,
-        "reason": _reasons(facts, ledger, keep),
+        "reason": _reasons(facts, ledger, keep, drawn),
         "failed_rules": ledger.failures(),
         "cluster_id": clusters,
         "duplicate_of": duplicate_of,
@@ -72,7 +77,8 @@ def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome
         ledger=ledger,
         facts=facts,
         kept=keep,
-        funnel=_funnel(ledger, len(drawn)),
+        funnel=_funnel(ledger, len(chosen)),
+        shortfalls=drawn.shortfalls,
     )
 
 
@@ -84,12 +90,42 @@ def _as(column: Any, facts: pa.Table, field: pa.Field) -> Any:
     return given.cast(field.type)
 
 
-def _splits(groups: pa.Array, recipe: Recipe) -> pa.Array:
-    """Split of each near-duplicate cluster."""
-    names = [
-        split_of(group, seed=recipe.seed, policy=recipe.sampling) for group in groups.to_pylist()
+def _accepted(passed: pa.Table) -> list[Accepted]:
+    """What sampling looks at, of the rows that passed all rules."""
+    severities = np.stack(
+        [pc.fill_null(passed.column(f"severity.{label}"), -1.0).to_numpy() for label in LABELS],
+        axis=1,
+    )
+    columns = ("page_id", "labels", "severity", "uploader", "upload_year", "categories")
+    values = zip(*(passed.column(name).to_pylist() for name in columns), strict=True)
+    return [
+        Accepted(
+            page_id=page_id,
+            label=max(labels, key=lambda label: row[LABELS.index(label)]) if labels else None,
+            severity=severity,
+            uploader=uploader,
+            upload_year=year,
+            categories=tuple(categories or ()),
+        )
+        for (page_id, labels, severity, uploader, year, categories), row in zip(
+            values, severities, strict=True
+        )
     ]
-    return pa.array(names, pa.string())
+
+
+def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -> pa.Array:
+    """Split of each kept file; null for the others."""
+    policy = recipe.sampling
+    kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    columns = [
+        column.take(pa.array(kept)).to_pylist()
+        for column in (facts.column("page_id"), groups, facts.column("uploader"))
+    ]
+    together = split_groups(columns[0], columns[1], columns[2], policy)
+    names = [split_of(group, seed=recipe.seed, policy=policy) for group in together]
+    place = np.full(facts.num_rows, -1)
+    place[kept] = np.arange(len(kept))
+    return pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
 
 
 def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
@@ -153,10 +189,13 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array) -> pa.Array:
-    """`kept`, `not_drawn`, or the first failed rule with what it saw where that is a text."""
+def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:
+    """`kept`, why it was not drawn, or the first failed rule with what it saw where that is a text."""
     first = ledger.first
-    reasons = pc.if_else(keep, "kept", "not_drawn")
+    left_out = pa.array(list(drawn.reasons), pa.int64())
+    why = pa.array(list(drawn.reasons.values()), pa.string())
+    place = pc.index_in(facts.column("page_id").combine_chunks(), value_set=left_out)
+    reasons = pc.if_else(keep, "kept", pc.coalesce(why.take(place), "not_drawn"))
     for i, rule in enumerate(ledger.rules):
         here = first == i
         if not here.any():

@@ -24,11 +24,11 @@ from pipelines.crawl import (
 )
 from pipelines.gate import gated
 from pipelines.progress import Progress
-from pipelines.publish import publish
+from pipelines.publish import joined_facts, publish
 from pipelines.recipe import Recipe
 from pipelines.run import Build, BuildResult, start_run
 from pipelines.runners import BatchResult, Runner
-from pipelines.stages import measure_versions, run_batch, score_versions
+from pipelines.stages import run_batch
 
 pc: Any = compute
 
@@ -65,8 +65,7 @@ def build(
     with run.catalog.locked():
         with opened_door(run, contact, host_map or {}) as door:
             # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
-            measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
-            recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], limit)
+            joined, recipe_hash = joined_facts(run)
             if retry:
                 retry_failures(run)
             list_sources(run, door)
@@ -74,9 +73,9 @@ def build(
         write_manners(run)
         present = _present(run)
         _compute(run, "hash", present, [HASH_VERSION])
-        _compute(run, "measure", present, measures)
-        _compute(run, "score", present, scores)
-        return publish(run, recipe_hash, HASH_VERSION, started)
+        for stage in ("measure", "score"):
+            _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
+        return publish(run, recipe_hash, started, joined)
 
 
 def _present(run: Build) -> list[str]:

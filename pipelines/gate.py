@@ -86,7 +86,7 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
         run.catalog,
         sources=run.recipe.source_caps(run.limit),
         gate_version=VERSION,
-        fields=["categories", *facts.record_fields(values)],
+        fields=["categories", "uploader", *facts.record_fields(values)],
         **joined,
     )
     table = with_hints(with_geometry(table), run.recipe)

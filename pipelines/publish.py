@@ -42,10 +42,39 @@ SAMPLE_FACTS = (
 """Facts that go into the dataset beside the record itself."""
 
 
-def publish(run: Build, recipe_hash: str, hash_version: str, started: float) -> BuildResult:
-    """Decides, exports, links and reports."""
+def joined_facts(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], str]:
+    """What `gated` shall join for a decision (measures, scores, hashes, each in a version), and the recipe's hash.
+
+    Args:
+        stored: take the versions that were last computed instead of those that the code has now; loads no model.
+
+    Raises:
+        filters.measures.UnknownMeasure, filters.metrics.UnknownMetric, WeightsMissing: unless `stored`.
+    """
+    from filters.hashing import VERSION as HASH_VERSION
+
+    recipe = run.recipe
+    if stored:
+        measures = _last_planned(run.catalog, "measure", recipe.measures)
+        scores = _last_planned(run.catalog, "score", recipe.scores)
+    else:
+        measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
+    recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], run.limit)
+    joined = {"measures": _pairs(measures), "scores": _pairs(scores), "hash_version": HASH_VERSION}
+    return joined, recipe_hash
+
+
+def _last_planned(catalog: Catalog, stage: str, names: Sequence[str]) -> list[str]:
+    """`name@version` of the version that was planned last; `@` alone for what was never planned."""
+    planned = {version.rpartition("@")[0]: version for version in catalog.planned_in_order(stage)}
+    return [planned.get(name, f"{name}@") for name in names]
+
+
+def publish(run: Build, recipe_hash: str, started: float, joined: dict[str, Any]) -> BuildResult:
+    """Decides, exports, links and reports; `joined` and the hash as `joined_facts` gives them."""
+    _keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
-    told = _release(run, recipe_hash, hash_version, failures)
+    told = _release(run, recipe_hash, failures, joined)
     # What the tables of facts took is given back before the database needs room.
     pa.default_memory_pool().release_unused()
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
@@ -64,7 +93,7 @@ def publish(run: Build, recipe_hash: str, hash_version: str, started: float) -> 
     _record_run(run, result)
     with run.timed("link"):
         views.write_evidence(run.catalog, run.out / "evidence.parquet")
-        relink(run.out, recipe_hash=recipe_hash, rules=told.effects)
+        relink(run.out, recipe_hash=recipe_hash, rules=told.effects, shortfalls=told.shortfalls)
     return result
 
 
@@ -74,21 +103,45 @@ class _Told:
 
     funnel: list[tuple[str, int]]
     effects: list[dict[str, Any]]
+    shortfalls: list[dict[str, Any]]
     dataset_hash: str | None
 
 
-def _release(run: Build, recipe_hash: str, hash_version: str, failures: pa.Table) -> _Told:
+def _keep_recipe(run: Build, recipe_hash: str) -> None:
+    """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
+    path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
+    with room_for(path):
+        path.parent.mkdir(exist_ok=True)
+        content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
+    """The recipe and the limit of the last build.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    runs = sorted((catalog.root / "runs").glob("*.json"))
+    if not runs:
+        raise FileNotFoundError(f"{catalog.root} holds no finished build.")
+    recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
+    path = catalog.root / "recipes" / f"{recipe_hash}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: name the recipe, or build again.")
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return Recipe.model_validate(held["recipe"]), held["limit"]
+
+
+def _release(run: Build, recipe_hash: str, failures: pa.Table, joined: dict[str, Any]) -> _Told:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
-        candidates, _ = gated(
-            run,
-            measures=_pairs(measure_versions(recipe.measures)),
-            scores=_pairs(score_versions(recipe.scores)),
-            hash_version=hash_version,
-        )
+        candidates, _ = gated(run, **joined)
         outcome = decide(candidates, recipe, recipe_hash=recipe_hash)
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
+    for row in outcome.shortfalls:
+        run.progress.say(f"sampling: {row.dimension} {row.value}: {row.got} of {row.wanted}")
     store = ObjectStore(catalog.root / "objects")
     with run.timed("export"):
         samples = samples_of(outcome, recipe, catalog)
@@ -97,7 +150,12 @@ def _release(run: Build, recipe_hash: str, hash_version: str, failures: pa.Table
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
         _report(run, outcome, samples, failures, store, facts)
-    return _Told(funnel=outcome.funnel, effects=outcome.ledger.effects(), dataset_hash=dataset_hash)
+    return _Told(
+        funnel=outcome.funnel,
+        effects=outcome.ledger.effects(),
+        shortfalls=[row._asdict() for row in outcome.shortfalls],
+        dataset_hash=dataset_hash,
+    )
 
 
 def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
@@ -255,7 +313,11 @@ def _record_run(run: Build, result: BuildResult) -> None:
 
 
 def relink(
-    out: Path, *, recipe_hash: str | None = None, rules: list[dict[str, Any]] | None = None
+    out: Path,
+    *,
+    recipe_hash: str | None = None,
+    rules: list[dict[str, Any]] | None = None,
+    shortfalls: list[dict[str, Any]] | None = None,
 ) -> Path:
     """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
 
@@ -266,20 +328,31 @@ def relink(
         raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
     catalog = Catalog(out / "catalog")
     manifest = out / "dataset" / "manifest.json"
-    if recipe_hash is None:
-        recipe_hash = json.loads(manifest.read_text())["recipe_hash"] if manifest.exists() else ""
-    rules_file = catalog.root / "rules" / f"{recipe_hash}.json"
-    if rules is not None:
-        rules_file.parent.mkdir(exist_ok=True)
-        with room_for(rules_file):
-            rules_file.write_text(json.dumps(rules))
-    held = json.loads(rules_file.read_text()) if rules_file.exists() else []
+    whose = recipe_hash or ""
+    if recipe_hash is None and manifest.exists():
+        whose = str(json.loads(manifest.read_text())["recipe_hash"])
     database = out / "lucidlr.duckdb"
     views.link(
         catalog,
         database,
-        recipe_hash=recipe_hash or "",
-        tables={"runs": views.runs_table(catalog.root / "runs"), "rules": views.rules_table(held)},
+        recipe_hash=whose,
+        tables={
+            "runs": views.runs_table(catalog.root / "runs"),
+            "rules": views.rules_table(_kept(catalog, "rules", whose, rules)),
+            "shortfalls": views.shortfalls_table(_kept(catalog, "shortfalls", whose, shortfalls)),
+        },
         dataset=out / "dataset",
     )
     return database
+
+
+def _kept(
+    catalog: Catalog, kind: str, recipe_hash: str, rows: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
+    file = catalog.root / kind / f"{recipe_hash}.json"
+    if rows is not None:
+        with room_for(file):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(rows))
+    return json.loads(file.read_text()) if file.exists() else []
