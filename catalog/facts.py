@@ -64,7 +64,9 @@ def candidates(
         decoded_height, and the measures and scores (float64, null where missing).
     """
     query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
-    with opened(catalog) as connection:
+    with opened(
+        catalog, "listing", "verdicts", "objects", "hashes", "failures", "tombstones"
+    ) as connection:
         return connection.sql(query).to_arrow_table()
 
 
@@ -147,7 +149,7 @@ def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.
         }
     )
     columns = ", ".join("l." + column_name(name) for name in fields)
-    with opened(catalog) as connection:
+    with opened(catalog, "listing") as connection:
         connection.register("places", wanted)
         return connection.sql(
             f"SELECT {columns} FROM listing l JOIN places ON l.source_key = at_source "
@@ -177,7 +179,7 @@ def with_last_seen(catalog: Catalog, candidates: pa.Table) -> pa.Table:
         "SELECT page_id, max(seen_at) AS seen_at FROM (SELECT page_id, fetched_at AS seen_at FROM listing "
         "UNION ALL SELECT page_id, checked_at FROM checks) WHERE page_id IS NOT NULL GROUP BY page_id"
     )
-    with opened(catalog) as connection:
+    with opened(catalog, "listing", "checks") as connection:
         connection.register("candidates", candidates)
         return connection.sql(
             f"SELECT candidates.*, seen.seen_at FROM candidates LEFT JOIN ({query}) seen USING (page_id)"
@@ -190,5 +192,5 @@ def sha1s_of(catalog: Catalog, page_ids: Sequence[int]) -> dict[int, list[str]]:
         "SELECT page_id, list(DISTINCT sha1 ORDER BY sha1) FROM listing "
         "WHERE sha1 IS NOT NULL AND list_contains(?, page_id) GROUP BY page_id"
     )
-    with opened(catalog) as connection:
+    with opened(catalog, "listing") as connection:
         return dict(connection.execute(query, [list(page_ids)]).fetchall())

@@ -66,7 +66,7 @@ def manners(catalog: Catalog, *, run_id: str | None = None) -> list[HostManners]
         "coalesce(retry_after_s, -1) AS retry_after_s, in_flight, attempt, coalesce(status, 0) AS status "
         f"FROM requests {where} ORDER BY run_id, host, kind, began"
     )
-    with opened(catalog) as connection:
+    with opened(catalog, "requests") as connection:
         rows = connection.sql(query, params=[] if run_id is None else [run_id]).to_arrow_table()
     found: list[HostManners] = []
     for (run, host, kind), group in _groups(rows, ("run_id", "host", "kind")):

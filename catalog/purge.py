@@ -90,7 +90,7 @@ def _whole_pages(stones: pa.Table) -> set[int]:
 def _dead_hashes(catalog: Catalog, stones: pa.Table, pages: set[int]) -> set[str]:
     """SHA-1s with a tombstone that no other page has as its present version."""
     held = {sha1 for sha1 in stones.column("sha1").to_pylist() if sha1}
-    with opened(catalog) as connection:
+    with opened(catalog, "listing") as connection:
         present = connection.execute(
             "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL QUALIFY row_number() OVER "
             f"(PARTITION BY page_id ORDER BY source_key = '{AGAIN}' DESC, fetched_at DESC, part DESC) = 1"
@@ -116,7 +116,7 @@ def _check_release(dataset: Path, pages: set[int], hashes: set[str]) -> None:
 
 def _addresses(catalog: Catalog, page_ids: pa.Array, sha1s: pa.Array) -> pa.Array:
     """Addresses of the originals that are purged, for the request log."""
-    with opened(catalog) as connection:
+    with opened(catalog, "listing") as connection:
         connection.register("pages", pa.table({"page_id": page_ids}))
         connection.register("hashes", pa.table({"sha1": sha1s}))
         found = connection.execute(

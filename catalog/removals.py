@@ -50,7 +50,7 @@ def removed(catalog: Catalog) -> pa.Table:
         "QUALIFY row_number() OVER (PARTITION BY t.page_id, t.sha1 ORDER BY t.removed_at DESC, "
         "t.file_index DESC, t.file_row_number DESC) = 1 ORDER BY t.removed_at DESC, t.page_id"
     )
-    with opened(catalog) as connection:
+    with opened(catalog, "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
 
 
@@ -71,7 +71,7 @@ def look_up(catalog: Catalog, lines: Iterable[str]) -> Removals:
     named = [line for line in named if line and not line.startswith("#")]
     pages: dict[int, str] = {}
     unknown: list[str] = []
-    with opened(catalog) as connection:
+    with opened(catalog, "listing") as connection:
         for line in named:
             found = _pages(connection, line)
             pages |= dict.fromkeys(found, line)

@@ -61,39 +61,27 @@ def connect(
     return connection
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
+def create_views(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, only: Sequence[str] = ()
+) -> None:
     """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, failures, requests, checks,
-    tombstones, all_decisions and ledger."""
-    connection.execute(
-        "CREATE OR REPLACE VIEW listing AS SELECT * EXCLUDE (filename, file_row_number), "
-        "split_part(filename, '/', -2) AS source_key, "
-        "try_cast(split_part(split_part(filename, '/', -1), '.', 1) AS INTEGER) AS part, "
-        f"file_row_number AS part_row FROM {scan(catalog, 'listing', rows=True)}"
+    tombstones, all_decisions and ledger; or `only` some, because each opens all parts of its stage."""
+    for name, query in _views_of(catalog).items():
+        if not only or name in only:
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    if not only or "ledger" in only:
+        _create_ledger(connection, catalog)
+
+
+def _views_of(catalog: Catalog) -> dict[str, str]:
+    """View -> what it selects; a view that reads another stands behind it."""
+    listed = (
+        "SELECT * EXCLUDE (filename, file_row_number), {0}, file_row_number AS part_row FROM {1}"
     )
-    connection.execute(
-        "CREATE OR REPLACE VIEW verdicts AS SELECT * EXCLUDE (filename, file_row_number), "
-        "split_part(filename, '/', -2) AS version, "
-        "split_part(split_part(filename, '/', -1), '.', 1) AS source_key, "
-        "try_cast(split_part(split_part(filename, '/', -1), '.', 2) AS INTEGER) AS part, "
-        f"file_row_number AS part_row FROM {scan(catalog, 'verdict', rows=True)}"
-    )
+    folder, file = "split_part(filename, '/', -2)", "split_part(filename, '/', -1)"
+    part = f"split_part({file}, '.', {{0}})"
     files = ", ".join(column_name(n) for n in schema(FileRecord).names)
     seen = ", ".join(column_name(n) for n in schema(ListingRow).names)
-    latest = (
-        "QUALIFY row_number() OVER (PARTITION BY {} ORDER BY fetched_at DESC, part, part_row) = 1"
-    )
-    connection.execute(
-        f"CREATE OR REPLACE VIEW files AS SELECT {files} FROM listing "
-        "WHERE page_id IS NOT NULL AND state <> 'purged' " + latest.format("page_id, sha1")
-    )
-    connection.execute(
-        f"CREATE OR REPLACE VIEW evidence AS SELECT page_id, title, sha1, revision_id, {seen} FROM listing"
-    )
-    for view, (stage, key) in _VIEWS.items():
-        connection.execute(
-            f"CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (filename) FROM {scan(catalog, stage)} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY file_index DESC) = 1"
-        )
     # What was done since, of what failed: there is much of the one and little of the other.
     failed = f"SELECT key FROM {scan(catalog, 'failure')}"
     done = " ".join(
@@ -101,27 +89,32 @@ def create_views(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Non
         f"(SELECT sha1 FROM {scan(catalog, stage)} WHERE sha1 IN ({failed}))"
         for stage in _STAGES_OF_FAILURES
     )
-    connection.execute(
-        "CREATE OR REPLACE VIEW failures AS SELECT * EXCLUDE (filename) FROM "
-        f"{scan(catalog, 'failure')} WHERE NOT (CASE {done} ELSE false END) "
-        "QUALIFY row_number() OVER (PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1"
-    )
-    connection.execute(
-        f"CREATE OR REPLACE VIEW requests AS SELECT * EXCLUDE (filename) FROM {scan(catalog, 'request')}"
-    )
-    connection.execute(
-        "CREATE OR REPLACE VIEW checks AS SELECT * EXCLUDE (filename) FROM "
-        f"{scan(catalog, 'check')}"
-    )
-    connection.execute(
-        "CREATE OR REPLACE VIEW tombstones AS SELECT * EXCLUDE (filename), file_index "
-        f"FROM {scan(catalog, 'tombstone', rows=True)}"
-    )
-    connection.execute(
-        "CREATE OR REPLACE VIEW all_decisions AS SELECT * EXCLUDE (filename) FROM "
-        f"{scan(catalog, 'decision')}"
-    )
-    _create_ledger(connection, catalog)
+    return {
+        "listing": listed.format(
+            f"{folder} AS source_key, try_cast({part.format(1)} AS INTEGER) AS part",
+            scan(catalog, "listing", rows=True),
+        ),
+        "verdicts": listed.format(
+            f"{folder} AS version, {part.format(1)} AS source_key, try_cast({part.format(2)} AS INTEGER) AS part",
+            scan(catalog, "verdict", rows=True),
+        ),
+        "files": f"SELECT {files} FROM listing WHERE page_id IS NOT NULL AND state <> 'purged' "
+        "QUALIFY row_number() OVER (PARTITION BY page_id, sha1 ORDER BY fetched_at DESC, part, part_row) = 1",
+        "evidence": f"SELECT page_id, title, sha1, revision_id, {seen} FROM listing",
+        **{
+            view: f"SELECT * EXCLUDE (filename) FROM {scan(catalog, stage)} "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY file_index DESC) = 1"
+            for view, (stage, key) in _VIEWS.items()
+        },
+        "failures": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'failure')} "
+        f"WHERE NOT (CASE {done} ELSE false END) QUALIFY row_number() OVER "
+        "(PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1",
+        "requests": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'request')}",
+        "checks": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'check')}",
+        "tombstones": "SELECT * EXCLUDE (filename), file_index "
+        f"FROM {scan(catalog, 'tombstone', rows=True)}",
+        "all_decisions": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'decision')}",
+    }
 
 
 def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
@@ -155,11 +148,12 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
 
 
 @contextmanager
-def opened(catalog: Catalog) -> Generator[duckdb.DuckDBPyConnection]:
-    """An in-memory connection with all views; two threads, so that it is a good neighbour of the workers."""
+def opened(catalog: Catalog, *only: str) -> Generator[duckdb.DuckDBPyConnection]:
+    """An in-memory connection with all views, or `only` those that are named (with those that they read); two threads,
+    so that it is a good neighbour of the workers."""
     connection = connect(":memory:", threads=2)
     try:
-        create_views(connection, catalog)
+        create_views(connection, catalog, only)
         yield connection
     finally:
         connection.close()
@@ -171,14 +165,14 @@ def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:
         "SELECT page_id, sha1, url, size_bytes, mime FROM files WHERE list_contains(?, sha1) "
         "QUALIFY row_number() OVER (PARTITION BY sha1 ORDER BY page_id) = 1"
     )
-    with opened(catalog) as connection:
+    with opened(catalog, "listing", "files") as connection:
         return connection.sql(query, params=[list(sha1s)]).to_arrow_table()
 
 
 def failures(catalog: Catalog) -> pa.Table:
     """Open failures, one row per stage and key, the latest."""
     query = "SELECT * FROM failures ORDER BY stage, kind, key"
-    with opened(catalog) as connection:
+    with opened(catalog, "failures") as connection:
         return connection.sql(query).to_arrow_table()
 
 

@@ -23,6 +23,10 @@ from pipelines.recipe import Recipe
 pc: Any = compute
 
 
+Twins = tuple[pa.Array, pa.Array, pa.Array]
+"""Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a recipe makes of the facts."""
@@ -36,17 +40,25 @@ class Outcome:
     """[N]: in the dataset."""
     funnel: list[tuple[str, int]]
     """(step, candidates left), from listed to kept."""
+    twins: Twins
     shortfalls: tuple[Shortfall, ...] = ()
     """Quotas of the sampling that could not be filled."""
 
 
-def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome:
-    """Decides on every candidate. `candidates`: as pipelines.gate has them, with hashes, measures and scores.
+def decide(
+    candidates: pa.Table, recipe: Recipe, *, recipe_hash: str, twins: Twins | None = None
+) -> Outcome:
+    """Decides on every candidate.
+
+    Args:
+        candidates: as pipelines.gate has them, with hashes, measures and scores.
+        twins: of an earlier decision on the same candidates with the same gate and the same dedupe section.
 
     Raises:
         filters.policy.RuleError: a rule names a value that is not there.
     """
-    roles, clusters, duplicate_of = _twins(candidates, recipe, passes_gate(candidates, recipe))
+    twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe))
+    roles, clusters, duplicate_of = twins
     facts = _append(candidates, {"twin": roles, **_labels(candidates, recipe)})
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
@@ -78,6 +90,7 @@ def decide(candidates: pa.Table, recipe: Recipe, *, recipe_hash: str) -> Outcome
         facts=facts,
         kept=keep,
         funnel=_funnel(ledger, len(chosen)),
+        twins=twins,
         shortfalls=drawn.shortfalls,
     )
 
@@ -136,8 +149,8 @@ def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
 
 def _twins(
     candidates: pa.Table, recipe: Recipe, passing: np.ndarray[Any, np.dtype[np.bool_]]
-) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
+) -> Twins:
+    """The near-duplicates among the candidates that pass the gate and have hashes."""
     from filters.dedupe import dedupe
 
     hashed = candidates.column("phash").is_valid().to_numpy() & passing

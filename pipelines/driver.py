@@ -75,7 +75,9 @@ def build(
         _compute(run, "hash", present, [HASH_VERSION])
         for stage in ("measure", "score"):
             _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
-        return publish(run, recipe_hash, started, joined)
+        with run.timed("decide"):
+            candidates, _ = gated(run, **joined)
+        return publish(run, recipe_hash, started, candidates)
 
 
 def _present(run: Build) -> list[str]:

@@ -23,7 +23,6 @@ from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome, decide
-from pipelines.gate import gated
 from pipelines.recipe import Recipe
 from pipelines.run import Build, BuildResult
 from pipelines.stages import measure_versions, score_versions
@@ -70,11 +69,19 @@ def _last_planned(catalog: Catalog, stage: str, names: Sequence[str]) -> list[st
     return [planned.get(name, f"{name}@") for name in names]
 
 
-def publish(run: Build, recipe_hash: str, started: float, joined: dict[str, Any]) -> BuildResult:
-    """Decides, exports, links and reports; `joined` and the hash as `joined_facts` gives them."""
+def publish(
+    run: Build, recipe_hash: str, started: float, candidates: pa.Table, *, crawled: bool = True
+) -> BuildResult:
+    """Decides, exports, links and reports.
+
+    Args:
+        candidates: as `gated` gives them with what `joined_facts` says.
+        crawled: False where no page was asked for since the last time, so that the evidence is as it was.
+    """
     _keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
-    told = _release(run, recipe_hash, failures, joined)
+    told = _release(run, recipe_hash, failures, candidates)
+    del candidates
     # What the tables of facts took is given back before the database needs room.
     pa.default_memory_pool().release_unused()
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
@@ -92,7 +99,9 @@ def publish(run: Build, recipe_hash: str, started: float, joined: dict[str, Any]
     )
     _record_run(run, result)
     with run.timed("link"):
-        views.write_evidence(run.catalog, run.out / "evidence.parquet")
+        evidence = run.out / "evidence.parquet"
+        if crawled or not evidence.exists():
+            views.write_evidence(run.catalog, evidence)
         relink(run.out, recipe_hash=recipe_hash, rules=told.effects, shortfalls=told.shortfalls)
     return result
 
@@ -133,10 +142,9 @@ def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
 
-def _release(run: Build, recipe_hash: str, failures: pa.Table, joined: dict[str, Any]) -> _Told:
+def _release(run: Build, recipe_hash: str, failures: pa.Table, candidates: pa.Table) -> _Told:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
-        candidates, _ = gated(run, **joined)
         outcome = decide(candidates, recipe, recipe_hash=recipe_hash)
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)

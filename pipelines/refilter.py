@@ -63,14 +63,13 @@ def refilter(
     with run.catalog.locked():
         joined, recipe_hash = joined_facts(run, stored=True)
         table, passing = gated(run, **joined)
-        missing = pc.fill_null(pc.equal(table.column("object"), "present"), fill_value=False)
-        present = missing.to_numpy(zero_copy_only=False).astype(bool)
+        at_hand = pc.fill_null(pc.equal(table.column("object"), "present"), fill_value=False)
+        present = at_hand.to_numpy(zero_copy_only=False).astype(bool)
         tried = table.column("object").is_valid().to_numpy()
         listed = {source for source, _ in recipe.source_caps(limit)}
         known = {file.name for file in (run.catalog.parts / "listing").iterdir() if file.is_dir()}
         lacking = _unmeasured(run, table, present & passing)
-        del table
-        result = publish(run, recipe_hash, started, joined)
+        result = publish(run, recipe_hash, started, table, crawled=False)
     return Refiltered(
         result=result,
         to_download=int((passing & ~tried).sum()),
@@ -169,7 +168,8 @@ def what_if(
             None,
         )
     )
-    after = decide(later, new, recipe_hash="after")
+    same = (recipe.gate, recipe.dedupe) == (new.gate, new.dedupe) and later is table
+    after = decide(later, new, recipe_hash="after", twins=before.twins if same else None)
     if passing is None:
         passing = ~after.ledger.failed[:, : 1 + len(new.gate)].any(axis=1)
     tried = later.column("object").is_valid().to_numpy()
