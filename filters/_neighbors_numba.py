@@ -74,43 +74,44 @@ def _first_band(x: Any, y: Any, bands: Any, k: Any) -> Any:
     return True
 
 
-@njit(cache=True)
-def pairs(hashes: Any, counts: Any, bands: Any, radius: Any, limit: Any) -> Any:
-    """Pairs (i, j, distance) of distinct hashes, and how many pairs of members they stand for (stops above limit)."""
+@njit(cache=True, nogil=True)
+def pairs_of_band(hashes: Any, counts: Any, bands: Any, k: Any, radius: Any, limit: Any) -> Any:
+    """Pairs (i, j, distance) of distinct hashes that band k is the first to join, and how many pairs of members they
+    stand for (stops above limit). Bands are independent of each other, so each may have a thread."""
     capacity = 1024
     found = np.empty((capacity, 3), np.int64)
     n = 0
     weight = 0
-    no_ball = np.zeros(len(hashes), np.int64)
-    for k in range(len(bands)):
-        shift, width, probe = bands[k, 0], bands[k, 1], bands[k, 2]
-        order, starts = _sorted_by_band(hashes, no_ball, shift, width)
-        masks = _masks(width, probe)
-        for v in range(1 << width):
-            if starts[v] == starts[v + 1]:
+    shift, width, probe = bands[k, 0], bands[k, 1], bands[k, 2]
+    order, starts = _sorted_by_band(hashes, np.zeros(len(hashes), np.int64), shift, width)
+    # Buckets side by side in memory: the innermost loop then reads it in order.
+    sorted_ = hashes[order]
+    masks = _masks(width, probe)
+    for v in range(1 << width):
+        if starts[v] == starts[v + 1]:
+            continue
+        for mask in masks:
+            w = v ^ mask
+            if w < v or starts[w] == starts[w + 1]:
                 continue
-            for mask in masks:
-                w = v ^ mask
-                if w < v or starts[w] == starts[w + 1]:
-                    continue
-                for p in range(starts[v], starts[v + 1]):
-                    i = order[p]
-                    x = hashes[i]
-                    for q in range(p + 1 if w == v else starts[w], starts[w + 1]):
-                        j = order[q]
-                        distance = _popcount(x ^ hashes[j])
-                        if distance > radius or not _first_band(x, hashes[j], bands, k):
-                            continue
-                        weight += counts[i] * counts[j]
-                        if weight > limit:
-                            return weight, found[:0]
-                        if n == capacity:
-                            capacity *= 2
-                            larger = np.empty((capacity, 3), np.int64)
-                            larger[:n] = found
-                            found = larger
-                        found[n, 0], found[n, 1], found[n, 2] = i, j, distance
-                        n += 1
+            for p in range(starts[v], starts[v + 1]):
+                x = sorted_[p]
+                for q in range(p + 1 if w == v else starts[w], starts[w + 1]):
+                    y = sorted_[q]
+                    distance = _popcount(x ^ y)
+                    if distance > radius or not _first_band(x, y, bands, k):
+                        continue
+                    i, j = order[p], order[q]
+                    weight += counts[i] * counts[j]
+                    if weight > limit:
+                        return weight, found[:0]
+                    if n == capacity:
+                        capacity *= 2
+                        larger = np.empty((capacity, 3), np.int64)
+                        larger[:n] = found
+                        found = larger
+                    found[n, 0], found[n, 1], found[n, 2] = i, j, distance
+                    n += 1
     return weight, found[:n]
 
 

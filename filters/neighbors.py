@@ -10,6 +10,8 @@ list them, `clusters_within` joins without listing, and does not look twice at w
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import comb
 from typing import Any
@@ -50,9 +52,14 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
     total = int((counts * (counts - 1) // 2).sum())
     found = np.empty((0, 3), dtype=np.int64)
     if total <= limit:
-        weight, near = kernels.pairs(unique, counts, bands, radius, limit - total)
-        total += int(weight)
-        found = near
+        with ThreadPoolExecutor(min(len(bands), os.cpu_count() or 1)) as pool:
+            by_band = [
+                pool.submit(kernels.pairs_of_band, unique, counts, bands, k, radius, limit - total)
+                for k in range(len(bands))
+            ]
+            joined = [band.result() for band in by_band]
+        total += sum(int(weight) for weight, _ in joined)
+        found = np.concatenate([near for _, near in joined])
     if total > limit:
         raise TooManyPairs(
             f"There are more than {limit} pairs within {radius} bits: many hashes are nearly equal. "
