@@ -138,10 +138,11 @@ class PoliteDoor:
         self.sleep = sleep
         self.random = random or Random()
         rate = math.inf if self.host_map else limits.media_mbit_per_s * 1e6 / 8
-        self.bandwidth = TokenBucket(rate, max(rate, CHUNK_BYTES), clock)
-        per_s = math.inf if self.host_map else limits.api_per_minute / 60
+        # Hardly any burst, so that no window of ten seconds or of a minute holds more than the limit says.
+        self.bandwidth = TokenBucket(rate, max(rate / 20, CHUNK_BYTES), clock)
+        per_s = math.inf if self.host_map else max(limits.api_per_minute - 1, 0.5) / 60
         self.lanes: dict[Kind, _Lane] = {
-            "api": _Lane(limits.api_in_flight, TokenBucket(per_s, limits.api_in_flight, clock)),
+            "api": _Lane(limits.api_in_flight, TokenBucket(per_s, 1, clock)),
             "media": _Lane(limits.media_in_flight, None),
         }
         self.reports: dict[str, HostReport] = {}
@@ -278,11 +279,16 @@ class PoliteDoor:
         lane = self.lanes[kind]
         lane.slots.acquire()
         try:
-            wait = lane.not_before - self.clock()
-            if lane.bucket is not None:
-                wait = max(wait, lane.bucket.take())
-            if wait > 0:
-                self.sleep(wait)
+            due = self.clock() + (lane.bucket.take() if lane.bucket is not None else 0.0)
+            told = None
+            while told != lane.not_before:
+                # While this one slept, another may have been told to wait; the host meant us all.
+                told = lane.not_before
+                wait = max(due, told) - self.clock()
+                if wait > 0:
+                    self.sleep(wait)
+            if self.open_because:
+                raise CircuitOpen(self.open_because)
         except BaseException:
             lane.slots.release()
             raise

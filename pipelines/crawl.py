@@ -86,7 +86,9 @@ def _note_limits(run: Build, *, local: bool) -> None:
     noted = run.catalog.root / "limits" / f"{run.run_id}.json"
     with room_for(noted):
         noted.parent.mkdir(exist_ok=True)
-        noted.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
+        temporary = noted.with_name(f".{noted.name}.tmp")
+        temporary.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
+        temporary.replace(noted)
 
 
 def write_manners(run: Build) -> None:

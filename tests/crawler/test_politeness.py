@@ -1,5 +1,6 @@
 """The door against a real local server; time is a clock that the tests turn, so that waits take none."""
 
+import contextlib
 import email.utils
 import threading
 import time
@@ -109,14 +110,15 @@ def test_without_retry_after_the_wait_after_a_429_is_at_least_the_configured_one
 
 @pytest.mark.parametrize("trouble", [answer(503), answer(500), hang_up])
 def test_servers_in_trouble_are_asked_again_with_growing_waits(trouble):
+    # Waits longer than the bucket's 0.3 s between two requests, so that these are seen.
+    limits = Limits(backoff_s=2.0)
     with scripted(trouble, trouble, answer(200)) as server:
-        door, clock, rows = door_to(server)
+        door, clock, rows = door_to(server, limits)
         assert door.session.get(server.base + "/w/api.php").status_code == 200
     assert len(server.requests) >= 3
     assert [row.attempt for row in rows] == [1, 2, 3]
-    # backoff_s 0.01 doubled: between 0.005 and 0.01, then between 0.01 and 0.02.
     first, second = clock.slept[:2]
-    assert 0.005 <= first <= 0.01 <= second <= 0.02
+    assert 1.0 <= first <= 2.0 <= second <= 4.0
 
 
 def test_the_door_gives_up_after_the_last_attempt_and_never_asks_endlessly():
@@ -222,18 +224,66 @@ def test_public_hosts_are_mapped_to_the_embedded_server():
 
 
 def test_api_requests_keep_the_rate():
-    # 60 a minute with a burst of 3 in flight: the first three at once, then one a second: 7 for 10 requests.
+    # 60 a minute, no window of a minute with more: the first at once, 59 in the next minute.
     limits = Limits(api_per_minute=60, api_in_flight=3)
     with scripted(answer(200)) as server:
         door, clock, _ = door_to(server, limits)
         began = clock()
         for _ in range(10):
             door.session.get(server.base + "/w/api.php")
-    assert clock() - began == pytest.approx(7.0, abs=0.01)
+    assert clock() - began == pytest.approx(9 * 60 / 59, abs=0.01)
+
+
+def sent_by_three_threads(limits, *answers):
+    """(seconds since the start, outcome) of every request that three threads sent, on a real clock."""
+    sent = []
+    with scripted(*answers) as server:
+        door = PoliteDoor(
+            contact="me@lab.org", limits=limits, api_hosts=[server.netloc], media_hosts=[]
+        )
+        started = time.monotonic()
+        real = door._send
+
+        def noted(*given):
+            began = time.monotonic() - started
+            response, outcome = real(*given)
+            sent.append((began, outcome))
+            return response, outcome
+
+        door._send = noted
+
+        def ask():
+            with contextlib.suppress(CircuitOpen):
+                for _ in range(3):
+                    door.session.get(server.base + "/w/api.php")
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return sorted(sent)
+
+
+def test_a_retry_after_holds_for_threads_that_were_waiting_already():
+    limits = Limits(api_per_minute=200)
+    fine, busy = answer(200), answer(429, Retry_After="2")
+    sent = sent_by_three_threads(limits, fine, fine, busy, fine)
+    told = next(began for began, outcome in sent if outcome == "429")
+    later = [began for began, _ in sent if began > told]
+    assert later
+    assert min(later) >= told + 2.0
+
+
+def test_after_a_refusal_nobody_sends_anything_more():
+    limits = Limits(api_per_minute=200)
+    sent = sent_by_three_threads(limits, answer(200), answer(200), answer(403))
+    refused = next(began for began, outcome in sent if outcome == "403")
+    assert [began for began, _ in sent if began > refused] == []
 
 
 def test_media_keep_the_bandwidth():
-    # 8 Mbit/s are 1,000,000 bytes a second, of which one second's worth may come at once: 3 MB take 2 s.
+    # 8 Mbit/s are 1,000,000 bytes a second, of which hardly any may come at once: 3 MB take 3 s.
     limits = Limits(media_mbit_per_s=8)
     with scripted(answer(200, b"x" * 1_000_000)) as server:
         door, clock, rows = door_to(server, limits)
@@ -241,7 +291,7 @@ def test_media_keep_the_bandwidth():
         for _ in range(3):
             with door.open_media(server.base + "/a.jpg") as body:
                 assert sum(len(chunk) for chunk in body.chunks()) == 1_000_000
-    assert clock() - began == pytest.approx(2.0, abs=0.05)
+    assert clock() - began == pytest.approx(3.0, abs=0.1)
     assert [row.size_bytes for row in rows] == [1_000_000] * 3
 
 
