@@ -75,7 +75,7 @@ def dedupe(
         filters.neighbors.TooManyPairs: tens of millions of pairs; raise blank_spread or lower phash_radius.
     """
     count = len(page_ids)
-    edges = _confirmed(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+    edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
     preference = np.lexsort((page_ids, uploaded_at, -size_bytes, -pixels))
     rank = np.empty(count, dtype=np.int64)
     rank[preference] = np.arange(count)
@@ -95,7 +95,7 @@ def dedupe(
     )
 
 
-def _confirmed(
+def confirmed_edges(
     phash: Hashes,
     dhash: Hashes,
     phash_mirror: Hashes,
@@ -103,7 +103,7 @@ def _confirmed(
     spread: NDArray[np.float64],
     policy: DedupePolicy,
 ) -> Ints:
-    """Edges as DedupeResult has them; where a pair is close both ways, the plain one."""
+    """[E, 5] edges as DedupeResult has them, of hashes [N]; where a pair is close both ways, the plain one."""
     rows = np.flatnonzero(spread >= policy.blank_spread)
     n = len(rows)
     # Plain and mirrored hashes in one search: entry e < n is row e, entry n + e is the mirror image of row e.

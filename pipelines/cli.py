@@ -302,6 +302,22 @@ def whatif(
         typer.echo(line)
 
 
+@app.command("dedup-report")
+def dedup_report(
+    folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],
+    most: Annotated[int, typer.Option(min=2, help="Look at so many, evenly over the names.")] = 100,
+    recipe: Annotated[Path | None, typer.Option(help="Whose dedupe section to try.")] = None,
+) -> None:
+    """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
+    from pipelines.dedup_report import dedup_report as run_report
+    from pipelines.dedup_report import dedup_report_lines
+    from pipelines.progress import TerminalProgress
+
+    found = run_report(folder, most=most, recipe=recipe, progress=TerminalProgress())
+    for line in dedup_report_lines(found):
+        typer.echo(line)
+
+
 @app.command()
 def politeness(
     out: Out = Path("out/demo"),

@@ -1,0 +1,74 @@
+"""`lucidlr dedup-report`: the rule for near-duplicates, tried on a folder of photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filters.dedup_quality import DedupQuality, dedup_quality
+from filters.dedupe import DedupePolicy
+from filters.measures import NotAnImage, open_photo
+from pipelines.progress import NoProgress, Progress
+from pipelines.recipe import RecipeError, load_recipe
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+MOST_PIXELS = 4_000_000
+"""Larger photographs are halved until they fit: their copies are made twenty times over."""
+
+
+def dedup_report(
+    folder: Path,
+    *,
+    most: int = 100,
+    recipe: Path | None = None,
+    progress: Progress | None = None,
+) -> DedupQuality:
+    """Injects copies of the photographs in `folder` and looks for them.
+
+    Args:
+        most: so many of them, evenly over their names.
+        recipe: whose `dedupe` section is tried; default: the defaults.
+
+    Raises:
+        RecipeError: the recipe is none, or the folder holds fewer than two photographs.
+    """
+    progress = progress or NoProgress()
+    policy = load_recipe(recipe).dedupe if recipe else DedupePolicy()
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    step = max(1.0, len(files) / most)
+    chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
+    photos = []
+    for file in chosen:
+        try:
+            pixels = open_photo(file.read_bytes()).rgb
+        except NotAnImage as error:
+            progress.say(f"{file}: {error}")
+            continue
+        while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+            pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
+            halves = pixels.reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3)
+            pixels = halves.mean(axis=(1, 3)).astype("uint8")
+        photos.append((str(file.relative_to(folder)), pixels))
+    if len(photos) < 2:
+        raise RecipeError(f"{folder} holds {len(photos)} photographs; at least two are needed.")
+    with progress.stage("photographs", len(photos)) as advance:
+        return dedup_quality(photos, policy, advance=advance)
+
+
+def dedup_report_lines(found: DedupQuality) -> list[str]:
+    """The report as a table."""
+    lines = [
+        f"{found.photographs} photographs, a copy of each kind of each",
+        f"{'copy':<40}{'found':>12}{'recall':>9}   95 % interval",
+    ]
+    for row in found.recalls:
+        low, high = row.interval
+        count = f"{row.found}/{row.injected}"
+        lines.append(f"{row.transform:<40}{count:>12}{row.recall:>9.3f}   {low:.3f} to {high:.3f}")
+    lines.append(
+        f"false matches: {found.false} of {found.compared:,} pairs of different photographs "
+        f"(precision {found.precision:.4f})"
+    )
+    if found.alike:
+        lines.append("alike to begin with; look at them:")
+        lines += [f"  {a}  ~  {b}  (pHash {p}, dHash {d})" for a, b, p, d in found.alike]
+    return lines
