@@ -42,6 +42,11 @@ def named_file(text: str) -> int | str | None:
             text = steps[-2]
         else:
             text = steps[-1] if steps else ""
+        if "archive" in steps[:-1]:
+            # An old version of the file: 20120102030405!Name.jpg
+            text = re.sub(r"^\d{14}!", "", text)
+        if re.search(r"/Special:(FilePath|Redirect/file)/", unquote(parts.path), re.IGNORECASE):
+            text = f"File:{text}"
         if not parts.netloc.startswith("upload.") and not _NAMESPACE.match(text):
             return None
     title = file_title(text)

@@ -154,7 +154,9 @@ PAGE_ID_COLUMNS = ("page_id", "pageid", "id")
 class CandidateSource:
     """Files named by a table: CSV, Parquet or JSON lines from a dump, a query or another dataset; no listing calls.
 
-    The file's name is part of the source, its content is not: rows may be appended later, not changed.
+    What identifies the source is the path as written here. The table's content is not hashed (it may have millions of
+    rows, and keys are asked for often), and its size and time of change are no identity, since a copy has others: give
+    a changed table another name, or what was listed from the old one stays listed, and its cursor counts old rows.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -163,9 +165,10 @@ class CandidateSource:
     """.csv, .jsonl, .ndjson (also with .gz) or .parquet."""
     kind: Literal["candidates"] = "candidates"
     title_column: str | None = None
-    """Column of titles or addresses; default: the first of TITLE_COLUMNS."""
+    """Column of titles or addresses. With neither column given: the first of TITLE_COLUMNS that there is."""
     page_id_column: str | None = None
-    """Column of page ids; default: the first of PAGE_ID_COLUMNS."""
+    """Column of page ids, which go before titles. With neither column given: the first of PAGE_ID_COLUMNS that there
+    is; where `id` is something else, give title_column."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
 

@@ -160,8 +160,12 @@ def _info(
 def _revisions(
     wiki: Wiki, params: Params, pages: dict[int, Page], absent: dict[int, Title], values: Values
 ) -> dict[str, Any]:
-    known = ("ids", "flags", "timestamp", "user", "comment")
-    wanted = params.many("rvprop", known, "revisions", known)
+    default = ("ids", "flags", "timestamp", "user", "comment")
+    wanted = params.many("rvprop", (*default, "content"), "revisions", default)
+    slots = params.many("rvslots", ("main",), "revisions")
+    if "content" in wanted and not slots:
+        raise ApiError("rvslots", "The embedded Commons tells the text of pages with rvslots=main.")
+    content = "content" if params.get("formatversion") in ("2", "latest") else "*"
     for key, page in pages.items():
         row: dict[str, Any] = {}
         if "ids" in wanted:
@@ -174,8 +178,21 @@ def _revisions(
             row["timestamp"] = iso(page.touched)
         if "comment" in wanted:
             row["comment"] = ""
+        if slots:
+            row["slots"] = {"main": {}}
+        if "content" in wanted:
+            kind = {"contentmodel": "wikitext", "contentformat": "text/x-wiki"}
+            row["slots"]["main"] = kind | {content: _text(page)}
         values[key]["revisions"] = [row]
     return {}
+
+
+def _text(page: Page) -> str:
+    """Wikitext of a redirect or a category; that of other pages is not kept, and empty."""
+    if page.redirect is not None:
+        return f"#REDIRECT [[{page.redirect}]]"
+    above = page.categories if page.title.namespace == 14 else []
+    return "\n".join(f"[[Category:{name}]]" for name in above)
 
 
 def _category_info(
@@ -215,6 +232,6 @@ PROPS = named(
         name="categories", code="cl", prop=_categories, keys=("prop", "show", "limit", "continue")
     ),
     Module(name="info", code="in", prop=_info, keys=()),
-    Module(name="revisions", code="rv", prop=_revisions, keys=("prop",)),
+    Module(name="revisions", code="rv", prop=_revisions, keys=("prop", "slots")),
     Module(name="categoryinfo", code="ci", prop=_category_info, keys=("continue",)),
 )

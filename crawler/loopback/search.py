@@ -1,10 +1,11 @@
 """Search of the embedded Commons: plain words, and the keywords of CirrusSearch that a crawl uses.
 
 Keywords: `incategory:"A|B"`, `filemime:`, `filetype:bitmap|drawing`, `filesize:` (KiB), `filew:`/`filewidth:`,
-`fileh:`/`fileheight:`, `fileres:`, `haswbstatement:P=Q|...`, `creationdate:>=YYYY-MM-DD` (also <, <=, >); a leading
-- negates. Numbers: `>n` is at least, `<n` at most, `a,b` a closed range, and bare `n` at least for sizes, else exactly.
-A MediaWiki without CirrusSearch finds nothing for keywords, so
-these stand outside of the contract tests. Any other keyword finds nothing and is named in a warning.
+`fileh:`/`fileheight:`, `fileres:`, `haswbstatement:P=Q|...`, `creationdate:>=YYYY-MM-DD` (also <, <=, > or nothing
+before it, and YYYY-MM or YYYY for a whole month or year); a leading - negates. Numbers: `>n` is at least, `<n` at most,
+`a,b` a closed range, and bare `n` at least for sizes, else exactly. A size of n KiB is n * 1024 bytes, no rounding.
+A MediaWiki without CirrusSearch finds nothing for keywords, so these stand outside of the contract tests. Any other
+keyword finds nothing and is named in a warning.
 """
 
 from __future__ import annotations
@@ -87,13 +88,20 @@ def _test(
 
 
 def _creation_date(text: str) -> Callable[[Page, StoredFile], bool] | None:
-    """`>=2010-05-01`, `<2010-06-01` and so on; the upload stands for the creation of the page."""
-    found = re.fullmatch(r"(>=|<=|>|<)(\d{4}-\d{2}-\d{2})", text)
+    """`>=2010-05-01`, `<2010-06`, `2010` and so on; the upload stands for the creation of the page."""
+    found = re.fullmatch(r"(>=|<=|>|<|)(\d{4}(?:-\d{2}(?:-\d{2})?)?)", text)
     if found is None:
         return None
-    compare = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-    ordered, day = compare[found.group(1)], found.group(2)
-    return lambda page, stored: ordered(stored.timestamp[:10], day)
+    compare = {
+        ">=": operator.ge,
+        "<=": operator.le,
+        ">": operator.gt,
+        "<": operator.lt,
+        "": operator.eq,
+    }
+    ordered, span = compare[found.group(1)], found.group(2)
+    # Days, months and years are compared as such: `<=2010` is up to the end of it, `>2010` from the next year on.
+    return lambda page, stored: ordered(stored.timestamp[: len(span)], span)
 
 
 def _span(text: str, *, least: bool) -> tuple[float, float] | None:

@@ -1,8 +1,11 @@
 """Searches: one query, or one that is cut into windows small enough to be shown to the end.
 
 CirrusSearch shows the first 10,000 hits of a query and no more. `search_shards` counts a query and, where it has more,
-halves it by width, then by file size, then by date of creation, until every window fits. Bounds are inclusive and the
-windows adjoin, so that their union is the query; only a file of exactly n KiB may stand in two of them.
+halves the widest of its ranges (width, file size, date of creation), until every window fits.
+
+CirrusSearch's bounds are inclusive. Widths and days are whole numbers: windows adjoin as a..b and b+1..c. Sizes are
+bytes and their bounds KiB, so a..b and b+1..c would lose what lies between b and b+1 KiB: windows of sizes share a
+bound, and a file of exactly b KiB is kept in the lower one only.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from crawler.commons import BATCH, PAGE_FIELDS, Commons
-from crawler.listed import Cursor, ListedBatch, all_seen
+from crawler.listed import Cursor, ListedBatch, Seen, all_seen
 from crawler.sources import SearchShardSource, SearchSource
 
 MOST_HITS = 10_000
@@ -30,19 +33,21 @@ class Shard:
 
     def halves(self) -> tuple[Shard, Shard] | None:
         """The two windows that this one falls into; None when it cannot be cut any more."""
-        for name in ("width", "size_kib", "days"):
-            span: tuple[int, int] | None = getattr(self, name)
-            # Files have bytes, bounds are whole KiB: windows of sizes share a bound, or what lies between is lost.
-            shared = name == "size_kib"
-            if span is None or span[1] - span[0] <= shared:
-                continue
-            low, high = span
-            # Widths and sizes spread over orders of magnitude: their geometric middle halves better.
-            middle = (low + high) // 2 if name == "days" else int((max(1, low) * high) ** 0.5)
-            middle = max(low + shared, min(middle, high - 1))
-            below, above = (low, middle), (middle if shared else middle + 1, high)
-            return replace(self, **{name: below}), replace(self, **{name: above})
-        return None
+        spans = {"width": self.width, "size_kib": self.size_kib, "days": self.days}
+        # How many windows each could still fall into; of equally wide ones, the first.
+        wide = {
+            name: span[1] - span[0] + (name != "size_kib") for name, span in spans.items() if span
+        }
+        name = max(wide, key=lambda name: wide[name])
+        if wide[name] < 2:
+            return None
+        low, high = spans[name] or (0, 0)
+        shared = name == "size_kib"
+        # Widths and sizes spread over orders of magnitude: their geometric middle halves better.
+        middle = (low + high) // 2 if name == "days" else int((max(1, low) * high) ** 0.5)
+        middle = max(low + shared, min(middle, high - 1))
+        below, above = (low, middle), (middle if shared else middle + 1, high)
+        return replace(self, **{name: below}), replace(self, **{name: above})
 
     def query(self, base: str) -> str:
         """The search for this window."""
@@ -58,26 +63,41 @@ def walk_search(
     commons: Commons, source: SearchSource, cursor: Cursor | None, key: str
 ) -> Generator[ListedBatch]:
     """Cursor: the `continue` object."""
-    yield from _hits(commons, source.query, source.sort, (cursor or {}).get("carry"), key)
+    for batch in _hits(commons, source.query, source.sort, (cursor or {}).get("carry"), key):
+        problem = None
+        if batch.cut:
+            problem = (
+                f"Only the first {MOST_HITS} hits of {source.query!r} are shown, and there are more: a source of kind "
+                "search_shards lists them all."
+            )
+        here = {"carry": batch.carry} if batch.carry else None
+        yield ListedBatch(files=batch.files, cursor=here, problem=problem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Hits:
+    """One page of hits."""
+
+    files: tuple[Seen, ...]
+    carry: dict[str, Any] | None
+    cut: bool
+    """There are more, which the wiki does not show."""
 
 
 def _hits(
     commons: Commons, query: str, sort: str | None, carry: dict[str, Any] | None, key: str
-) -> Generator[ListedBatch]:
+) -> Generator[_Hits]:
     asked = {"generator": "search", "gsrsearch": query, "gsrnamespace": 6, "gsrlimit": BATCH}
     if sort:
         asked["gsrsort"] = sort
     for batch in commons.batches({**PAGE_FIELDS, **asked}, carry):
         # Pages come in the order of their ids; `index` is the rank of the hit.
         pages = sorted(batch.pages, key=lambda page: page.get("index", 0))
-        goes_on = batch.carry
-        if goes_on and int(goes_on.get("gsroffset", 0)) + BATCH > MOST_HITS:
-            goes_on = None
-        yield ListedBatch(
-            files=all_seen(commons, pages, key, f"search: {query}"),
-            cursor={"carry": goes_on} if goes_on else None,
-        )
-        if not goes_on:
+        # The wiki shortens the page that reaches past the last hit shown, and refuses the one behind it.
+        cut = batch.carry is not None and int(batch.carry.get("gsroffset", 0)) >= MOST_HITS
+        files = all_seen(commons, pages, key, f"search: {query}")
+        yield _Hits(files=files, carry=None if cut else batch.carry, cut=cut)
+        if cut:
             return
 
 
@@ -142,18 +162,29 @@ def walk_shards(
                     "listed. Give the source a span of dates, or a narrower query."
                 )
             if hits == 0:
+                if shards[0] == first_shard(source):
+                    problem = (
+                        f"Nothing matches {query!r}: check the bounds, and whether the wiki's search knows these "
+                        "keywords (it takes an unknown one for a word)."
+                    )
                 shards = shards[1:]
-                fits = False
                 if not shards:
-                    yield ListedBatch(files=(), cursor=None)
+                    yield ListedBatch(files=(), cursor=None, problem=problem)
                 continue
-            fits = True
+        window = shards[0]
         for batch in _hits(commons, query, source.sort, carry, key):
-            inner = batch.cursor["carry"] if batch.cursor else None
-            if inner is None:
+            if batch.carry is None:
                 shards = shards[1:]
-            yield ListedBatch(
-                files=batch.files, cursor=here(inner is not None, inner), problem=problem
-            )
+            files = _kept(batch.files, window, source)
+            fits = batch.carry is not None
+            yield ListedBatch(files=files, cursor=here(fits, batch.carry), problem=problem)
             problem = None
         fits, carry = False, None
+
+
+def _kept(files: tuple[Seen, ...], shard: Shard, source: SearchShardSource) -> tuple[Seen, ...]:
+    """Without files that lie on the bound shared with the window of smaller files, which lists them."""
+    low = shard.size_kib[0]
+    if low == source.size_kib[0]:
+        return files
+    return tuple(seen for seen in files if seen[0].size_bytes != low * 1024)

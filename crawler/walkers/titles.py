@@ -5,23 +5,17 @@ Nothing is listed here; 50 files cost one request, which also asks for their met
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from catalog.titles import named_file
-from crawler.commons import BATCH, PAGE_FIELDS, Commons, ListingError
+from crawler.commons import BATCH, PAGE_FIELDS, Commons
 from crawler.listed import Cursor, ListedBatch, Seen, all_seen
-from crawler.sources import PAGE_ID_COLUMNS, TITLE_COLUMNS, CandidateSource, TitleSource
+from crawler.sources import CandidateSource, TitleSource
+from crawler.walkers.tables import LARGEST_ID, candidate_rows
 
-SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".parquet")
+__all__ = ["candidate_rows", "walk_candidates", "walk_titles"]
 
 
 def walk_titles(
@@ -67,129 +61,51 @@ def _asked_for(
 def walk_candidates(
     commons: Commons, source: CandidateSource, cursor: Cursor | None, key: str, base: Path
 ) -> Generator[ListedBatch]:
-    """50 rows at a time, read as they are needed. Cursor: how many rows were read.
+    """50 rows at a time, read as they are needed.
+
+    Rows that name no file are told when the first is met, and counted at the end. Cursor: rows read, how many of them
+    named no file, how many of those were told, and the first.
 
     Raises:
         FileNotFoundError: there is no such file.
         ListingError: it is no table of candidates; the message says what it has.
     """
     path = base / source.path
-    start: int = cursor["row"] if cursor else 0
-    rows = islice(candidate_rows(path, source), start, None)
-    read = start
+    read: int = cursor["row"] if cursor else 0
+    lost: int = cursor.get("lost", 0) if cursor else 0
+    told: int = cursor.get("told", 0) if cursor else 0
+    example: str = cursor.get("example", "") if cursor else ""
+    rows = candidate_rows(path, source, read)
     chunk = list(islice(rows, BATCH))
-    if not chunk and start == 0:
-        yield ListedBatch(files=(), cursor=None, problem=f"{path} holds no rows.")
+    if not chunk:
+        problem = f"{path} holds no rows." if read == 0 else None
+        yield ListedBatch(files=(), cursor=None, problem=problem)
     while chunk:
         following = list(islice(rows, BATCH))
-        named = [named_file(text) for text in chunk]
-        lost = [n for n, name in enumerate(named) if name is None]
+        named = [_named(text) for text in chunk]
+        here = [place for place, name in enumerate(named) if name is None]
+        if here and not lost:
+            example = f"row {read + here[0] + 1} first: {chunk[here[0]][:80]!r}"
         files: tuple[Seen, ...] = ()
         for kind in (int, str):
             names = list(dict.fromkeys(name for name in named if isinstance(name, kind)))
             if names:
                 files += _asked_for(commons, names, key, f"candidates of {path.name}")
-        problem = None
-        if lost:
-            problem = (
-                f"{path.name}: {len(lost)} of the rows {read + 1} to {read + len(chunk)} name no file, "
-                f"row {read + lost[0] + 1} first: {chunk[lost[0]][:80]!r}"
-            )
         read += len(chunk)
-        yield ListedBatch(files=files, cursor={"row": read} if following else None, problem=problem)
+        lost += len(here)
+        problem = None
+        if lost > told and (told == 0 or not following):
+            told = lost
+            so_far = " so far" if following else ""
+            problem = f"{path.name}: {lost} of {read} rows{so_far} name no file, {example}"
+        goes_on = {"row": read, "lost": lost, "told": told, "example": example}
+        yield ListedBatch(files=files, cursor=goes_on if following else None, problem=problem)
         chunk = following
 
 
-def candidate_rows(path: Path, source: CandidateSource) -> Iterator[str]:
-    """What each row names: its page id where it has one, else its title.
-
-    Raises:
-        FileNotFoundError, ListingError: as walk_candidates.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path} (a source of the recipe names it).")
-    name = path.name.lower()
-    if name.endswith(".parquet"):
-        return _parquet(path, source)
-    if name.endswith((".csv", ".csv.gz")):
-        return _csv(path, source)
-    if name.endswith(SUFFIXES):
-        return _json_lines(path, source)
-    raise ListingError(f"{path} is none of {', '.join(SUFFIXES)}.")
-
-
-def _columns(known: Sequence[str], source: CandidateSource, path: Path) -> list[str]:
-    """The columns to look at, page ids first.
-
-    Raises:
-        ListingError: none of them is there.
-    """
-    asked = [c for c in (source.page_id_column, source.title_column) if c is not None]
-    missing = [column for column in asked if column not in known]
-    lowered = {column.lower(): column for column in reversed(known)}
-    found = asked or [
-        lowered[names[0]]
-        for names in (
-            [name for name in options if name in lowered]
-            for options in (PAGE_ID_COLUMNS, TITLE_COLUMNS)
-        )
-        if names
-    ]
-    if missing or not found:
-        raise ListingError(
-            f"{path} has no column {', '.join(missing) or 'of titles or page ids'}; there are: {', '.join(known)}. "
-            "Name one as title_column or page_id_column."
-        )
-    return found
-
-
-def _pick(values: Sequence[Any]) -> str:
-    """The first value that is there, as text."""
-    for value in values:
-        if value is not None and str(value).strip():
-            is_whole = isinstance(value, float) and value.is_integer()
-            return str(int(value)) if is_whole else str(value).strip()
-    return ""
-
-
-def _parquet(path: Path, source: CandidateSource) -> Iterator[str]:
-    with pq.ParquetFile(path) as file:
-        columns = _columns(file.schema_arrow.names, source, path)
-        for batch in file.iter_batches(batch_size=10_000, columns=columns):
-            lists = [batch.column(column).to_pylist() for column in columns]
-            for values in zip(*lists, strict=True):
-                yield _pick(values)
-
-
-def _text(path: Path) -> io.TextIOBase:
-    if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _csv(path: Path, source: CandidateSource) -> Iterator[str]:
-    with _text(path) as lines:
-        reader = csv.reader(lines)
-        header = next(reader, [])
-        places = [header.index(column) for column in _columns(header, source, path)]
-        for row in reader:
-            if row:
-                yield _pick([row[i] for i in places if i < len(row)])
-
-
-def _json_lines(path: Path, source: CandidateSource) -> Iterator[str]:
-    columns: list[str] | None = None
-    with _text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ListingError(f"{path}, line {number}, is not JSON: {error}") from error
-            if isinstance(value, dict):
-                columns = columns or _columns(list(value), source, path)
-                yield _pick([value.get(column) for column in columns])
-            else:
-                # A bare title or page id a line.
-                yield _pick([value])
+def _named(text: str) -> int | str | None:
+    """Page id or title of a row; None for what cannot be a file: every file's name has an extension."""
+    name = named_file(text)
+    if isinstance(name, int):
+        return name if name <= LARGEST_ID else None
+    return name if name is not None and "." in name else None

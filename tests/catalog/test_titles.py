@@ -22,6 +22,11 @@ LONG = "ß" * 118 + ".jpg"
             "https://upload.wikimedia.org/wikipedia/commons/thumb/1/12/A_b.jpg/120px-A_b.jpg",
             "File:A b.jpg",
         ),
+        ("http://commons.wikimedia.org/wiki/Special:FilePath/A%20b.jpg", "File:A b.jpg"),
+        (
+            "https://upload.wikimedia.org/wikipedia/commons/archive/1/12/20120102030405%21A_b.jpg",
+            "File:A b.jpg",
+        ),
         (LONG, f"File:{LONG}"),
         ("نظام.jpg", "File:نظام.jpg"),
         ("", None),
