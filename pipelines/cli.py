@@ -302,6 +302,22 @@ def whatif(
         typer.echo(line)
 
 
+@app.command()
+def fingerprint(
+    benchmark: Annotated[str, typer.Argument(help="E.g. RealSR.")],
+    folder: Annotated[Path, typer.Argument(help="Your copy of its images.")],
+    index: Annotated[Path, typer.Option(help="Parquet file; other benchmarks in it stay.")] = Path(
+        "benchmarks.parquet"
+    ),
+) -> None:
+    """Note the fingerprints of a benchmark's images, so that a recipe can keep away from them."""
+    from pipelines.dedup_report import add_fingerprints
+    from pipelines.progress import TerminalProgress
+
+    count = add_fingerprints(benchmark, folder, index, progress=TerminalProgress())
+    typer.echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
+
+
 @app.command("dedup-report")
 def dedup_report(
     folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],

@@ -7,6 +7,7 @@ of candidates is decided in one go, and takes the room of a table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def decide(
     """
     twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe))
     roles, clusters, duplicate_of = twins
-    facts = _append(candidates, {"twin": roles, **_labels(candidates, recipe)})
+    labels = _labels(candidates, recipe)
+    roles = _copies_of_clean(candidates, roles, duplicate_of, labels["labels"])
+    facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
     accepted = _accepted(facts.filter(pa.array(ledger.passed)))
@@ -188,6 +191,51 @@ def _twins(
         spread(result.cluster_id, pa.int64()),
         spread(result.duplicate_of, pa.int64(), copy),
     )
+
+
+def _copies_of_clean(
+    candidates: pa.Table, roles: pa.Array, duplicate_of: pa.Array, labels: pa.ChunkedArray
+) -> pa.Array:
+    """Roles, where a degraded copy of a clean photograph is `copy_of_clean`: its degradation was made, not found."""
+    count = pc.fill_null(pc.list_value_length(labels), 0).combine_chunks()
+    place = pc.index_in(duplicate_of, value_set=candidates.column("page_id").combine_chunks())
+    twins_labels = pc.fill_null(count.take(place), 1)
+    made = pc.and_(pc.greater(count, 0), pc.equal(twins_labels, 0))
+    copies = pc.fill_null(pc.equal(roles, "copy"), fill_value=False)
+    return pc.if_else(pc.and_(copies, made), "copy_of_clean", roles)
+
+
+def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
+    """leak_distance and leak_of, where the recipe names an index of fingerprints; else null."""
+    from filters.leakage import nearest, read_index
+
+    rows = candidates.num_rows
+    if recipe.leakage.index is None:
+        return {
+            "leak_distance": pa.nulls(rows, pa.int64()),
+            "leak_of": pa.nulls(rows, pa.string()),
+        }
+    index = read_index(Path(recipe.leakage.index))
+    hashed = candidates.column("phash").is_valid().to_numpy()
+
+    def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
+        return pc.fill_null(candidates.column(name), 0).to_numpy().astype(kind)
+
+    distance, which = nearest(
+        index,
+        phash=numbers("phash", np.uint64),
+        dhash=numbers("dhash", np.uint64),
+        phash_mirror=numbers("phash_mirror", np.uint64),
+        dhash_mirror=numbers("dhash_mirror", np.uint64),
+        spread=np.where(hashed, numbers("spread", np.float64), 0.0),
+        policy=recipe.leakage,
+    )
+    names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")
+    nowhere = (which < 0) | ~hashed
+    return {
+        "leak_distance": pa.array(distance, mask=~hashed),
+        "leak_of": names.combine_chunks().take(pa.array(which, mask=nowhere)),
+    }
 
 
 def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:

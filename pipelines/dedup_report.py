@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.store import write_parquet
 from filters.dedup_quality import DedupQuality, dedup_quality
 from filters.dedupe import DedupePolicy
+from filters.leakage import fingerprint, read_index
 from filters.measures import NotAnImage, open_photo
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
 
+pc: Any = compute
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 MOST_PIXELS = 4_000_000
 """Larger photographs are halved until they fit: their copies are made twenty times over."""
@@ -52,6 +60,42 @@ def dedup_report(
         raise RecipeError(f"{folder} holds {len(photos)} photographs; at least two are needed.")
     with progress.stage("photographs", len(photos)) as advance:
         return dedup_quality(photos, policy, advance=advance)
+
+
+def add_fingerprints(
+    benchmark: str, folder: Path, index: Path, *, progress: Progress | None = None
+) -> int:
+    """Puts the fingerprints of the images in `folder` into an index, in the place of older ones of that benchmark.
+
+    Returns:
+        How many.
+
+    Raises:
+        RecipeError: no image in `folder`.
+        filters.leakage.FingerprintError: `index` is something else.
+    """
+    progress = progress or NoProgress()
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    with progress.stage("fingerprints", len(files)) as advance:
+
+        def images() -> Generator[tuple[str, bytes]]:
+            for file in files:
+                yield file.relative_to(folder).as_posix(), file.read_bytes()
+                advance(1)
+
+        made = fingerprint(
+            benchmark, images(), failed=lambda name, why: progress.say(f"{name}: {why}")
+        )
+    if made.num_rows == 0:
+        raise RecipeError(f"{folder} holds no image that can be read.")
+    if index.exists():
+        others = read_index(index)
+        keep = pc.not_equal(others.column("benchmark"), benchmark)
+        made_all = pa.concat_tables([others.filter(keep), made])
+    else:
+        made_all = made
+    write_parquet(index, made_all.sort_by([("benchmark", "ascending"), ("name", "ascending")]))
+    return made.num_rows
 
 
 def dedup_report_lines(found: DedupQuality) -> list[str]:

@@ -13,6 +13,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from catalog.store import CatalogLocked, DiskFull
     from crawler.commons import ListingError
     from crawler.limits import DoorError
+    from filters.leakage import FingerprintError
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
@@ -24,6 +25,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         DiskFull,
         DoorError,
         ExportError,
+        FingerprintError,
         AttributionError,
         ListingError,
         NoBuild,

@@ -25,6 +25,7 @@ from crawler.sources import SiteConfig, source_key
 from crawler.sources import Source as AnySource
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
+from filters.leakage import LeakagePolicy, index_hash
 from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.sampling import SamplingPolicy
@@ -56,7 +57,14 @@ GATE_VALUES = (
 )
 """What a gate rule may look at: known before anything is downloaded."""
 
-MEASURED_VALUES = ("object", "twin", "severity", "undecided", *(f"severity.{x}" for x in LABELS))
+MEASURED_VALUES = (
+    "object",
+    "twin",
+    "leak_distance",
+    "severity",
+    "undecided",
+    *(f"severity.{x}" for x in LABELS),
+)
 """What the later rules may look at besides, with `measure.<name>` and `score.<name>`."""
 
 
@@ -118,6 +126,8 @@ class Recipe(BaseModel):
     scores: tuple[str, ...] = ()
     """Names of metrics: files of filters/metrics/ or `pyiqa:<name>`."""
     dedupe: DedupePolicy = DedupePolicy()
+    leakage: LeakagePolicy = LeakagePolicy()
+    """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy)."""
     degradation: DegradationPolicy = DegradationPolicy()
     rules: tuple[Rule, ...]
     """Rules on what was measured, in order; the first that fails gives the reason."""
@@ -175,6 +185,9 @@ class Recipe(BaseModel):
             mode="json", exclude={"limits", "batch_size", "description", "refresh"}
         )
         content |= {"versions": sorted(versions), "limit": limit}
+        if self.leakage.index is not None:
+            # What the index holds counts, not where it lies.
+            content["leakage"]["index"] = index_hash(Path(self.leakage.index))
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -50,9 +50,15 @@ class MediaWiki:
 
     def set_lag(self, seconds: float) -> None:
         """Replication lag that the wiki claims; 0 for none."""
-        faults = self.folder / "faults.json"
-        faults.write_text(json.dumps({"lag": seconds} if seconds else {}))
-        faults.chmod(0o644)
+        self.set_faults({"lag": seconds} if seconds else {})
+
+    def set_faults(self, faults: Mapping[str, object]) -> None:
+        """Faults inside the wiki, read with every API request; none for an empty mapping."""
+        # Renamed into place: half a file would be no faults at all.
+        temporary = self.folder / "faults.json.tmp"
+        temporary.write_text(json.dumps(faults))
+        temporary.chmod(0o644)
+        temporary.replace(self.folder / "faults.json")
 
     def limit_result(self, most_bytes: int) -> None:
         """Size at which an answer is cut and continued."""
@@ -88,7 +94,7 @@ def running_mediawiki(
     memory = Path("/dev/shm")
     parent = memory if memory.is_dir() else Path(tempfile.gettempdir())
     folder = parent / f"lucidlr-mw-{secrets.token_hex(4)}"
-    port = _free_pair(8190)
+    port = _free_pair(8190, via)
     # The wiki's own user reads the manifest, and pytest's folders are closed to other users.
     readable = Path(tempfile.mkdtemp(prefix="lucidlr-mw-seed-"))
     readable.chmod(0o755)
@@ -122,18 +128,20 @@ class FaultProxy:
     def __init__(self, port: int, rules: Path, log: Path) -> None:
         self.port, self.rules, self.log = port, rules, log
 
-    def set_rules(self, rules: list[dict[str, object]]) -> None:
-        """Takes effect with the next request; empties the log."""
+    def set_rules(self, rules: list[dict[str, Any]]) -> None:
+        """Takes effect with the next request."""
         temporary = self.rules.with_suffix(".tmp")
         temporary.write_text(json.dumps(rules))
         temporary.replace(self.rules)
+
+    def clear(self) -> None:
+        """Empties the log; the proxy goes on at its new end."""
         os.truncate(self.log, 0)
 
     def entries(self) -> list[dict[str, Any]]:
         """One entry a request, as it ended."""
-        # The proxy appends at its own offset: what was cut off before it are zeros.
-        text = self.log.read_bytes().lstrip(b"\0").decode()
-        return [json.loads(line) for line in text.splitlines()]
+        lines = self.log.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @contextlib.contextmanager
@@ -149,6 +157,7 @@ def fault_proxy(wiki: MediaWiki, via: int, folder: Path) -> Iterator[FaultProxy]
         for i in (0, 1):
             deadline = time.monotonic() + 20
             while True:
+                assert running.poll() is None, "the fault proxy ended: is a port taken?"
                 with contextlib.suppress(OSError):
                     socket.create_connection(("127.0.0.1", wiki.port + i + via), 1).close()
                     break
@@ -160,11 +169,13 @@ def fault_proxy(wiki: MediaWiki, via: int, folder: Path) -> Iterator[FaultProxy]
         running.wait(20)
 
 
-def _free_pair(first: int) -> int:
+def _free_pair(first: int, via: int | None) -> int:
+    """The first of two free neighbours, those of the proxy in front of them included."""
+    offsets = [0, 1, *([via, via + 1] if via else [])]
     for port in range(first, first + 200, 2):
         with contextlib.ExitStack() as stack:
             try:
-                for offset in (0, 1):
+                for offset in offsets:
                     probe = stack.enter_context(socket.socket())
                     probe.bind(("127.0.0.1", port + offset))
             except OSError:

@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from catalog.facts import VERDICT
 from catalog.records import FileRecord, ListingRow, to_table
 from catalog.store import LISTING, Catalog
 from filters.degradation import DegradationPolicy, LabelCurve
+from filters.hashing import VERSION
+from filters.leakage import INDEX, LeakagePolicy
+from filters.policy import Rule
 from filters.sampling import SamplingPolicy
 from pipelines.decide import decide
 from pipelines.gate import passes_gate, verdicts_of, with_geometry, with_hints
@@ -203,3 +207,46 @@ def test_no_candidates_give_no_decisions():
     found = decide(candidates([]), RECIPE, recipe_hash="abc")
     assert found.decisions.num_rows == 0
     assert found.kept.to_pylist() == []
+
+
+def test_a_degraded_copy_of_a_clean_photograph_says_so():
+    rows = [
+        (file(1, width=200, height=200), "present", FAR[0], 0.5),
+        (file(2), "present", FAR[0] ^ 1, 3.0),
+        (file(3), "present", FAR[1], 3.0),
+        (file(4, width=90, height=90), "present", FAR[1] ^ 1, 3.0),
+    ]
+    table = candidates(rows)
+    # The decoded size decides which copy is the better one.
+    size = pa.array([200, 128, 128, 90], pa.int64())
+    for name in ("decoded_width", "decoded_height"):
+        table = table.set_column(table.column_names.index(name), name, size)
+    found = decide(table, RECIPE, recipe_hash="abc")
+    assert found.decisions.column("reason").to_pylist() == [
+        "degraded",
+        "near_duplicate:copy_of_clean",
+        "kept",
+        "near_duplicate:copy",
+    ]
+
+
+def test_benchmark_images_are_kept_out_by_a_rule_on_their_fingerprints(tmp_path):
+    index = tmp_path / "benchmarks.parquet"
+    row = {"benchmark": "RealSR", "name": "1.png", "phash": FAR[1] ^ 7, "dhash": FAR[1]}
+    row |= {"spread": 50.0, "version": VERSION}
+    pq.write_table(pa.Table.from_pylist([row], schema=INDEX), index)
+    rule = Rule(name="benchmark", value="leak_distance", min=13, if_missing="pass", why="test")
+    recipe = RECIPE.model_copy(
+        update={"leakage": LeakagePolicy(index=str(index)), "rules": (*RECIPE.rules, rule)}
+    )
+    rows = [(file(n), "present", FAR[n], 3.0) for n in (0, 1, 2)]
+    rows = [(file(n + 1), state, phash, value) for n, (_, state, phash, value) in enumerate(rows)]
+    found = decide(candidates(rows), recipe, recipe_hash="abc")
+    assert found.decisions.column("reason").to_pylist() == ["kept", "benchmark", "kept"]
+    assert found.facts.column("leak_of").to_pylist()[1] == "RealSR: 1.png"
+    assert recipe.hash([]) != RECIPE.hash([])
+    moved = tmp_path / "elsewhere.parquet"
+    index.rename(moved)
+    again = recipe.model_copy(update={"leakage": LeakagePolicy(index=str(moved))})
+    pq.write_table(pq.read_table(moved), index)
+    assert again.hash([]) == recipe.hash([])
