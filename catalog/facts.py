@@ -64,9 +64,7 @@ def candidates(
         decoded_height, and the measures and scores (float64, null where missing).
     """
     query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
-    with opened(
-        catalog, "listing", "verdicts", "objects", "hashes", "failures", "tombstones"
-    ) as connection:
+    with opened(catalog, "listing", "verdicts", "hashes", "failures", "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
 
 
@@ -84,10 +82,11 @@ def _query(
         for i, (key, cap) in enumerate(sources)
     )
     columns = ", ".join("l." + column_name(n) for n in dict.fromkeys([*ALWAYS, *fields]))
-    pivots = joins = ""
+    pivots = joins = wide = ""
     for stage, wanted in (("measure", measures), ("score", scores)):
         if wanted:
-            joins += f" LEFT JOIN ({_wide(catalog, stage, wanted)}) {stage}_wide ON {stage}_wide.sha1 = l.sha1"
+            wide += f", {stage}_wide AS MATERIALIZED ({_wide(catalog, stage, wanted)})"
+            joins += f" LEFT JOIN {stage}_wide ON {stage}_wide.sha1 = l.sha1"
             pivots += "".join(f", {column_name(f'{stage}.{name}')}" for name, _ in wanted)
     at = "source_key = {0}.source_key AND l.part = {0}.part AND l.part_row = {0}.part_row"
     return (
@@ -107,21 +106,25 @@ def _query(
         "coalesce(again.part, first.part) AS part, coalesce(again.part_row, first.part_row) AS part_row "
         "FROM first LEFT JOIN again USING (page_id)), "
         "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
-        "WHERE stage IN ('download', 'hash') GROUP BY key) "
+        "WHERE stage IN ('download', 'hash') GROUP BY key), "
+        # Materialized: with filters pushed down from join to join into scans of several files DuckDB 2.0.0 mixes up the
+        # type of `file_index` and gives up, for some data.
+        f"fetched AS MATERIALIZED (SELECT DISTINCT sha1 FROM {scan(catalog, 'download')}), "
+        f"hashed AS MATERIALIZED (SELECT * FROM hashes WHERE version = {text_literal(hash_version or '')})"
+        f"{wide} "
         f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
         f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
         f"coalesce(removed.reason, {text_literal(NOT_REMOVED)}) AS removed, "
         "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
-        "WHEN objects.sha1 IS NOT NULL THEN 'present' END AS object, "
+        "WHEN fetched.sha1 IS NOT NULL THEN 'present' END AS object, "
         "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
         f"{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
         f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
         f"ON l.{at.format('v')} "
-        "LEFT JOIN (SELECT DISTINCT sha1 FROM objects) objects ON objects.sha1 = l.sha1 "
+        "LEFT JOIN fetched ON fetched.sha1 = l.sha1 "
         f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = placed.page_id "
         "LEFT JOIN failed ON failed.key = l.sha1 "
-        f"LEFT JOIN (SELECT * FROM hashes WHERE version = {text_literal(hash_version or '')}) h "
-        f"ON h.sha1 = l.sha1{joins} ORDER BY placed.page_id"
+        f"LEFT JOIN hashed ON hashed.sha1 = l.sha1{joins} ORDER BY placed.page_id"
     )
 
 
@@ -129,8 +132,8 @@ def _wide(catalog: Catalog, stage: str, wanted: Sequence[tuple[str, str]]) -> st
     """One row per SHA-1 and one column per name. Straight from the parts, the latest wins as in the view; an
     aggregate over the file's number needs far less memory than a window, or than its name."""
     cells = ", ".join(
-        f'arg_max("value", file_index) FILTER (name = {text_literal(name)} AND version = {text_literal(version)}) '
-        f"AS {column_name(f'{stage}.{name}')}"
+        f'arg_max("value", file_index) FILTER (name = {text_literal(name)} '
+        f"AND version = {text_literal(version)}) AS {column_name(f'{stage}.{name}')}"
         for name, version in wanted
     )
     return f"SELECT sha1, {cells} FROM {scan(catalog, stage)} GROUP BY sha1"

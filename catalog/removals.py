@@ -25,7 +25,7 @@ REMOVED_PAGES = (
     # Old bytes of an overwritten file are gone; the page has new ones.
     "SELECT page_id, coalesce(any_value(reason) FILTER (reason = 'requested'), "
     "arg_max(reason, nth)) AS reason FROM (SELECT page_id, reason, "
-    "row_number() OVER (ORDER BY removed_at, file_index, file_row_number) AS nth FROM tombstones "
+    "row_number() OVER (ORDER BY removed_at, part, part_row) AS nth FROM tombstones "
     "WHERE reason <> 'overwritten') GROUP BY page_id HAVING reason <> 'restored'"
 )
 """page_id, reason of every page that may not be in a release."""
@@ -48,7 +48,7 @@ def removed(catalog: Catalog) -> pa.Table:
         f"LEFT JOIN ({REMOVED_PAGES}) r USING (page_id) "
         "WHERE t.reason = 'overwritten' OR (r.reason IS NOT NULL AND t.reason <> 'restored') "
         "QUALIFY row_number() OVER (PARTITION BY t.page_id, t.sha1 ORDER BY t.removed_at DESC, "
-        "t.file_index DESC, t.file_row_number DESC) = 1 ORDER BY t.removed_at DESC, t.page_id"
+        "t.part DESC, t.part_row DESC) = 1 ORDER BY t.removed_at DESC, t.page_id"
     )
     with opened(catalog, "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
