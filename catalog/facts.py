@@ -64,7 +64,7 @@ def candidates(
         decoded_height, and the measures and scores (float64, null where missing).
     """
     query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
-    with opened(catalog, "listing", "verdicts", "hashes", "failures", "tombstones") as connection:
+    with opened(catalog, "listing", "verdicts", "failures", "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
 
 
@@ -110,15 +110,14 @@ def _query(
         # Materialized: with filters pushed down from join to join into scans of several files DuckDB 2.0.0 mixes up the
         # type of `file_index` and gives up, for some data.
         f"fetched AS MATERIALIZED (SELECT DISTINCT sha1 FROM {scan(catalog, 'download')}), "
-        f"hashed AS MATERIALIZED (SELECT * FROM hashes WHERE version = {text_literal(hash_version or '')})"
+        f"hashed AS MATERIALIZED ({_hashes(catalog, hash_version)})"
         f"{wide} "
         f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
         f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
         f"coalesce(removed.reason, {text_literal(NOT_REMOVED)}) AS removed, "
         "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
         "WHEN fetched.sha1 IS NOT NULL THEN 'present' END AS object, "
-        "phash, dhash, phash_mirror, dhash_mirror, spread, decoded_width, decoded_height"
-        f"{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
+        f"{', '.join(HASHES)}{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
         f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
         f"ON l.{at.format('v')} "
         "LEFT JOIN fetched ON fetched.sha1 = l.sha1 "
@@ -126,6 +125,20 @@ def _query(
         "LEFT JOIN failed ON failed.key = l.sha1 "
         f"LEFT JOIN hashed ON hashed.sha1 = l.sha1{joins} ORDER BY placed.page_id"
     )
+
+
+HASHES = (
+    *("phash", "dhash", "phash_mirror", "dhash_mirror"),
+    *("spread", "decoded_width", "decoded_height"),
+)
+"""Columns of catalog.records.HashRecord that a candidate gets."""
+
+
+def _hashes(catalog: Catalog, version: str | None) -> str:
+    """One row per SHA-1, the latest part wins; see `_wide`."""
+    cells = ", ".join(f"arg_max({name}, file_index) AS {name}" for name in HASHES)
+    where = f"version = {text_literal(version or '')}"
+    return f"SELECT sha1, {cells} FROM {scan(catalog, 'hash')} WHERE {where} GROUP BY sha1"
 
 
 def _wide(catalog: Catalog, stage: str, wanted: Sequence[tuple[str, str]]) -> str:

@@ -122,6 +122,14 @@ def _position(seed: int, purpose: str, key: int) -> int:
 
 def draw(accepted: Sequence[Accepted], *, seed: int, policy: SamplingPolicy) -> Drawn:
     """Draws by keyed hash, within quotas and caps. The order of `accepted` does not matter."""
+    if takes_all(len(accepted), policy):
+        wanted = policy.max_samples or 0
+        lacking = (Shortfall("all", "samples", wanted, len(accepted)),)
+        return Drawn(
+            page_ids=frozenset(a.page_id for a in accepted),
+            reasons={},
+            shortfalls=lacking if len(accepted) < wanted else (),
+        )
     ranked = sorted(accepted, key=lambda a: (_position(seed, "draw", a.page_id), a.page_id))
     classes = {a.page_id: _classes(a, policy) for a in ranked}
     total = _total(ranked, classes, policy)
@@ -154,6 +162,12 @@ def draw(accepted: Sequence[Accepted], *, seed: int, policy: SamplingPolicy) -> 
     if policy.max_samples is not None and len(taken) < policy.max_samples:
         short.append(Shortfall("all", "samples", policy.max_samples, len(taken)))
     return Drawn(page_ids=frozenset(taken), reasons=reasons, shortfalls=tuple(short))
+
+
+def takes_all(count: int, policy: SamplingPolicy) -> bool:
+    """Whether every one of `count` candidates is drawn, whatever they are."""
+    bounded = policy.max_samples is not None and policy.max_samples < count
+    return not (bounded or policy.caps or _dimensions(policy))
 
 
 def _full(

@@ -17,7 +17,7 @@ from pyarrow import compute
 from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
-from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of
+from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
 from pipelines.gate import gate_rules, passes_gate
 from pipelines.recipe import Recipe
 
@@ -65,7 +65,7 @@ def decide(
     facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
-    accepted = _accepted(facts.filter(pa.array(ledger.passed)))
+    accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
     drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
     chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
     keep = pa.array(np.isin(page_ids, chosen))
@@ -106,8 +106,10 @@ def _as(column: Any, facts: pa.Table, field: pa.Field) -> Any:
     return given.cast(field.type)
 
 
-def _accepted(passed: pa.Table) -> list[Accepted]:
-    """What sampling looks at, of the rows that passed all rules."""
+def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
+    """What sampling looks at, of the rows that passed all rules; their page ids where it will take them all."""
+    if takes_all(passed.num_rows, recipe.sampling):
+        return [Accepted(page_id=page_id) for page_id in passed.column("page_id").to_pylist()]
     severities = np.stack(
         [pc.fill_null(passed.column(f"severity.{label}"), -1.0).to_numpy() for label in LABELS],
         axis=1,
