@@ -112,6 +112,10 @@ def explain_lines(out: Path, file: str) -> list[str]:
             "SELECT stage, kind, error FROM failures WHERE key IN (?, ?, ?)",
             [found["sha1"] or "", str(page_id), found["title"]],
         ).fetchall()
+        stones = connection.execute(
+            "SELECT reason, removed_at, detail FROM tombstones WHERE page_id = ? ORDER BY removed_at",
+            [page_id],
+        ).fetchall()
         winner = _row(
             connection,
             "SELECT title, reason FROM decisions WHERE page_id = ?",
@@ -130,6 +134,7 @@ def explain_lines(out: Path, file: str) -> list[str]:
     if found["labels"]:
         lines.append(f"  labels: {', '.join(found['labels'])} (severity {found['severity']:.2f})")
     lines += [f"  failure in {stage}: {kind}: {error}" for stage, kind, error in failed]
+    lines += [f"  {reason} on {at:%Y-%m-%d}: {detail}" for reason, at, detail in stones]
     if winner:
         lines.append(f"  beaten by {winner['title']} ({winner['reason']})")
     lines += [f"  same cluster: {name} (page {page}, {reason})" for page, name, reason in others]

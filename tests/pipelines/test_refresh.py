@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from catalog.explain import explain_lines
 from catalog.store import Catalog
 from crawler.loopback import LoopbackCommons
 from crawler.recheck import RefreshPolicy
@@ -174,6 +175,8 @@ def test_a_person_who_asked_is_heeded_for_ever(house):
     )
     house.build()
     assert house.reasons()["File:Old.jpg"] == "removed:requested"
+    told = "\n".join(explain_lines(house.out, "File:Old.jpg"))
+    assert "asked for: File:Old.jpg" in told
     assert purge_removed(house.out).objects == 1
     # It is still on Commons and free; that changes nothing.
     assert house.refresh(everything=True).removed == {}
