@@ -279,12 +279,15 @@ class PoliteDoor:
         lane = self.lanes[kind]
         lane.slots.acquire()
         try:
-            due = self.clock() + (lane.bucket.take() if lane.bucket is not None else 0.0)
             told = None
             while told != lane.not_before:
-                # While this one slept, another may have been told to wait; the host meant us all.
+                # While this one slept, another may have been told to wait; the host meant us all. A token taken
+                # before the pause is given up, or all who waited would go at once after it.
                 told = lane.not_before
-                wait = max(due, told) - self.clock()
+                pause = told - self.clock()
+                if pause > 0:
+                    self.sleep(pause)
+                wait = lane.bucket.take() if lane.bucket is not None else 0.0
                 if wait > 0:
                     self.sleep(wait)
             if self.open_because:
@@ -315,8 +318,8 @@ class PoliteDoor:
                 allow_redirects=False,
                 stream=True,
             )
-            if kind == "api":
-                self._read_answer(response)
+            if kind == "api" or response.status_code == 429:
+                self._read_body(response)
         except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
             return None, "timeout"
         except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
@@ -324,6 +327,19 @@ class PoliteDoor:
         if response.status_code == 200 and kind == "api" and _is_maxlag(response):
             return response, "maxlag"
         return response, str(response.status_code)
+
+    def _read_body(self, response: requests.Response) -> None:
+        """Reads an answer's body; that of a refusal may be damaged, what its head says counts all the same.
+
+        Raises:
+            TimeoutError, OSError, urllib3.exceptions.HTTPError: the body of another answer broke off.
+        """
+        try:
+            self._read_answer(response)
+        except (urllib3.exceptions.HTTPError, OSError):
+            if response.status_code != 429 and response.status_code < 500:
+                raise
+            vars(response).update(_content=b"", _content_consumed=True)
 
     def _read_answer(self, response: requests.Response) -> None:
         """Reads the whole body of an API answer, which ends also where it only drips.
@@ -371,7 +387,8 @@ class PoliteDoor:
                     return 0.0
         asked = retry_after_s(response.headers.get("Retry-After"))
         least = self.limits.backoff_429_s if status == 429 else 0.0
-        wait = asked if asked is not None else max(least, self._backoff(attempt))
+        # A moment that is over already is no advice.
+        wait = asked if asked else max(least, self._backoff(attempt))
         if asked is not None:
             # The host speaks to all of us, not to this request alone.
             lane = self.lanes[kind]

@@ -15,7 +15,6 @@ from email.utils import format_datetime, parsedate_to_datetime
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import requests
 
 from catalog import views
 from crawler.download import ATTEMPTS
@@ -316,11 +315,6 @@ def test_a_pause_that_the_wiki_asks_of_one_walk_holds_for_those_beside_it(
     check_pause(crawl)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="PoliteDoor._enter keeps tokens taken before a pause: all who waited go at once after it",
-)
 def test_after_a_pause_the_walks_do_not_all_go_at_once(house, undisturbed):
     rule = {"match": API, "times": 1, "do": "status", "status": 429, "retry_after": "2"}
     crawl = house.crawl(listing=[rule], sources=SIDE_BY_SIDE)
@@ -331,22 +325,8 @@ def test_after_a_pause_the_walks_do_not_all_go_at_once(house, undisturbed):
 @pytest.mark.parametrize(
     "where",
     [
-        pytest.param(
-            "api",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=AssertionError,
-                reason="PoliteDoor._send forgets the head, Retry-After included, when the body breaks off",
-            ),
-        ),
-        pytest.param(
-            "media",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=requests.RequestException,
-                reason="PoliteDoor._verdict reads the body of a 429 unguarded: the whole crawl ends",
-            ),
-        ),
+        "api",
+        "media",
     ],
 )
 def test_a_refusal_whose_body_is_damaged_is_still_a_refusal(where, house, undisturbed):
