@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup check test test-all demo photos bench clean
+.PHONY: setup check test test-all demo photos graphics bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -36,6 +36,10 @@ demo: setup
 # Photographs from Debian packages, for claims about held-out photographs. No root; checksums are verified.
 photos:
 	./scripts/fetch_photos.sh .photos
+
+# Screenshots and drawings, for the label that tells them from photographs.
+graphics:
+	./scripts/fetch_photos.sh .graphics --table graphics
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from skimage import data
 
 from catalog.records import (
     FileRecord,
@@ -35,7 +37,9 @@ from catalog.store import LISTING, Catalog
 from crawler.download import ObjectStore
 from crawler.sources import CategorySource
 from filters.hashing import VERSION as HASH_VERSION
+from filters.measures import Photo, load_measure
 from filters.sampling import SamplingPolicy
+from filters.synthesis import downscale, gaussian_blur
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.stages import measure_versions
 
@@ -59,6 +63,14 @@ def recipe_of() -> Recipe:
 def content(page_id: int) -> bytes:
     """The bytes of a file: no image, nothing decodes them again."""
     return b"synthetic original %d" % page_id
+
+
+def _measured(names: Sequence[str], sigma_px: float) -> Any:
+    """[3, measures] of packaged photographs at half size, blurred."""
+    photos = [downscale(p, 2.0) for p in (data.astronaut(), data.coffee(), data.chelsea())]
+    photos = [Photo(gaussian_blur(p, sigma_px) if sigma_px else p) for p in photos]
+    values = [[load_measure(name).measure(photo) for name in names] for photo in photos]
+    return np.array(values, dtype=np.float64)
 
 
 def make_catalog(out: Path, count: int) -> None:
@@ -139,14 +151,18 @@ def make_catalog(out: Path, count: int) -> None:
         }
 
     versions = measure_versions(recipe.measures)
+    sharp, blurred = (_measured(recipe.measures, sigma) for sigma in (0.0, 2.5))
 
     def measured(where: Any) -> dict[str, Any]:
         n = len(versions)
         names, numbers = zip(*(v.split("@") for v in versions), strict=True)
-        # Only the blur speaks; what the other measures say of noise images would degrade them all.
-        values = np.full((len(where), n), np.nan)
-        values[:, names.index("edge_sigma")] = np.where(degraded[where], 1.2, 0.4)
-        values[:, names.index("edge_sigma")] += chance.random(len(where)) * 0.5
+        # Those of real photographs, sharp or blurred, so that the labels are real as well.
+        values = np.where(
+            degraded[where][:, None],
+            blurred[chance.integers(0, len(blurred), len(where))],
+            sharp[chance.integers(0, len(sharp), len(where))],
+        )
+        values = values * (1 + 0.01 * chance.standard_normal(values.shape))
         return {
             "sha1": [sha1s[i] for i in where for _ in range(n)],
             "name": list(names) * len(where),

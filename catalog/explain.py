@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,16 @@ def failure_lines(out: Path, *, details: bool = False) -> list[str]:
     return lines
 
 
-def explain_lines(out: Path, file: str) -> list[str]:
+WhyLabels = Callable[[list[str], dict[str, float | None]], list[str]]
+"""Labels and measures of a file -> lines that tell which measure speaks for which label."""
+
+
+def explain_lines(out: Path, file: str, *, why_labels: WhyLabels | None = None) -> list[str]:
     """The way of one file through the build.
 
     Args:
         file: a title (with or without `File:`), a page id or a SHA-1.
+        why_labels: set: the file's measures are looked up and what it says of them follows the labels.
 
     Raises:
         NoBuild: there is no build in `out`.
@@ -125,6 +130,12 @@ def explain_lines(out: Path, file: str) -> list[str]:
             "SELECT page_id, title, reason FROM decisions WHERE cluster_id = ? AND page_id <> ? ORDER BY page_id",
             [found["cluster_id"], page_id],
         ).fetchall()
+        measures = {}
+        if why_labels is not None and found["labels"]:
+            rows = connection.execute(
+                'SELECT name, "value" FROM measures WHERE sha1 = ?', [found["sha1"]]
+            ).fetchall()
+            measures = dict(rows)
     lines = [
         f"{found['title']}  (page {page_id}, sha1 {found['sha1']})",
         f"  {'kept' if found['keep'] else 'dropped'}: {found['reason']}",
@@ -132,7 +143,11 @@ def explain_lines(out: Path, file: str) -> list[str]:
     ]
     lines += [f"  seen in {path} at {at:%Y-%m-%d %H:%M:%S} UTC" for path, at in seen]
     if found["labels"]:
-        lines.append(f"  labels: {', '.join(found['labels'])} (severity {found['severity']:.2f})")
+        lines.append(
+            f"  labels: {', '.join(found['labels'])} (severity {found['severity'] or 0.0:.2f})"
+        )
+    if why_labels is not None and measures:
+        lines += [f"    {line}" for line in why_labels(found["labels"], measures)]
     lines += [f"  failure in {stage}: {kind}: {error}" for stage, kind, error in failed]
     lines += [f"  {reason} on {at:%Y-%m-%d}: {detail}" for reason, at, detail in stones]
     if winner:

@@ -1,16 +1,16 @@
 """Measures -> degradation labels with a severity: pure, column by column.
 
-A curve turns one measure into a severity from 0 to 1: 0.25 at `mild`, 0.5 at `moderate`, 1 at `severe`, linear between
-and beyond (down to 0). A label's severity is the largest of its curves'; an image bears the labels whose severity
-reaches `label_at`. The defaults were chosen on tiles and photographs degraded by known amounts (docs/LOG.md).
-
-Known confusions, which single measures cannot resolve: an enlarged image is also blurred, so `upscaled` mostly comes
-with `blur`; strong texture (grass, gravel) reads as noise; dark images hide blur and noise.
+A classifier (filters/classifier.py) turns the measures into one score per label, because one measure alone cannot tell
+an enlarged image from a blurred one. A curve turns a score, or one measure, into a severity from 0 to 1: 0.25 at
+`mild`, 0.5 at `moderate`, 1 at `severe`, linear between and beyond (down to 0). A label's severity is the largest of
+its curves'; an image bears the labels whose severity reaches `label_at`. The classifier has a second score for whether
+a label is borne at all, which holds the severity above or below 0.5. Weights and points come from photographs degraded
+by known amounts; docs/calibration.md has the figures and the known failures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,9 +18,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-LABELS = ("blur", "noise", "jpeg", "low_light", "overexposed", "upscaled")
-"""blur: defocus or motion; noise: of the sensor; jpeg: coarse quantisation; low_light and overexposed: exposure;
-upscaled: fewer real pixels than stored ones."""
+from filters.classifier import Points, amount_of, load_classifier
+
+LABELS = (
+    "blur",
+    "motion_blur",
+    "noise",
+    "jpeg",
+    "low_light",
+    "overexposed",
+    "upscaled",
+    "graphics",
+)
+"""blur: defocus or motion; motion_blur: the second of these; noise: of the sensor; jpeg: coarse quantisation; low_light
+and overexposed: exposure; upscaled: fewer real pixels than stored ones; graphics: a screenshot or drawing."""
+
+SHARPNESS = ("blur", "motion_blur", "upscaled")
+"""Labels that only detail can tell."""
+
+NOT_DEGRADED = ("graphics",)
+"""Labels that say what an image is, not what ails it: they do not count for `severity`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +49,7 @@ class LabelCurve:
     label: str
     """One of LABELS."""
     measure: str
-    """Name of a measure."""
+    """Name of a measure, or of a classifier's score."""
     mild: float
     """Value with severity 0.25: visible to who looks for it."""
     moderate: float
@@ -60,79 +77,59 @@ class LabelCurve:
         return np.interp(sign * values, at, [0.0, 0.25, 0.5, 1.0])
 
 
-DEFAULT_CURVES = (
-    LabelCurve(
-        label="blur",
-        measure="edge_sigma",
-        mild=1.0,
-        moderate=1.2,
-        severe=2.6,
-        why="Sharp photographs have a median of 0.6 px, Gaussian blur of 1, 2 and 4 px reads 1.0, 1.7 and 3.4.",
-    ),
-    LabelCurve(
-        label="blur",
-        measure="directional_detail",
-        mild=-1.7,
-        moderate=-1.9,
-        severe=-2.6,
-        why="Motion keeps edges across it sharp. 98 % of the clean tiles of seeds 1-4 read above -1.85, "
-        "95 % of the moved ones below -1.91.",
-    ),
-    LabelCurve(
-        label="noise",
-        measure="noise_immerkaer",
-        mild=1.4,
-        moderate=2.3,
-        severe=8.0,
-        why="95 % of the clean tiles of seeds 1-4 read below 1.8; white noise of 12 reads 6 and more.",
-    ),
-    LabelCurve(
-        label="jpeg",
-        measure="jpeg_qscale",
-        mild=0.65,
-        moderate=0.9,
-        severe=3.0,
-        why="Quality 75 reads 0.5, 50 about 1, 35 about 1.5, 15 about 3.6, also after a second save at high quality.",
-    ),
-    LabelCurve(
-        label="low_light",
-        measure="luma_p95",
-        mild=135.0,
-        moderate=115.0,
-        severe=50.0,
-        why="95 % of the clean tiles of seeds 1-4 read above 157, 95 % of those darkened by 2.5 to 4 EV below 90.",
-    ),
-    LabelCurve(
-        label="overexposed",
-        measure="clipped_share",
-        mild=0.08,
-        moderate=0.15,
-        severe=0.5,
-        why="At a share of 0.15 about 6 % of clean photographs are flagged, mostly saturated flowers and white skies.",
-    ),
-    LabelCurve(
-        label="upscaled",
-        measure="upscale_residual",
-        mild=-0.72,
-        moderate=-0.85,
-        severe=-1.3,
-        why="95 % of the clean tiles of seeds 1-4 read above -0.75, 95 % of those enlarged by 2 to 4 below -0.79.",
-    ),
-)
+DEFAULT_CLASSIFIER = "degradation-1"
+TEXTURED = "textured_share"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationPolicy:
-    """All curves of a recipe."""
+    """How a recipe labels."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    curves: tuple[LabelCurve, ...] = DEFAULT_CURVES
-    """In any order."""
+    classifier: str | None = DEFAULT_CLASSIFIER
+    """A file of filters/weights/, or none: then only `curves` give labels."""
+    curves: tuple[LabelCurve, ...] = ()
+    """On single measures, in any order. They take the place of the classifier for their labels."""
     label_at: float = 0.5
     """Severity from which an image bears the label."""
-    flat_contrast: float = 4.0
-    """Below this standard deviation of the luma, or where no edge was found, sharpness cannot be told: undecided."""
+    textured_at_least: float = 0.1
+    """Share of the image with something to see (measure textured_share) below which sharpness cannot be told: then
+    SHARPNESS has no severity, and an image without another label is undecided."""
+
+    @property
+    def measures(self) -> set[str]:
+        """Names of the measures that it needs."""
+        needed = {curve.measure for curve in self.curves} | {TEXTURED}
+        if self.classifier is not None:
+            needed |= set(load_classifier(self.classifier).measures)
+        return needed
+
+    @property
+    def scored(self) -> tuple[LabelCurve, ...]:
+        """The classifier's curves, those of labels with curves of their own left out."""
+        if self.classifier is None:
+            return ()
+        own = {curve.label for curve in self.curves}
+        points = load_classifier(self.classifier).points
+        return tuple(amount_curve(label, points[label]) for label in LABELS if label not in own)
+
+
+def amount_curve(label: str, points: Points) -> LabelCurve:
+    """The curve over a classifier's amount of a label."""
+    return LabelCurve(
+        label=label,
+        measure=amount_of(label),
+        mild=points.mild,
+        moderate=points.moderate,
+        severe=points.severe,
+        why="Medians of photographs degraded by known amounts; docs/calibration.md.",
+    )
+
+
+def gated(severity: NDArray[np.float64], borne: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Severities held at 0.5 and above where a classifier says that the label is borne, and below where not."""
+    return np.where(borne, np.maximum(severity, 0.5), np.minimum(severity, np.nextafter(0.5, 0.0)))
 
 
 def label(measures: pa.Table, policy: DegradationPolicy) -> pa.Table:
@@ -143,41 +140,65 @@ def label(measures: pa.Table, policy: DegradationPolicy) -> pa.Table:
 
     Returns:
         `labels` (list of names in LABELS' order), `severity_<label>` for each of LABELS (null: none of its measures
-        was there), `severity` (the largest), `undecided` (no label, and too flat to tell; null: nothing measured).
+        was there, or it cannot be told), `severity` (the largest, NOT_DEGRADED left out), `undecided` (no label, and
+        too flat to tell; null: nothing measured).
 
     Raises:
-        KeyError: a curve's measure is not a column.
+        KeyError: a measure that the policy needs is not a column.
     """
-    rows = measures.num_rows
-    severities = np.full((len(LABELS), rows), np.nan)
-    for curve in policy.curves:
-        at = LABELS.index(curve.label)
-        severities[at] = np.fmax(severities[at], curve.severity(_values(measures, curve.measure)))
-    largest = np.fmax.reduce(severities, axis=0)
-    measured = ~np.isnan(largest)
-    borne = severities >= policy.label_at
+    values = {name: _values(measures, name) for name in sorted(policy.measures)}
+    severities = severities_of(values, policy, measures.num_rows)
+    flat = too_flat(values, policy)
+    counted = [i for i, name in enumerate(LABELS) if name not in NOT_DEGRADED]
+    largest = np.fmax.reduce(severities[counted], axis=0)
+    measured: Any = np.isfinite(severities).any(axis=0)
+    borne: NDArray[np.bool_] = severities >= policy.label_at
     names = [[LABELS[i] for i in np.flatnonzero(column)] for column in borne.T]
     columns: dict[str, Any] = {
         "labels": pa.array(
-            [found if ok else None for found, ok in zip(names, measured, strict=True)],
+            [found if ok else None for found, ok in zip(names, measured.tolist(), strict=True)],
             pa.list_(pa.string()),
         )
     }
-    for name, values in zip(LABELS, severities, strict=True):
-        columns[f"severity_{name}"] = _column(values)
+    for name, found in zip(LABELS, severities, strict=True):
+        columns[f"severity_{name}"] = _column(found)
     columns["severity"] = _column(largest)
-    undecided = ~borne.any(axis=0) & _too_flat(measures, policy)
-    columns["undecided"] = pa.array(undecided, pa.bool_(), mask=~measured)
+    columns["undecided"] = pa.array(~borne.any(axis=0) & flat, pa.bool_(), mask=~measured)
     return pa.table(columns)
 
 
-def _too_flat(measures: pa.Table, policy: DegradationPolicy) -> NDArray[np.bool_]:
-    flat = np.zeros(measures.num_rows, dtype=bool)
-    if "contrast" in measures.column_names:
-        flat |= _values(measures, "contrast") < policy.flat_contrast
-    if "edge_sigma" in measures.column_names:
-        flat |= np.isnan(_values(measures, "edge_sigma"))
-    return flat
+def severities_of(
+    values: Mapping[str, NDArray[np.float64]], policy: DegradationPolicy, rows: int
+) -> NDArray[np.float64]:
+    """[labels, n] in LABELS' order, NaN where nothing is known.
+
+    Args:
+        values: [n] of each measure that the policy needs, NaN where it is null.
+    """
+    severities = np.full((len(LABELS), rows), np.nan)
+    scored = policy.scored
+    if policy.classifier is not None and scored and rows:
+        classifier = load_classifier(policy.classifier)
+        scores = classifier.scores({name: values[name] for name in classifier.measures})
+        for curve in scored:
+            at = LABELS.index(curve.label)
+            begins = classifier.points[curve.label].begins
+            severities[at] = gated(
+                curve.severity(scores[curve.measure]), scores[curve.label] >= begins
+            )
+    for curve in policy.curves:
+        at = LABELS.index(curve.label)
+        severities[at] = np.fmax(severities[at], curve.severity(values[curve.measure]))
+    for name in SHARPNESS:
+        severities[LABELS.index(name), too_flat(values, policy)] = np.nan
+    return severities
+
+
+def too_flat(
+    values: Mapping[str, NDArray[np.float64]], policy: DegradationPolicy
+) -> NDArray[np.bool_]:
+    """[n]: where there is too little to see to judge how sharp it is."""
+    return values[TEXTURED] < policy.textured_at_least
 
 
 def _values(measures: pa.Table, name: str) -> NDArray[np.float64]:

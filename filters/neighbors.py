@@ -6,6 +6,9 @@ sorted, buckets that differ by few enough bits are joined once, and a pair is ta
 
 A million hashes of which many are nearly equal (blank images) have more pairs than memory: `pairs_within` refuses to
 list them, `clusters_within` joins without listing, and does not look twice at what lies in one tight ball.
+
+The loops are compiled by numba; without it NumPy does the same, slower (docs/adr/0009). For new hashes against many old
+ones see hash_index.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from filters import _neighbors_numpy
 
 Hashes = NDArray[np.uint64]
 Labels = NDArray[np.int64]
@@ -48,6 +53,11 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
     members = np.argsort(inverse, kind="stable").astype(np.int64)
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     kernels = _kernels()
+    if kernels is None:
+        slow = _neighbors_numpy.pairs(unique, counts, members, starts, radius, limit)
+        if slow is None or len(slow) > limit:
+            raise TooManyPairs(_too_many(limit, radius))
+        return slow[np.lexsort((slow[:, 1], slow[:, 0]))]
     bands = _bands(len(unique), radius)
     total = int((counts * (counts - 1) // 2).sum())
     found = np.empty((0, 3), dtype=np.int64)
@@ -61,10 +71,7 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
         total += sum(int(weight) for weight, _ in joined)
         found = np.concatenate([near for _, near in joined])
     if total > limit:
-        raise TooManyPairs(
-            f"There are more than {limit} pairs within {radius} bits: many hashes are nearly equal. "
-            "Use clusters_within, or raise limit."
-        )
+        raise TooManyPairs(_too_many(limit, radius))
     pairs = kernels.expand(found, members, starts, total)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
@@ -79,11 +86,22 @@ def clusters_within(hashes: Hashes, radius: int) -> Labels:
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     if not len(unique):
         return np.empty(0, dtype=np.int64)
-    root = _kernels().clusters(unique, _bands(len(unique), radius), radius)
+    kernels = _kernels()
+    if kernels is None:
+        root = _neighbors_numpy.clusters(unique, radius)
+    else:
+        root = kernels.clusters(unique, _bands(len(unique), radius), radius)
     # A component's label is the lowest index of any of its members.
     lowest = np.full(len(unique), len(hashes), dtype=np.int64)
     np.minimum.at(lowest, root, first)
     return lowest[root][inverse]
+
+
+def _too_many(limit: int, radius: int) -> str:
+    return (
+        f"There are more than {limit} pairs within {radius} bits: many hashes are nearly equal. "
+        "Use clusters_within, or raise limit."
+    )
 
 
 def _check(hashes: Hashes, radius: int) -> None:
@@ -131,7 +149,9 @@ def _cost(cut: list[tuple[int, int, int]], count: int) -> float:
 
 @cache
 def _kernels() -> Any:
-    """The compiled part, imported at first use: numba takes a second to load."""
-    from filters import _neighbors_numba
-
+    """The compiled part, imported at first use: numba takes a second to load. None where there is no numba."""
+    try:
+        from filters import _neighbors_numba
+    except ImportError:
+        return None
     return _neighbors_numba

@@ -253,11 +253,16 @@ def failures(
 def explain(
     file: Annotated[str, typer.Argument(help="Title, page id or SHA-1.")],
     out: Out = Path("out/demo"),
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Also which measures speak for its labels.")
+    ] = False,
 ) -> None:
     """Tell the way of one file through the build: why it was kept or dropped."""
     from catalog.explain import explain_lines
+    from pipelines.why_labels import why_labels_of
 
-    for line in explain_lines(out, file):
+    why = why_labels_of(out) if labels else None
+    for line in explain_lines(out, file, why_labels=why):
         typer.echo(line)
 
 
@@ -332,6 +337,54 @@ def dedup_report(
     found = run_report(folder, most=most, recipe=recipe, progress=TerminalProgress())
     for line in dedup_report_lines(found):
         typer.echo(line)
+
+
+@app.command()
+def calibrate(
+    photographs: Annotated[
+        Path, typer.Argument(help="Sharp, clean photographs; `make photos` fetches some.")
+    ] = Path(".photos"),
+    graphics: Annotated[
+        Path | None, typer.Option(help="Screenshots and drawings; `make graphics` fetches some.")
+    ] = None,
+    out: Out = Path("out/calibration"),
+    name: Annotated[str, typer.Option(help="Of the weights: <name>-<version>.")] = "degradation-1",
+    workers: Workers = None,
+) -> None:
+    """Degrade photographs by known amounts, train the labels' classifier on half of them, judge it on the rest."""
+    import os
+
+    from pipelines.calibrate import calibrate as run_calibration
+    from pipelines.progress import TerminalProgress
+
+    weights = run_calibration(
+        photographs,
+        graphics,
+        out,
+        name=name,
+        workers=workers or os.cpu_count() or 1,
+        progress=TerminalProgress(),
+    )
+    typer.echo(f"weights    {weights}  (to use them, put them into filters/weights/)")
+    typer.echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
+
+
+@app.command()
+def screen(
+    folder: Annotated[Path, typer.Argument(help="Images.")],
+    to: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("screened.parquet"),
+    workers: Workers = None,
+) -> None:
+    """Look quickly at many files: approximate hashes and a few measures, by a grey decode. For sorting out only."""
+    import os
+
+    from pipelines.progress import TerminalProgress
+    from pipelines.screen import screen_folder
+
+    count, failed = screen_folder(
+        folder, to, workers=workers or os.cpu_count() or 1, progress=TerminalProgress()
+    )
+    typer.echo(f"{to}: {count} images, {failed} that do not decode (column `error`)")
 
 
 @app.command()

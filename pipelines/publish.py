@@ -240,12 +240,14 @@ def _report(
     facts: dict[str, str],
 ) -> None:
     from catalog.report import RuleSummary, render_report
+    from filters.degradation import LABELS
 
     def original(sha1: str) -> bytes | None:
         return store.read(sha1) if store.has(sha1) else None
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
-    shown += [n for n in outcome.facts.column_names if n.startswith(("measure.", "score."))]
+    valued = ("severity.", "measure.", "score.")
+    shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
     candidates = outcome.facts.select([*shown, "severity"])
     # What was taken down is counted, not shown.
     gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
@@ -280,10 +282,7 @@ def _report(
             rules=rules,
             failures=counts.rename_columns(["kind", "count"]),
             thumbnails=original,
-            marks=[
-                (curve.label, f"measure.{curve.measure}", curve.moderate)
-                for curve in run.recipe.degradation.curves
-            ],
+            marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
             facts=facts,
         )
 

@@ -23,9 +23,11 @@ from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
 from crawler.sources import SiteConfig, source_key
 from crawler.sources import Source as AnySource
+from filters.classifier import load_classifier
 from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
 from filters.leakage import LeakagePolicy, index_hash
+from filters.measures import measure_names
 from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.sampling import SamplingPolicy
@@ -121,8 +123,8 @@ class Recipe(BaseModel):
     """What counts as a hint of natural degradation, for gate rules on `hints` and `hint_count`."""
     gate: tuple[Rule, ...]
     """Rules on metadata: only what passes them all is downloaded."""
-    measures: tuple[str, ...]
-    """Names of filters/measures/*."""
+    extra_measures: tuple[str, ...] = ()
+    """Names of filters/measures/*, beside those that the labels need."""
     scores: tuple[str, ...] = ()
     """Names of metrics: files of filters/metrics/ or `pyiqa:<name>`."""
     dedupe: DedupePolicy = DedupePolicy()
@@ -140,6 +142,10 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Recipe:
+        unknown = sorted({*self.extra_measures, *self.degradation.measures} - set(measure_names()))
+        if unknown:
+            nearest = _nearest(unknown[0], measure_names())
+            raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {nearest!r}?")
         measured = [f"measure.{name}" for name in self.measures]
         measured += [f"score.{name}" for name in self.scores]
         for rules, allowed in (
@@ -156,12 +162,12 @@ class Recipe(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
-        missing = {curve.measure for curve in self.degradation.curves} - set(self.measures)
-        if missing:
-            raise ValueError(
-                f"degradation curves use {', '.join(sorted(missing))}: add them under measures"
-            )
         return self
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Every measure that this build takes, in alphabetical order."""
+        return tuple(sorted({*self.extra_measures, *self.degradation.measures}))
 
     def source_key(self, source: Source) -> str:
         """Names a source of this recipe in the catalog; the same source of another wiki or corpus has another key."""
@@ -185,6 +191,8 @@ class Recipe(BaseModel):
             mode="json", exclude={"limits", "batch_size", "description", "refresh"}
         )
         content |= {"versions": sorted(versions), "limit": limit}
+        if self.degradation.classifier is not None:
+            content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256
         if self.leakage.index is not None:
             # What the index holds counts, not where it lies.
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))

@@ -2,15 +2,14 @@
 # Fetches real photographs from Debian packages, for claims about photographs that nothing was tuned on.
 #
 #     scripts/fetch_photos.sh .photos [--only PACKAGE]
+#     scripts/fetch_photos.sh .graphics --table graphics      (screenshots and drawings, for the same claims)
 #
 # Needs apt and dpkg but no root: packages are downloaded and unpacked, never installed. Each .deb must have the
-# SHA-256 of photos.sha256; what is taken out of it stands in photos.list. Every package becomes one folder with its
+# SHA-256 of photos.sha256 (or graphics.sha256); what is taken out stands in photos.list (graphics.list). Every package becomes one folder with its
 # copyright file, put in place by a rename; a second run does what is missing. The file `.complete` comes last.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-table=$here/photos.sha256
-list=$here/photos.list
 
 die() {
     echo "fetch_photos: $*" >&2
@@ -19,11 +18,17 @@ die() {
 
 target=
 only=
+kind=photos
 while [ $# -gt 0 ]; do
     case $1 in
     --only)
         [ $# -ge 2 ] || die "--only needs the name of a package"
         only=$2
+        shift 2
+        ;;
+    --table)
+        [ $# -ge 2 ] || die "--table needs photos or graphics"
+        kind=$2
         shift 2
         ;;
     -*) die "unknown option $1; usage: fetch_photos.sh DIR [--only PACKAGE]" ;;
@@ -34,6 +39,9 @@ while [ $# -gt 0 ]; do
         ;;
     esac
 done
+table=$here/$kind.sha256
+list=$here/$kind.list
+[ -f "$table" ] || die "--table is photos or graphics, got $kind"
 [ -n "$target" ] || die "usage: fetch_photos.sh DIR [--only PACKAGE]"
 for tool in apt-get dpkg-deb sha256sum; do
     command -v "$tool" >/dev/null || die "$tool is missing; this needs Debian 12 or a container of it"
@@ -71,7 +79,7 @@ fetch() {
     fi
     deb=$(find "$work/$package.download" -type f -name "*.deb")
     echo "$sha256  $deb" | sha256sum --check --quiet --strict ||
-        die "$package: the download has another checksum than photos.sha256 says; nothing was unpacked"
+        die "$package: the download has another checksum than $kind.sha256 says; nothing was unpacked"
     dpkg-deb -x "$deb" "$work/$package.tree"
     while read -r path name; do
         cp -L "$work/$package.tree/$path" "$work/$package/$name"

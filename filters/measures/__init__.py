@@ -4,6 +4,9 @@ A measure is a module `filters/measures/<name>.py` with a docstring (what, unit,
 where the formula comes from), `VERSION`, and `measure(photo: Photo) -> float | None`. It holds no threshold. `Photo` is
 decoded once for all of them, as stored: native size (halving an image removes half its blur and noise) and without
 applying the EXIF orientation. OpenCV runs on one thread, so that values do not depend on how many workers there are.
+
+Measures look at `Photo.patches`: all of an image of up to about a megapixel, and 16 evenly spread windows of 256 px of
+a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothing is ever reduced to be measured.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import difflib
 import importlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+PATCH_PX = 256
+"""Side of a window."""
+MOST_PATCHES = 16
+"""Windows of a large image."""
 MOST_PIXELS = 200_000_000
 """Larger images are refused by what their header says, before a pixel is decoded."""
 
@@ -48,40 +55,95 @@ class Photo:
     """A decoded image and what several measures need of it, computed when first asked for."""
 
     def __init__(
-        self, rgb: NDArray[np.uint8], *, quantization: tuple[int, ...] | None = None
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        quantization: tuple[int, ...] | None = None,
+        most_patches: int = MOST_PATCHES,
     ) -> None:
         """`rgb` is uint8 [H, W, 3]; `quantization` the 64 luminance steps of a JPEG, row by row."""
         self.rgb = rgb
         self.quantization = quantization
+        self.most_patches = most_patches
+        self._kept: dict[str, Any] = {}
+
+    def cached(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What several measures share beyond the properties below, computed once."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
 
     @cached_property
-    def luma(self) -> Floats:
-        """BT.601 luma, float32 [H, W], 0 to 255."""
-        weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        return self.rgb.astype(np.float32) @ weights
+    def patches(self) -> list[NDArray[np.uint8]]:
+        """uint8 [h, w, 3] each: the whole image, or evenly spread windows at multiples of 8 px."""
+        height, width = self.rgb.shape[:2]
+        if height * width <= self.most_patches * PATCH_PX**2:
+            return [self.rgb]
+        across = round((self.most_patches * width / height) ** 0.5)
+        columns = min(max(1, across), self.most_patches, max(1, width // PATCH_PX))
+        rows = min(self.most_patches // columns, max(1, height // PATCH_PX))
+        return [
+            self.rgb[top : top + PATCH_PX, left : left + PATCH_PX]
+            for top in _starts(height, rows)
+            for left in _starts(width, columns)
+        ]
 
     @cached_property
-    def second_difference(self) -> Floats:
-        """Luma filtered by the difference of two Laplacians (Immerkaer 1996), absolute, float32 [H, W]."""
-        kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-        return np.abs(opencv().filter2D(self.luma, -1, kernel))
+    def lumas(self) -> list[Floats]:
+        """BT.601 luma of each patch, float32 [h, w], 0 to 255."""
+        cv2 = opencv()
+        return [cv2.cvtColor(p.astype(np.float32), cv2.COLOR_RGB2GRAY) for p in self.patches]
 
     @cached_property
-    def laplacian(self) -> Floats:
-        """Laplacian of the luma (4-neighbour), float32 [H, W]."""
-        return opencv().Laplacian(self.luma, opencv().CV_32F)
+    def luma_values(self) -> Floats:
+        """The luma of all patches, one after the other, float32 [n]."""
+        return np.concatenate([luma.ravel() for luma in self.lumas])
 
-    def tiles(self, image: Floats, size_px: int) -> Floats:
-        """[n, size, size]: the whole tiles of `image` from the upper left; n is 0 where it is smaller than one."""
-        rows, columns = image.shape[0] // size_px, image.shape[1] // size_px
-        cut = image[: rows * size_px, : columns * size_px]
-        grid = cut.reshape(rows, size_px, columns, size_px).swapaxes(1, 2)
-        return grid.reshape(rows * columns, size_px, size_px)
+    @cached_property
+    def luma_counts(self) -> NDArray[np.int64]:
+        """[256]: how many pixels of the patches have that luma, rounded down."""
+        return np.bincount(self.luma_values.astype(np.uint8), minlength=256)
+
+    @cached_property
+    def second_differences(self) -> list[Floats]:
+        """Luma of each patch, filtered by the difference of two Laplacians (Immerkaer 1996), absolute."""
+        return [second_difference(luma) for luma in self.lumas]
 
     @property
     def tile_px(self) -> int:
         """64 px, or 32 where the short side has not four of those."""
-        return 64 if min(self.luma.shape) >= 256 else 32
+        return 64 if min(self.rgb.shape[:2]) >= 256 else 32
+
+
+def second_difference(plane: Floats) -> Floats:
+    """Absolute difference of two Laplacians, float32 [h, w]; of noise of deviation s the mean is 6 s sqrt(2 / pi)."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+    return np.abs(opencv().filter2D(plane, -1, kernel))
+
+
+def tiles(planes: Sequence[Floats], size_px: int) -> Floats:
+    """[n, size, size]: the whole tiles of each plane from its upper left; n is 0 where none has room for one."""
+    cut: list[Floats] = []
+    for plane in planes:
+        rows, columns = plane.shape[0] // size_px, plane.shape[1] // size_px
+        grid = plane[: rows * size_px, : columns * size_px]
+        grid = grid.reshape(rows, size_px, columns, size_px).swapaxes(1, 2)
+        cut.append(grid.reshape(rows * columns, size_px, size_px))
+    return np.concatenate(cut)
+
+
+def percentile_of_counts(counts: NDArray[np.int64], percent: float) -> float:
+    """Percentile of whole numbers of which the counts are known, each spread evenly over its bin."""
+    below = np.concatenate([[0], np.cumsum(counts)])
+    return float(np.interp(percent / 100 * below[-1], below, np.arange(len(below))))
+
+
+def _starts(length: int, count: int) -> list[int]:
+    """Upper ends of `count` windows spread over `length`, multiples of 8."""
+    room = max(0, length - PATCH_PX)
+    if count == 1:
+        return [room // 2 // 8 * 8]
+    return [i * room // (count - 1) // 8 * 8 for i in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,16 +201,21 @@ def _check_kind(image: Image.Image) -> None:
         raise NotAnImage(f"An animation of {frames} frames is no photograph.", "animated")
 
 
-def open_photo(data: bytes) -> Photo:
+def open_photo(data: bytes, *, most_patches: int = MOST_PATCHES) -> Photo:
     """Decodes an image for measuring. Transparency is laid on white, 16 bits become 8, CMYK becomes RGB.
 
     Raises:
         NotAnImage: as open_image.
     """
     with open_image(data) as image:
-        tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
-        quantization = tuple(tables[0]) if 0 in tables else None
-        return Photo(_rgb(image), quantization=quantization)
+        return photo_of(image, most_patches=most_patches)
+
+
+def photo_of(image: Image.Image, *, most_patches: int = MOST_PATCHES) -> Photo:
+    """A decoded Pillow image as a Photo."""
+    tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
+    quantization = tuple(tables[0]) if 0 in tables else None
+    return Photo(_rgb(image), quantization=quantization, most_patches=most_patches)
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:

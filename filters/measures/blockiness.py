@@ -2,7 +2,7 @@
 
 A pixel counts where the step to its neighbour exceeds the steps before and behind it; the share of such pixels per
 column (and row), averaged by phase modulo 8: the highest phase less the mean of the others, averaged over both
-directions. Finds a block grid at any offset; a grid that was resized is at other periods and is missed.
+directions. Finds a block grid at any offset; a grid that was resized is at other periods: see resized_grid.
 
 None: smaller than 24 px.
 """
@@ -14,31 +14,59 @@ from numpy.typing import NDArray
 
 from filters.measures import Floats, Photo
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """Share of pixels, 0 to 1."""
-    if min(photo.luma.shape) < 24:
+    if min(photo.rgb.shape[:2]) < 24:
         return None
-    profiles = _by_phase(photo.luma), _by_phase(photo.luma.T)
-    excess = [float(p.max() - (p.sum() - p.max()) / 7) for p in profiles]
+    rows, columns = by_phase(photo)
+    excess = [float(p.max() - (p.sum() - p.max()) / 7) for p in (rows, columns)]
     return (excess[0] + excess[1]) / 2
 
 
 def grid_phases(photo: Photo) -> tuple[int, int]:
-    """(row, column) of the upper left corner of the likeliest 8x8 grid."""
-    if min(photo.luma.shape) < 24:
+    """(row, column) of the upper left corner of the likeliest 8x8 grid, the same in every patch."""
+    if min(photo.rgb.shape[:2]) < 24:
         return 0, 0
-    rows, columns = _by_phase(photo.luma.T), _by_phase(photo.luma)
+    rows, columns = by_phase(photo)
     # A step between columns x and x + 1 has phase x modulo 8; the block begins at x + 1.
     return (int(rows.argmax()) + 1) % 8, (int(columns.argmax()) + 1) % 8
 
 
-def _by_phase(luma: Floats) -> NDArray[np.float64]:
-    """[8]: share of horizontal steps that exceed both neighbouring steps, by column modulo 8."""
-    steps = np.abs(np.diff(luma, axis=1))
+def by_phase(photo: Photo) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[8], [8]: share of steps that exceed both neighbouring steps, by row and by column modulo 8."""
+    found = photo.cached("blockiness.by_phase", lambda: _measured_phases(photo))
+    return found
+
+
+def jumps(photo: Photo) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Of each patch the share of such steps in every row [h - 3] and in every column [w - 3]."""
+    return photo.cached(
+        "blockiness.jumps",
+        lambda: [(_larger(luma, 0), _larger(luma, 1)) for luma in photo.lumas],
+    )
+
+
+def _measured_phases(photo: Photo) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    pooled = []
+    for axis in (0, 1):
+        patches = [_phases(patch[axis]) for patch in jumps(photo)]
+        pooled.append(np.mean(patches, axis=0))
+    return pooled[0], pooled[1]
+
+
+def _phases(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first step that has two neighbours is the one behind pixel 1."""
+    where = np.arange(1, len(share) + 1) % 8
+    return np.bincount(where, share, minlength=8) / np.bincount(where, minlength=8)
+
+
+def _larger(luma: Floats, axis: int) -> NDArray[np.float64]:
+    steps = np.abs(np.diff(luma, axis=axis))
+    if axis == 0:
+        larger = (steps[1:-1] > steps[:-2]) & (steps[1:-1] > steps[2:])
+        return larger.mean(axis=1)
     larger = (steps[:, 1:-1] > steps[:, :-2]) & (steps[:, 1:-1] > steps[:, 2:])
-    share = larger.mean(axis=0)
-    columns = np.arange(1, steps.shape[1] - 1)
-    return np.array([share[columns % 8 == phase].mean() for phase in range(8)])
+    return larger.mean(axis=0)

@@ -11,10 +11,13 @@ import numpy as np
 
 from filters.measures import Photo
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """0 to 1."""
-    red, green, blue = (photo.rgb[:, :, channel] >= 253 for channel in range(3))
-    return float(np.mean(red | green | blue))
+    clipped = 0
+    for patch in photo.patches:
+        red, green, blue = (patch[:, :, channel] >= 253 for channel in range(3))
+        clipped += int(np.count_nonzero(red | green | blue))
+    return clipped / photo.luma_values.size

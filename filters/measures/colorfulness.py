@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Photo
+from filters.measures import Photo, opencv
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """0 to about 180."""
-    red, green, blue = (photo.rgb[:, :, channel].astype(np.float32) for channel in range(3))
-    opponents = (red - green, (red + green) / 2 - blue)
-    spread = np.sqrt(sum(float(np.var(o, dtype=np.float64)) for o in opponents))
-    offset = np.sqrt(sum(float(np.mean(o, dtype=np.float64)) ** 2 for o in opponents))
-    return float(spread + 0.3 * offset)
+    cv2 = opencv()
+    opponents = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]], dtype=np.float32)
+    sums, squares = np.zeros(2), np.zeros(2)
+    for patch in photo.patches:
+        mean, deviation = cv2.meanStdDev(cv2.transform(patch.astype(np.float32), opponents))
+        pixels = patch.shape[0] * patch.shape[1]
+        sums += pixels * mean[:, 0]
+        squares += pixels * (mean[:, 0] ** 2 + deviation[:, 0] ** 2)
+    mean = sums / photo.luma_values.size
+    variance = np.maximum(0.0, squares / photo.luma_values.size - mean**2)
+    return float(np.sqrt(variance.sum()) + 0.3 * np.hypot(*mean))

@@ -9,9 +9,9 @@ import numpy as np
 
 from filters.measures import Photo
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """Grey levels, 0 to 128."""
-    return float(np.std(photo.luma, dtype=np.float64))
+    return float(np.std(photo.luma_values, dtype=np.float64))

@@ -9,10 +9,9 @@ import numpy as np
 
 from filters.measures import Photo
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """0 to 1."""
-    bins = np.bincount(photo.luma.astype(np.uint8).ravel(), minlength=256)
-    return float(np.sort(bins)[-3:].sum() / photo.luma.size)
+    return float(np.sort(photo.luma_counts)[-3:].sum() / photo.luma_values.size)

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.measures import Photo
+from filters.measures import Photo, tiles
 from filters.measures.blockiness import grid_phases
 
-VERSION = "1"
+VERSION = "2"
 MOST_BLOCKS = 1024
 COEFFICIENTS = (
     (0, 1),
@@ -68,7 +68,7 @@ def measure(photo: Photo) -> float | None:
     dctn: Any = fft.dctn
 
     top, left = grid_phases(photo)
-    blocks = photo.tiles(photo.luma[top:, left:], 8)
+    blocks = tiles([luma[top:, left:] for luma in photo.lumas], 8)
     if len(blocks) < 16:
         return None
     if len(blocks) > MOST_BLOCKS:

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Photo
+from filters.measures import Photo, opencv, tiles
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """Dimensionless, about -3 (very blurred) to 0.5 (noise)."""
+    cv2 = opencv()
     size = photo.tile_px
-    contrast = photo.tiles(photo.luma, size).var(axis=(1, 2), dtype=np.float64)
-    detail = photo.tiles(photo.laplacian, size).var(axis=(1, 2), dtype=np.float64)
+    contrast = tiles(photo.lumas, size).var(axis=(1, 2))
+    sharpness = [cv2.Laplacian(luma, cv2.CV_32F) for luma in photo.lumas]
+    detail = tiles(sharpness, size).var(axis=(1, 2))
     textured = contrast > 25
     if not textured.any():
         return None
-    return float(np.percentile(np.log10(detail[textured] / (contrast[textured] + 25) + 1e-6), 90))
+    ratio = detail[textured].astype(np.float64) / (contrast[textured] + 25) + 1e-6
+    return float(np.percentile(np.log10(ratio), 90))

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Floats, Photo, opencv
+from filters.measures import Floats, Photo, opencv, tiles
 
-VERSION = "1"
+VERSION = "2"
 
 
 def measure(photo: Photo) -> float | None:
     """Dimensionless, about -3 to 0."""
     size = photo.tile_px
-    if min(photo.luma.shape) < size:
+    if min(photo.rgb.shape[:2]) < size:
         return None
-    halved = photo.tiles(_residual(photo.luma, 2), size).mean(axis=(1, 2), dtype=np.float64)
-    quartered = photo.tiles(_residual(photo.luma, 4), size).mean(axis=(1, 2), dtype=np.float64)
-    return float(np.percentile(np.log10((halved + 0.02) / (quartered + 0.5)), 90))
+    halved, quartered = (
+        tiles([_residual(luma, factor) for luma in photo.lumas], size).mean(axis=(1, 2))
+        for factor in (2, 4)
+    )
+    ratio = (halved.astype(np.float64) + 0.02) / (quartered + 0.5)
+    return float(np.percentile(np.log10(ratio), 90))
 
 
 def _residual(luma: Floats, factor: int) -> Floats:

@@ -68,7 +68,16 @@ WORSE = {
     "blockiness": ("more", jpeg, (50, 25, 8)),
     "luma_p95": ("less", lambda i, a: low_light(i, -a), (1.0, 2.0, 4.0)),
     "clipped_share": ("more", lambda i, a: overexpose(i, a), (0.5, 1.5, 3.0)),
+    "luma_p50": ("less", lambda i, a: low_light(i, -a), (1.0, 2.0, 4.0)),
     "contrast": ("less", lambda i, a: low_light(i, -a), (1.0, 2.0, 4.0)),
+    "edge_sigma_coarse": ("more", lambda i, a: gaussian_blur(i, a), (1.0, 2.0, 4.0)),
+    "edge_sigma_worst": ("more", lambda i, a: motion_blur(i, a, 30.0), (5.0, 11.0, 19.0)),
+    "edge_sigma_spread": ("more", lambda i, a: motion_blur(i, a, 30.0), (7.0, 15.0)),
+    "effective_resolution": ("less", lambda i, a: upscale(i, a), (1.5, 2.0, 4.0)),
+    "spectral_drop": ("more", lambda i, a: gaussian_blur(i, a), (1.0, 1.5, 2.0)),
+    "noise_coarse": ("more", noisy, (6.0, 12.0, 25.0)),
+    "noise_chroma": ("more", noisy, (6.0, 12.0, 25.0)),
+    "clipped_white": ("more", lambda i, a: overexpose(i, a), (1.0, 2.0, 3.0)),
 }
 
 
@@ -83,6 +92,77 @@ def test_a_measure_grows_or_falls_with_the_known_amount(name, photo):
         values = values[:1] + values[2:]
     assert values == sorted(values, reverse=direction == "less")
     assert values[0] != values[-1]
+
+
+@pytest.mark.parametrize("photo", SHARP)
+def test_cut_off_highlights_pile_up_at_white(photo):
+    # Not monotone: at ever more light greys come up to just below white.
+    clean = value("highlight_spike", SHARP[photo])
+    assert value("highlight_spike", overexpose(SHARP[photo], 2.0)) > clean + 0.2
+
+
+@pytest.mark.parametrize("photo", SHARP)
+def test_motion_in_one_direction_tells_from_blur_in_all(photo):
+    moved, soft = motion_blur(SHARP[photo], 13.0, 60.0), gaussian_blur(SHARP[photo], 2.5)
+    for name in ("direction_contrast", "edge_sigma_spread"):
+        assert value(name, moved) > value(name, soft)
+
+
+@pytest.mark.parametrize("photo", SHARP)
+@pytest.mark.parametrize("factor", [1.3, 1.5, 1.75])
+def test_a_resized_block_grid_is_found_and_a_whole_one_is_not(photo, factor):
+    import cv2
+
+    blocky = jpeg(SHARP[photo], 25)
+    size = (round(blocky.shape[1] * factor), round(blocky.shape[0] * factor))
+    resized = cv2.resize(blocky, size, interpolation=cv2.INTER_CUBIC)
+    clean = cv2.resize(SHARP[photo], size, interpolation=cv2.INTER_CUBIC)
+    assert value("resized_grid", resized) > 2 * value("resized_grid", clean)
+    assert value("resized_grid", blocky) < value("resized_grid", resized)
+
+
+def test_drawn_areas_are_flat_and_photographs_are_not():
+    drawn = np.full((300, 300, 3), 200, dtype=np.uint8)
+    drawn[100:200, 100:200] = (30, 80, 160)
+    assert value("flat_share", drawn) > 0.95
+    for photo in SHARP.values():
+        assert value("flat_share", photo) < 0.5
+
+
+def test_texture_stays_when_a_photograph_is_blurred_and_a_wall_has_none():
+    for photo in SHARP.values():
+        sharp, soft = (value("textured_share", i) for i in (photo, gaussian_blur(photo, 3.0)))
+        assert sharp > 0.4
+        assert soft > 0.6 * sharp
+    assert value("textured_share", np.full((256, 256, 3), 99, dtype=np.uint8)) == 0.0
+
+
+def test_a_large_image_is_looked_at_in_patches_on_its_own_block_grid():
+    tiled = np.tile(jpeg(SHARP["coffee"], 30)[:192, :288], (10, 8, 1))
+    photo = Photo(tiled)
+    assert len(photo.patches) == measures.MOST_PATCHES
+    assert {p.shape for p in photo.patches} == {(256, 256, 3)}
+    for patch in photo.patches:
+        offset = patch.__array_interface__["data"][0] - tiled.__array_interface__["data"][0]
+        row, column = divmod(offset // 3, tiled.shape[1])
+        assert row % 8 == column % 8 == 0
+    # The same picture over and over: patches see what the whole shows.
+    whole = Photo(tiled, most_patches=10**6)
+    assert len(whole.patches) == 1
+    for name in ("jpeg_qscale", "edge_sigma", "noise_immerkaer", "luma_p95", "blockiness"):
+        assert value(name, photo) == pytest.approx(value(name, whole), rel=0.15, abs=0.02), name
+
+
+@pytest.mark.parametrize("shape", [(100, 9000), (9000, 100), (2600, 300), (1100, 1100)])
+def test_patches_lie_within_an_image_of_any_shape_and_cover_a_megapixel_at_most(shape):
+    chance = np.random.default_rng(0)
+    photo = Photo(chance.integers(0, 256, (*shape, 3), dtype=np.uint8))
+    for patch in photo.patches:
+        assert 0 < patch.shape[0] <= max(256, shape[0])
+        assert min(patch.shape[:2]) > 0
+    for name in measure_names():
+        result = value(name, photo)
+        assert result is None or np.isfinite(result)
 
 
 def test_colorfulness_is_that_of_the_formula_and_nothing_for_grey():
@@ -159,7 +239,7 @@ def test_every_mode_is_opened_as_rgb_of_eight_bits(mode):
     photo = open_photo(sink.getvalue())
     assert photo.rgb.dtype == np.uint8
     assert photo.rgb.shape == (64, 128, 3)
-    assert abs(float(photo.luma.mean()) - 127) < 4
+    assert abs(float(photo.lumas[0].mean()) - 127) < 4
 
 
 def test_transparency_is_laid_on_white():

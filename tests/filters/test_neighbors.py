@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters import neighbors
+from filters.hash_index import index_of
 from filters.neighbors import TooManyPairs, clusters_within, pairs_within
 
 
@@ -50,6 +51,33 @@ def test_pairs_and_clusters_equal_brute_force(hashes, radius):
     expected = brute_force(hashes, radius)
     assert np.array_equal(pairs_within(hashes, radius), expected)
     assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
+
+
+@settings(max_examples=20, deadline=None)
+@given(hash_sets(), st.integers(0, 12))
+def test_without_numba_the_answers_are_the_same(hashes, radius):
+    expected = brute_force(hashes, radius)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbors, "_kernels", lambda: None)
+        assert np.array_equal(pairs_within(hashes, radius), expected)
+        assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
+        if len(expected):
+            with pytest.raises(TooManyPairs):
+                pairs_within(hashes, radius, limit=len(expected) - 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(hash_sets(), st.integers(0, 64), st.floats(0, 1))
+def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius, share):
+    new = hashes[: int(share * len(hashes) / 2)]
+    old = hashes[len(new) :]
+    half = len(old) // 2
+    grown = index_of(old[:half]).extended(old[half:])
+    distance = np.bitwise_count(new[:, None] ^ old[None, :])
+    i, j = np.nonzero(distance <= radius)
+    expected = np.column_stack([i, j, distance[i, j]]).astype(np.int64)
+    assert np.array_equal(grown.near(new, radius), expected)
+    assert np.array_equal(index_of(old).near(new, radius), expected)
 
 
 @settings(max_examples=15, deadline=None)

@@ -37,18 +37,21 @@ def test_a_crawl_of_a_real_wiki_without_contact_is_refused_before_anything_is_se
 
 def test_an_unknown_recipe_key_is_one_line_not_a_traceback(tmp_path):
     content = yaml.safe_load(DEMO.read_text())
-    content["mesures"] = []
+    content["extra_mesures"] = []
     bad = tmp_path / "bad.yaml"
     bad.write_text(yaml.safe_dump(content))
     done = lucidlr("build", bad, "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert "unknown key 'mesures' at mesures; did you mean 'measures'?" in done.stderr
+    assert (
+        "unknown key 'extra_mesures' at extra_mesures; did you mean 'extra_measures'?"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_measure_names_the_nearest(tmp_path):
     content = yaml.safe_load(DEMO.read_text())
-    content["measures"].append("edge_sigmas")
+    content["extra_measures"] = ["edge_sigmas"]
     bad = tmp_path / "bad.yaml"
     bad.write_text(yaml.safe_dump(content))
     done = lucidlr("build", bad, "--out", tmp_path / "out")

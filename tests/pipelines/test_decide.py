@@ -25,9 +25,8 @@ CURVE = LabelCurve(
 )
 RECIPE = load_recipe(DEMO).model_copy(
     update={
-        "measures": ("edge_sigma",),
         "scores": (),
-        "degradation": DegradationPolicy(curves=(CURVE,)),
+        "degradation": DegradationPolicy(classifier=None, curves=(CURVE,)),
         "sampling": SamplingPolicy(),
     }
 )
@@ -72,6 +71,7 @@ def candidates(rows):
         "decoded_width": pa.array(size, pa.int64()),
         "decoded_height": pa.array(size, pa.int64()),
         "measure.edge_sigma": pa.array([row[3] for row in rows], pa.float64()),
+        "measure.textured_share": pa.array([row[3] and 1.0 for row in rows], pa.float64()),
     }
     for name, column in columns.items():
         table = table.append_column(name, column)
@@ -171,7 +171,7 @@ def test_samples_carry_labels_severities_and_measures(outcome, tmp_path):
     )
     assert row["labels"] == ["blur"]
     assert row["severities"]["blur"] == 0.75  # halfway between moderate (2, 0.5) and severe (4, 1)
-    assert row["measures"] == {"edge_sigma": 3.0}
+    assert row["measures"] == {"edge_sigma": 3.0, "textured_share": 1.0}
 
 
 def test_the_gate_asks_metadata_only_and_lets_through_what_may_be_fetched():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from filters.degradation import DegradationPolicy
 from pipelines.recipe import RecipeError, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.yaml"))
@@ -31,9 +32,9 @@ def test_every_recipe_that_we_ship_loads_and_each_rule_says_why(path):
 
 
 def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path):
-    message = broken(tmp_path, lambda r: r.update(meassures=[]))
-    assert "unknown key 'meassures'" in message
-    assert "did you mean 'measures'" in message
+    message = broken(tmp_path, lambda r: r.update(extra_meassures=[]))
+    assert "unknown key 'extra_meassures'" in message
+    assert "did you mean 'extra_measures'" in message
 
 
 def test_an_unknown_key_deep_inside_is_named_with_its_place(tmp_path):
@@ -52,9 +53,24 @@ def test_a_rule_on_something_unknown_says_what_may_be_meant(tmp_path):
     assert "did you mean 'short_side'" in message
 
 
-def test_a_curve_without_its_measure_is_refused(tmp_path):
-    message = broken(tmp_path, lambda r: r.update(measures=[]))
-    assert "add them under measures" in message
+def test_a_curve_on_a_measure_that_is_none_is_refused_with_the_nearest(tmp_path):
+    curve = {"label": "blur", "measure": "edge_sigmas", "mild": 1, "moderate": 2, "severe": 3}
+    message = broken(tmp_path, lambda r: r.update(degradation={"curves": [{**curve, "why": "x"}]}))
+    assert "no measure 'edge_sigmas'; did you mean 'edge_sigma'" in message
+
+
+def test_a_recipe_takes_what_its_labels_need_and_what_it_asks_for_besides(tmp_path):
+    recipe = load_recipe(DEMO)
+    assert set(recipe.measures) == recipe.degradation.measures
+    plain = recipe.model_copy(
+        update={"degradation": DegradationPolicy(classifier=None), "extra_measures": ("contrast",)}
+    )
+    assert plain.measures == ("contrast", "textured_share")
+
+
+def test_a_classifier_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    message = broken(tmp_path, lambda r: r.update(degradation={"classifier": "degradation-0"}))
+    assert "degradation-1" in message
 
 
 def test_a_missing_section_is_named(tmp_path):

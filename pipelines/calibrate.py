@@ -1,0 +1,167 @@
+"""`lucidlr calibrate`: degrade photographs by known amounts, measure them, train the classifier, say how good it is.
+
+The measured examples are kept (`examples.parquet`, one row per image), so that training again costs seconds. Half of
+the photographs train, the other half is held out; which half, follows from the photograph's name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog.store import write_parquet
+from pipelines.dedup_report import SUFFIXES
+from pipelines.progress import NoProgress, Progress
+from pipelines.recipe import RecipeError
+
+LEAVE_OUT = Path(__file__).parent / "calibration_leave_out.txt"
+
+
+def measured_examples(
+    photographs: Path,
+    graphics: Path | None,
+    kept: Path,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Every example of every photograph with all measures: one row each, one float column per measure.
+
+    Args:
+        photographs: sharp, clean photographs of a megapixel or more, no two of one scene.
+        graphics: screenshots and drawings.
+        kept: Parquet file to keep the rows in; made anew when photographs, measures or examples have changed.
+
+    Raises:
+        RecipeError: fewer than ten photographs.
+    """
+    progress = progress or NoProgress()
+    left_out = {
+        line.split()[0] for line in LEAVE_OUT.read_text().splitlines() if line and line[0] != "#"
+    }
+    jobs = [(f, "photo") for f in _images(photographs) if f.name not in left_out]
+    if len(jobs) < 10:
+        raise RecipeError(
+            f"{photographs} holds {len(jobs)} usable photographs; at least ten are needed."
+        )
+    jobs += [(f, "graphics") for f in (_images(graphics) if graphics else [])]
+    stamp = _stamp(jobs)
+    if kept.is_file():
+        metadata: dict[bytes, bytes] = pq.read_schema(kept).metadata or {}
+        if metadata.get(b"examples") == stamp:
+            progress.say(f"{kept} has the measured examples of these files already.")
+            return pq.read_table(kept)
+    rows: list[dict[str, Any]] = []
+    with (
+        ProcessPoolExecutor(workers) as pool,
+        progress.stage("photographs", len(jobs)) as advance,
+    ):
+        for done in as_completed([pool.submit(_measure, file, kind) for file, kind in jobs]):
+            rows += done.result()
+            advance(1)
+    rows.sort(key=lambda r: (r["photo"], r["view"], r["way"], r["kind"], r["level"], r["turn"]))
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({b"examples": stamp})
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_parquet(kept, table)
+    return table
+
+
+def _images(folder: Path) -> list[Path]:
+    return [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+
+
+def _stamp(jobs: Sequence[tuple[Path, str]]) -> bytes:
+    """What the rows follow from: files, measures, and the code that makes the examples."""
+    from filters import synthesis
+    from filters.calibration import examples
+    from filters.measures import load_measure, measure_names
+
+    digest = hashlib.sha256()
+    for file, kind in jobs:
+        digest.update(f"{file.name} {kind} {file.stat().st_size}\n".encode())
+    for name in measure_names():
+        digest.update(f"{name}@{load_measure(name).version}\n".encode())
+    for module in (examples, synthesis):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest().encode()
+
+
+def _measure(file: Path, kind: str) -> list[dict[str, Any]]:
+    from filters.calibration.examples import graphics_examples, photo_examples
+    from filters.measures import Photo, load_measure, measure_names, open_photo
+
+    pixels = open_photo(file.read_bytes()).rgb
+    # Variants of one dialog or one installer are one picture when it comes to counting.
+    name = file.name if kind == "photo" else f"graphics {file.stem.split('-')[0].split('_')[0]}"
+    make: Callable[..., Iterable[Any]] = photo_examples if kind == "photo" else graphics_examples
+    measures = [load_measure(measure) for measure in measure_names()]
+    rows: list[dict[str, Any]] = []
+    for turn, example in enumerate(make(name, pixels)):
+        photo = Photo(example.rgb, quantization=example.quantization)
+        row: dict[str, Any] = {
+            "photo": example.photo,
+            "view": example.view,
+            "kind": example.kind,
+            "level": example.level,
+            "way": example.way,
+            "turn": turn,
+        }
+        rows.append(row | {m.name: m.measure(photo) for m in measures})
+    return rows
+
+
+def calibrate(
+    photographs: Path,
+    graphics: Path | None,
+    out: Path,
+    *,
+    name: str = "degradation-1",
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Path:
+    """Measures, trains, evaluates: writes `examples.parquet`, `<name>.json`, `results.md` and the plots to `out`.
+
+    Returns:
+        The file of weights. To use them, put it into filters/weights/ (a new version, not over an old one).
+
+    Raises:
+        RecipeError: as measured_examples.
+    """
+    from filters.calibration.fit import examples_of, fit
+    from filters.classifier import read_classifier, write_classifier
+    from filters.degradation import LABELS
+    from filters.measures import load_measure
+    from pipelines.calibration_report import write_results
+
+    progress = progress or NoProgress()
+    table = measured_examples(
+        photographs, graphics, out / "examples.parquet", workers=workers, progress=progress
+    )
+    examples = examples_of(table)
+    held_out = examples.held_out
+    train = examples.where(~held_out)
+    versions = {m: f"{m}@{load_measure(m).version}" for m in examples.measures}
+    with progress.stage("labels", len(LABELS)) as advance:
+        fitted = fit(train, versions, advance=advance)
+    weights = out / f"{name}.json"
+    write_classifier(
+        weights,
+        labels=LABELS,
+        bias=fitted.bias,
+        terms=fitted.terms,
+        points=fitted.points,
+        made_from={
+            "photographs": len(set(train.photo.tolist())),
+            "images": len(train.photo),
+            "penalty": fitted.strengths,
+        },
+    )
+    progress.say("evaluating")
+    write_results(out, read_classifier(weights), examples.where(held_out))
+    return weights
