@@ -233,7 +233,7 @@ def test_the_manifest_says_what_is_in_the_dataset(made, dataset):
     assert manifest.image_bytes == sum(map(len, store.values()))
     blurred = sum("blur" in labels for labels in samples["labels"].to_pylist())
     assert manifest.counts["label"]["blur"] == blurred > 0
-    assert [file.path for file in manifest.files] == ["CREDITS.csv"]
+    assert [file.path for file in manifest.files] == ["CREDITS.csv", "LICENSES.md"]
     assert manifest.columns == tuple(column.name for column in RELEASED)
 
 
@@ -327,6 +327,7 @@ def test_a_new_export_takes_the_place_of_the_old_one_whole(made, dataset, tmp_pa
     assert load_manifest(out) == manifest
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == [
         "CREDITS.csv",
+        "LICENSES.md",
         "manifest.json",
         "train-00000-of-00001.parquet",
     ]
