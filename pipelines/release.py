@@ -40,7 +40,7 @@ def export_again(
         catalog.export.VersionError: no such version or release can be.
         pipelines.refilter.refilter's others.
     """
-    recipe, limit = load_built_recipe(Catalog(out / "catalog"))
+    recipe, limit = load_built_recipe(_catalog_in(out))
     if previous is not None and Path(previous).is_dir():
         previous = load_manifest(Path(previous)).dataset_hash
     changes = {"version": version or recipe.version, "previous": previous}
@@ -72,16 +72,21 @@ def compare(
         FileNotFoundError: `out` holds no build.
         catalog.diff.diff_datasets's others.
     """
-    if out is not None and not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
     return diff_datasets(
         _dataset_in(old),
         _dataset_in(new),
-        catalog=None if out is None else Catalog(out / "catalog"),
+        catalog=None if out is None else _catalog_in(out),
         to_json=to_json,
         to_parquet=to_parquet,
         shown=shown,
     )
+
+
+def _catalog_in(out: Path) -> Catalog:
+    # Before it is opened: that would make the folders of an empty one.
+    if not (out / "catalog" / "parts").is_dir():
+        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    return Catalog(out / "catalog")
 
 
 def _dataset_in(folder: Path) -> Path:
