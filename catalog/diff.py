@@ -149,13 +149,17 @@ def _connection(spill: str, memory: str) -> Generator[duckdb.DuckDBPyConnection]
 
 def _leaves_of(folder: Path, manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """Name (`measures.x` for a field of a struct) -> steps to every light column."""
+    schema = pa.schema([])
     for shard in manifest.shards:
-        if not (folder / shard.path).is_file():
+        try:
+            schema = pq.read_schema(folder / shard.path)
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise DatasetError(
-                f"{folder / shard.path} is missing, so there is nothing whole to compare; export again."
-            )
+                f"{folder / shard.path} is missing or damaged, so there is nothing whole to compare ({error}); "
+                "export again."
+            ) from error
     found: dict[str, tuple[str, ...]] = {}
-    for field in pq.read_schema(folder / manifest.shards[0].path):
+    for field in schema:
         if field.name in ("image", "page_id"):
             continue
         if pa.types.is_struct(field.type):

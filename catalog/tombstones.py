@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog.manifest import DatasetError
 from catalog.shards import ExportError
 
 pc: Any = compute
@@ -87,6 +88,15 @@ def write_tombstones(tombstones: pa.Table, folder: Path) -> None:
 
 
 def read_tombstones(folder: Path) -> pa.Table:
-    """The tombstones of a release; none where it has no such file."""
+    """The tombstones of a release; none where it has no such file.
+
+    Raises:
+        DatasetError: the file is damaged, or no table of tombstones.
+    """
     path = folder / TOMBSTONES_NAME
-    return pq.read_table(path).cast(TOMBSTONES) if path.is_file() else no_tombstones()
+    if not path.is_file():
+        return no_tombstones()
+    try:
+        return pq.read_table(path).cast(TOMBSTONES)
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise DatasetError(f"{path} is damaged ({error}). Export again.") from error

@@ -219,9 +219,7 @@ def takedown(
     for line in found.unknown:
         typer.echo(f"not in this catalog: {line}")
     if found.pages:
-        typer.echo(
-            f"Next: lucidlr build with the same recipe and --out, then lucidlr purge --out {out}"
-        )
+        typer.echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
     if found.unknown:
         raise typer.Exit(1)
 

@@ -224,9 +224,14 @@ def test_a_folder_that_is_no_dataset_or_lacks_a_shard_is_refused(made, old, tmp_
     with pytest.raises(DatasetError, match=r"no manifest\.json"):
         diff_datasets(old, tmp_path)
     new = export(made, tmp_path / "new")
-    next(new.glob("data/*/*.parquet")).unlink()
-    with pytest.raises(DatasetError, match=r"parquet is missing"):
-        diff_datasets(old, new, to_json=tmp_path / "d.json")
+    (new / "tombstones.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DatasetError, match=r"tombstones\.parquet is damaged"):
+        diff_datasets(old, new)
+    shard = next(new.glob("data/*/train-*.parquet"))
+    for spoil in (lambda: shard.write_bytes(shard.read_bytes()[:-20]), shard.unlink):
+        spoil()
+        with pytest.raises(DatasetError, match=r"train-.*parquet is missing or damaged"):
+            diff_datasets(old, new, to_json=tmp_path / "d.json")
     assert not (tmp_path / "d.json").exists()
 
 
