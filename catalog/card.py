@@ -198,6 +198,12 @@ def _families(manifest: Manifest, splits: list[str]) -> list[dict[str, Any]]:
     ]
 
 
+def _removals(tombstones: pa.Table) -> list[tuple[str, int]]:
+    """(reason, tombstones), the most frequent first."""
+    counted = Counter(tombstones.column("reason").to_pylist())
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
 def render_card(
     manifest: Manifest,
     *,
@@ -207,6 +213,7 @@ def render_card(
     contact: str | None = None,
     target_mix: Mapping[str, float] | None = None,
     notice: str | None = None,
+    tombstones: pa.Table | None = None,
 ) -> str:
     """README.md of a release.
 
@@ -216,6 +223,7 @@ def render_card(
         contact: Where to write for a takedown; None refers to the repository's discussions.
         target_mix: Share per label that the recipe aimed at, 0 to 1.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
+        tombstones: As the release holds them; None where it has no such file.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.
@@ -261,6 +269,8 @@ def render_card(
         ],
         contact=contact,
         notice=notice,
+        absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
+        tombstones=None if tombstones is None else _removals(tombstones),
     )
 
 

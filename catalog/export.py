@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from catalog.columns import FAMILIES, RELEASED, released_schema
 from catalog.credits import attribution_lines, write_credits
+from catalog.licenses import LICENSES_NAME, licenses_text
 from catalog.manifest import (
     MANIFEST_NAME,
     ExtraFile,
@@ -33,6 +34,7 @@ from catalog.manifest import (
     write_manifest,
 )
 from catalog.shards import ExportError, Limits, MissingObjectError, Sha1MismatchError, write_shards
+from catalog.tombstones import TombstonedError, refuse_tombstoned, write_tombstones
 
 __all__ = [
     "RELEASED",
@@ -41,17 +43,26 @@ __all__ = [
     "MissingObjectError",
     "SampleError",
     "Sha1MismatchError",
+    "TombstonedError",
+    "VersionError",
     "export_dataset",
     "recover",
     "verify_dataset",
 ]
 
 CREDITS_NAME = "CREDITS.csv"
+FIRST_VERSION = "0.1.0"
 _SPLIT = re.compile(r"[a-z][a-z0-9_]*")
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class SampleError(ExportError):
     """The table of samples lacks a column, repeats a page, or holds a value that cannot be released."""
+
+
+class VersionError(ExportError):
+    """A release is named by something that is no version, or follows something that is no dataset hash."""
 
 
 def _plan(samples: pa.Table) -> pa.Table:
@@ -153,6 +164,9 @@ def export_dataset(
     recipe: dict[str, Any],
     recipe_hash: str,
     name: str,
+    version: str = FIRST_VERSION,
+    previous: str | None = None,
+    tombstones: pa.Table | None = None,
     max_shard_bytes: int = 300_000_000,
     row_group_rows: int = 50,
     row_group_bytes: int = 64_000_000,
@@ -164,10 +178,15 @@ def export_dataset(
         samples: One row per chosen photograph, with at least the columns that `catalog.columns.RELEASED` reads.
         read_bytes: SHA-1 -> bytes of the original; FileNotFoundError or KeyError where there is no such object.
         recipe: The recipe as JSON-able values, for the manifest.
+        version: Of the release, MAJOR.MINOR.PATCH.
+        previous: Dataset hash of the release that this one follows.
+        tombstones: What may not be released (catalog.tombstones.TOMBSTONES); goes into the release as
+            tombstones.parquet. None: nothing is known of removals, and there is no such file.
         max_shard_bytes: Upper bound of a shard's size on disk; a larger photograph has a shard for itself.
         row_group_rows, row_group_bytes: A row group ends at whichever comes first; bounds memory here and for readers.
         write_extra: Called with the folder and the manifest before the manifest is written; what it puts there
-            (README.md, ...) is hashed into the manifest, outside the dataset hash. CREDITS.csv is there already.
+            (README.md, ...) is hashed into the manifest, outside the dataset hash. CREDITS.csv, LICENSES.md and
+            tombstones.parquet are there already.
 
     Returns:
         The manifest, as written.
@@ -175,10 +194,15 @@ def export_dataset(
     Raises:
         SampleError: no rows, a missing column, a page chosen twice, an unknown family or an odd split name.
         catalog.credits.AttributionError: a row that cannot be attributed.
+        TombstonedError: a tombstone meets one of the samples.
+        VersionError: `version` or `previous` is malformed.
         MissingObjectError, Sha1MismatchError: a photograph is not there or not the one that Commons has.
         In every case the dataset that was there stays as it was.
     """
+    _check_version(version, previous)
     rows = _plan(samples)
+    if tombstones is not None:
+        refuse_tombstoned(samples, tombstones)
     schema = released_schema(samples.schema)
     limits = Limits(
         shard_bytes=max_shard_bytes, group_rows=row_group_rows, group_bytes=row_group_bytes
@@ -190,8 +214,13 @@ def export_dataset(
         new.mkdir()
         shards = write_shards(rows, new, schema, read_bytes, limits)
         write_credits(samples, new / CREDITS_NAME)
+        (new / LICENSES_NAME).write_text(licenses_text(samples), encoding="utf-8")
+        if tombstones is not None:
+            write_tombstones(tombstones, new)
         manifest = Manifest(
             name=name,
+            version=version,
+            previous=previous,
             dataset_hash=dataset_hash((shard.path, shard.sha256) for shard in shards),
             recipe_hash=recipe_hash,
             rows=rows.num_rows,
@@ -212,6 +241,15 @@ def export_dataset(
         # After an error there is half a dataset, which nobody needs; after the swap, nothing is left to do.
         recover(out)
     return manifest
+
+
+def _check_version(version: str, previous: str | None) -> None:
+    if not _VERSION.fullmatch(version):
+        raise VersionError(f"{version!r} is no version: write MAJOR.MINOR.PATCH, e.g. 0.2.0.")
+    if previous is not None and not _HASH.fullmatch(previous):
+        raise VersionError(
+            f"{previous!r} is no dataset hash: 64 hex digits, as `lucidlr verify` and manifest.json give it."
+        )
 
 
 def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from catalog.records import AGAIN, FileRecord, VerdictRow, schema
-from catalog.removals import NOT_REMOVED, REMOVED_PAGES
+from catalog.removals import NOT_REMOVED, REMOVED_PAGES, REQUESTED_BYTES
 from catalog.store import Catalog
 from catalog.views import column_name, opened, scan, text_literal
 
@@ -114,7 +114,8 @@ def _query(
         f"{wide} "
         f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
         f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
-        f"coalesce(removed.reason, {text_literal(NOT_REMOVED)}) AS removed, "
+        f"coalesce(removed.reason, CASE WHEN asked.sha1 IS NOT NULL THEN 'requested' END, "
+        f"{text_literal(NOT_REMOVED)}) AS removed, "
         "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
         "WHEN fetched.sha1 IS NOT NULL THEN 'present' END AS object, "
         f"{', '.join(HASHES)}{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
@@ -122,6 +123,7 @@ def _query(
         f"ON l.{at.format('v')} "
         "LEFT JOIN fetched ON fetched.sha1 = l.sha1 "
         f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = placed.page_id "
+        f"LEFT JOIN ({REQUESTED_BYTES}) asked ON asked.sha1 = l.sha1 "
         "LEFT JOIN failed ON failed.key = l.sha1 "
         f"LEFT JOIN hashed ON hashed.sha1 = l.sha1{joins} ORDER BY placed.page_id"
     )

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 1
-"""Of the manifest and of the columns; goes up when a reader has to change."""
+SCHEMA_VERSION = 2
+"""Of the manifest and of the columns; goes up when a reader has to change. 2: `version` and `previous`."""
 
 
 class DatasetError(Exception):
@@ -55,6 +55,10 @@ class Manifest:
 
     schema_version: int = SCHEMA_VERSION
     name: str
+    version: str
+    """Of the release, MAJOR.MINOR.PATCH, for people; outside the dataset hash."""
+    previous: str | None
+    """Dataset hash of the release that this one follows, where it was given; outside the dataset hash."""
     dataset_hash: str
     recipe_hash: str
     rows: int

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
-from catalog.records import AGAIN, FileRecord
-from catalog.removals import removed
+from catalog.records import FileRecord
+from catalog.removals import PRESENT_VERSIONS, REQUESTED_BYTES, removed
 from catalog.store import Catalog, write_parquet
 from catalog.views import opened
 
@@ -88,14 +88,12 @@ def _whole_pages(stones: pa.Table) -> set[int]:
 
 
 def _dead_hashes(catalog: Catalog, stones: pa.Table, pages: set[int]) -> set[str]:
-    """SHA-1s with a tombstone that no other page has as its present version."""
+    """SHA-1s with a tombstone that no other page has as its present version, and those that a person asked for."""
     held = {sha1 for sha1 in stones.column("sha1").to_pylist() if sha1}
-    with opened(catalog, "listing") as connection:
-        present = connection.execute(
-            "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL QUALIFY row_number() OVER "
-            f"(PARTITION BY page_id ORDER BY source_key = '{AGAIN}' DESC, fetched_at DESC, part DESC) = 1"
-        ).fetchall()
-    return held - {sha1 for page_id, sha1 in present if page_id not in pages}
+    with opened(catalog, "listing", "tombstones") as connection:
+        present = connection.execute(PRESENT_VERSIONS).fetchall()
+        asked = {sha1 for (sha1,) in connection.execute(REQUESTED_BYTES).fetchall()}
+    return (held - {sha1 for page_id, sha1 in present if page_id not in pages}) | asked
 
 
 def _check_release(dataset: Path, pages: set[int], hashes: set[str]) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from catalog.records import TombstoneRow, to_table
+from catalog.records import AGAIN, TombstoneRow, to_table
 from catalog.store import Catalog
 from catalog.titles import named_file
+from catalog.tombstones import PAGE, TOMBSTONES, VERSION
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -29,6 +30,17 @@ REMOVED_PAGES = (
     "WHERE reason <> 'overwritten') GROUP BY page_id HAVING reason <> 'restored'"
 )
 """page_id, reason of every page that may not be in a release."""
+
+REQUESTED_BYTES = (
+    "SELECT DISTINCT sha1 FROM tombstones WHERE reason = 'requested' AND sha1 IS NOT NULL"
+)
+"""sha1 of what a person asked to be removed: these bytes are in no release, whatever page has them."""
+
+PRESENT_VERSIONS = (
+    "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL QUALIFY row_number() OVER "
+    f"(PARTITION BY page_id ORDER BY source_key = '{AGAIN}' DESC, fetched_at DESC, part DESC, part_row DESC) = 1"
+)
+"""page_id, sha1 of every page as it was last seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +64,30 @@ def removed(catalog: Catalog) -> pa.Table:
     )
     with opened(catalog, "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
+
+
+def released_tombstones(catalog: Catalog) -> pa.Table:
+    """The tombstones that stand, as a release may tell of them (catalog.tombstones.TOMBSTONES).
+
+    Bytes that another page rightly has (Commons deletes duplicates) are no reason to take that page out: there `sha1`
+    is null. An overwritten version that the page was reverted to has no tombstone any more.
+    """
+    query = (
+        f"WITH gone AS ({REMOVED_PAGES}), asked AS ({REQUESTED_BYTES}), "
+        f"present AS ({PRESENT_VERSIONS}), "
+        "rightful AS (SELECT DISTINCT sha1 FROM present WHERE sha1 IS NOT NULL "
+        "AND sha1 NOT IN (SELECT sha1 FROM asked) AND page_id NOT IN (SELECT page_id FROM gone)), "
+        "stones AS (SELECT t.page_id, "
+        "CASE WHEN t.sha1 IN (SELECT sha1 FROM rightful) THEN NULL ELSE t.sha1 END AS sha1, "
+        "coalesce(g.reason, t.reason) AS reason, "
+        f"CASE WHEN g.reason IS NULL THEN '{VERSION}' ELSE '{PAGE}' END AS kind, t.removed_at "
+        "FROM tombstones t LEFT JOIN gone g USING (page_id) "
+        "WHERE t.reason = 'overwritten' OR (g.reason IS NOT NULL AND t.reason <> 'restored')) "
+        'SELECT page_id, sha1, max(removed_at)::DATE AS "date", reason, kind FROM stones '
+        f"WHERE kind = '{PAGE}' OR sha1 IS NOT NULL GROUP BY ALL ORDER BY page_id, sha1"
+    )
+    with opened(catalog, "listing", "tombstones") as connection:
+        return connection.sql(query).to_arrow_table().cast(TOMBSTONES)
 
 
 def add_tombstones(catalog: Catalog, name: str, rows: Sequence[TombstoneRow]) -> None:

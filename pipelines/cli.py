@@ -219,9 +219,7 @@ def takedown(
     for line in found.unknown:
         typer.echo(f"not in this catalog: {line}")
     if found.pages:
-        typer.echo(
-            f"Next: lucidlr build with the same recipe and --out, then lucidlr purge --out {out}"
-        )
+        typer.echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
     if found.unknown:
         raise typer.Exit(1)
 
@@ -399,6 +397,49 @@ def politeness(
     if not (out / "catalog" / "parts").is_dir():
         raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
     for line in politeness_lines(Catalog(out / "catalog"), run_id=run):
+        typer.echo(line)
+
+
+@app.command()
+def export(
+    out: Out = Path("out/demo"),
+    version: Annotated[
+        str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the recipe's.")
+    ] = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(help="The release that this one follows: its dataset hash, or its folder."),
+    ] = None,
+) -> None:
+    """Write the dataset anew from the catalog, with the last build's recipe: without what was taken down since."""
+    from pipelines.progress import TerminalProgress
+    from pipelines.release import export_again
+
+    progress = TerminalProgress()
+    done = export_again(out, version=version, previous=previous, progress=progress)
+    _tell(done.result, out)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="Folder of the older dataset.")],
+    new: Annotated[Path, typer.Argument(help="Folder of the newer dataset.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The build NEW came from, for reasons of removals.")
+    ] = None,
+    to_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every row that differs.")
+    ] = None,
+    to_parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write every row that differs.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of each kind to show.")] = 5,
+) -> None:
+    """Compare two releases row by row: added, removed (and why), overwritten, moved, relicensed, relabelled."""
+    from pipelines.release import compare, diff_lines
+
+    found = compare(old, new, out=out, to_json=to_json, to_parquet=to_parquet, shown=rows)
+    for line in diff_lines(found):
         typer.echo(line)
 
 

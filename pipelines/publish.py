@@ -19,7 +19,7 @@ from catalog import views
 from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
 from catalog.records import FileRecord, schema
-from catalog.removals import NOT_REMOVED
+from catalog.removals import NOT_REMOVED, released_tombstones
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome, decide
@@ -34,6 +34,9 @@ DEMO_NOTICE = (
     "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
 )
 
+
+UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous"}
+"""Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (
     *("license", "family", "split", "labels", "severity", "phash", "dhash", "cluster_id"),
@@ -199,6 +202,7 @@ def _export(
 ) -> Manifest | None:
     """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
     from catalog.card import render_card
+    from catalog.croissant import write_croissant
     from catalog.export import export_dataset
 
     if samples.num_rows == 0:
@@ -207,22 +211,30 @@ def _export(
         )
         return None
     run.progress.say(f"export: {samples.num_rows} images")
+    recipe = run.recipe
+    stones = released_tombstones(run.catalog)
 
     def card(folder: Path, manifest: Manifest) -> None:
-        notice = DEMO_NOTICE if run.recipe.corpus else None
-        text = render_card(manifest, samples=samples, funnel=funnel, notice=notice)
+        notice = DEMO_NOTICE if recipe.corpus else None
+        text = render_card(
+            manifest, samples=samples, funnel=funnel, notice=notice, tombstones=stones
+        )
         (folder / "README.md").write_text(text, encoding="utf-8")
+        write_croissant(manifest, folder, samples=samples, notice=notice)
 
     with room_for(run.out / "dataset"):
         return export_dataset(
             samples,
             read_bytes=store.read,
             out=run.out / "dataset",
-            recipe=run.recipe.model_dump(mode="json", exclude={"limits", "batch_size", "refresh"}),
+            recipe=recipe.model_dump(mode="json", exclude=UNRELEASED),
             recipe_hash=recipe_hash,
-            name=run.recipe.name,
-            max_shard_bytes=int(run.recipe.export.max_shard_mb * 1e6),
-            row_group_rows=run.recipe.export.row_group_rows,
+            name=recipe.name,
+            version=recipe.version,
+            previous=recipe.previous,
+            tombstones=stones,
+            max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
+            row_group_rows=recipe.export.row_group_rows,
             write_extra=card,
         )
 

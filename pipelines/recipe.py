@@ -70,6 +70,10 @@ MEASURED_VALUES = (
 """What the later rules may look at besides, with `measure.<name>` and `score.<name>`."""
 
 
+UNHASHED = {"limits", "batch_size", "description", "refresh", "version", "previous"}
+"""Sections of a recipe that cannot change a decision."""
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message says which line to change, and how."""
 
@@ -109,6 +113,10 @@ class Recipe(BaseModel):
     """Short name of the dataset that results."""
     description: str = ""
     """For people; does not change the build."""
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "0.1.0"
+    """Of the release that results, MAJOR.MINOR.PATCH; does not change the build."""
+    previous: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    """Dataset hash of the release that this one follows; does not change the build."""
     seed: int = 0
     """Of the draw and the split."""
     site: SiteConfig = SiteConfig()
@@ -187,9 +195,7 @@ class Recipe(BaseModel):
 
     def hash(self, versions: Sequence[str], limit: int | None = None) -> str:
         """12 hex digits over all that can change a decision: the recipe, what measured (name@version), the limit."""
-        content = self.model_dump(
-            mode="json", exclude={"limits", "batch_size", "description", "refresh"}
-        )
+        content = self.model_dump(mode="json", exclude=UNHASHED)
         content |= {"versions": sorted(versions), "limit": limit}
         if self.degradation.classifier is not None:
             content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime
 
 import markdown_it
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from catalog.card import label_mix, markdown_text, render_card, size_category
 from catalog.export import export_dataset
+from catalog.tombstones import TOMBSTONES, no_tombstones, write_tombstones
 from tests.catalog.release_samples import HOSTILE, reader, release
 
 FUNNEL = [("listed", 96), ("licence <b>|accepted|</b>", 48), ("chosen", 24)]
@@ -64,11 +66,18 @@ def test_every_configuration_loads_from_the_folder(made, tmp_path, monkeypatch):
     import datasets
 
     _, manifest, out, _ = made
-    for config, rows in {"all": 24, "pd_cc0": 8, "cc_by": 8, "cc_by_sa": 8}.items():
+    configs = {"all": 24, "pd_cc0": 8, "cc_by": 8, "cc_by_sa": 8}
+    assert set(datasets.get_dataset_config_names(str(out))) == set(configs)
+    for config, rows in configs.items():
         loaded = datasets.load_dataset(str(out), config, cache_dir=str(tmp_path))
         assert sum(loaded.num_rows.values()) == rows
         assert set(loaded) == {"train", "test"}
         assert loaded["train"][0]["image"].size == (140, 140)
+        streamed = datasets.load_dataset(str(out), config, streaming=True)
+        read = {split: [row["page_id"] for row in part] for split, part in streamed.items()}
+        assert read == {split: loaded[split]["page_id"] for split in loaded}
+        if config != "all":
+            assert {row["family"] for row in streamed["train"]} == {config}
     streamed = datasets.load_dataset(str(out), split="train", streaming=True)
     assert len(list(streamed)) == manifest.counts["split"]["train"] == 21
 
@@ -83,6 +92,7 @@ def test_only_families_that_exist_are_configurations(made, tmp_path):
     text = render_card(manifest, samples=one, funnel=[("chosen", 8)], notice="A demo | not Commons")
     assert re.findall(r"config_name: (\w+)", text) == ["all", "cc_by"]
     assert "> **A demo \\| not Commons**" in text
+    assert "No photograph of this release belongs to `pd_cc0`, `cc_by_sa`:" in text
 
 
 def test_the_numbers_are_those_of_the_tables(made):
@@ -97,6 +107,80 @@ def test_the_numbers_are_those_of_the_tables(made):
     assert "| chosen | 24 | 25.0 % |" in text
     with pytest.raises(ValueError, match="pass the exported one"):
         render_card(manifest, samples=samples.slice(1), funnel=FUNNEL)
+
+
+def test_the_numbers_of_the_card_follow_the_data(made, tmp_path):
+    samples, *_ = made
+    _, store = release()
+    # A third of the rows, all under another licence, half as many with a label, and other sizes.
+    less = samples.slice(0, 8)
+    values = {
+        "license": pa.array(["CC-BY-SA-2.0"] * 8),
+        "family": pa.array(["cc_by_sa"] * 8),
+        "labels": pa.array([["blur"]] * 3 + [[]] * 5),
+        "width": pa.array([300] * 8, pa.int64()),
+        "uploaded_at": pa.array([datetime(1999, 1, 1, tzinfo=UTC)] * 8, pa.timestamp("s", "UTC")),
+    }
+    for name, column in values.items():
+        less = less.set_column(less.column_names.index(name), name, column)
+    less = less.set_column(
+        less.column_names.index("artist"), "artist", pa.array(["Somebody"] * 8, pa.string())
+    )
+    graves = no_tombstones()
+    manifest = export_dataset(
+        less,
+        read_bytes=reader(store),
+        out=tmp_path / "d",
+        recipe={},
+        recipe_hash="other",
+        name="less",
+        version="0.3.0",
+        previous="a" * 64,
+        tombstones=graves,
+    )
+    text = render_card(manifest, samples=less, funnel=[("chosen", 8)], tombstones=graves)
+    assert "\n8 naturally degraded photographs" in text
+    assert re.search(r"^\| `CC-BY-SA-2.0` \|.*\| 8 \| 100\.0 % \|$", text, re.MULTILINE)
+    assert "`CC-BY-4.0`" not in text
+    assert "| blur | 3 | 37.5 % |" in text
+    assert "| (none) | 5 | 62.5 % |" in text
+    assert "Size: median 300 x 140 pixels" in text
+    assert "Uploaded 1999 to 1999" in text
+    assert f"- version `0.3.0`, follows the release with dataset hash `{'a' * 64}`" in text
+    assert manifest.dataset_hash in text
+    assert "what may be in no release, 0 entries:" in text
+
+
+def test_the_card_counts_the_tombstones_and_its_snippet_takes_the_rows_out(made, tmp_path):
+    samples, manifest, out, plain = made
+    assert "tombstones.parquet" not in plain, "a release without the file does not speak of it"
+    # One page, and one version of another; rows stand in the order of page ids, 1000 + 7 n.
+    gone = {1000, 1007}
+    rows = [
+        (1000, None, "requested", "page"),
+        (5, samples["sha1"][1].as_py(), "overwritten", "version"),
+        (6, None, "requested", "page"),
+    ]
+    graves = pa.Table.from_pylist(
+        [
+            {"page_id": page, "sha1": sha1, "date": date(2026, 1, 1), "reason": why, "kind": kind}
+            for page, sha1, why, kind in rows
+        ],
+        TOMBSTONES,
+    )
+    text = render_card(manifest, samples=samples, funnel=FUNNEL, tombstones=graves)
+    assert "3 entries (requested 2, overwritten 1)" in text
+    (snippet,) = re.findall(r"```python\n(import pyarrow.*?)```", text, re.DOTALL)
+    import datasets
+
+    write_tombstones(graves, tmp_path)
+    names = {
+        "dataset": datasets.load_dataset(
+            str(out), "all", split="train+test", cache_dir=str(tmp_path / "cache")
+        )
+    }
+    exec(snippet.replace('"tombstones.parquet"', repr(str(tmp_path / "tombstones.parquet"))), names)
+    assert set(names["dataset"]["page_id"]) == set(samples["page_id"].to_pylist()) - gone
 
 
 def test_the_card_says_what_the_dataset_is_and_is_not(made):

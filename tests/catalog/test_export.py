@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import subprocess
+from datetime import date
 
 import duckdb
 import pyarrow as pa
@@ -18,15 +19,19 @@ from catalog.columns import leaves, released_schema
 from catalog.credits import AttributionError
 from catalog.export import (
     RELEASED,
+    ExportError,
     MissingObjectError,
     SampleError,
     Sha1MismatchError,
+    TombstonedError,
+    VersionError,
     export_dataset,
     recover,
     verify_dataset,
 )
 from catalog.manifest import DatasetError, load_manifest
 from catalog.records import FileRecord
+from catalog.tombstones import TOMBSTONES, no_tombstones, read_tombstones
 from tests.catalog.release_samples import HOSTILE, reader, release
 
 RECIPE = {"name": "test", "seed": 7}
@@ -233,7 +238,7 @@ def test_the_manifest_says_what_is_in_the_dataset(made, dataset):
     assert manifest.image_bytes == sum(map(len, store.values()))
     blurred = sum("blur" in labels for labels in samples["labels"].to_pylist())
     assert manifest.counts["label"]["blur"] == blurred > 0
-    assert [file.path for file in manifest.files] == ["CREDITS.csv"]
+    assert [file.path for file in manifest.files] == ["CREDITS.csv", "LICENSES.md"]
     assert manifest.columns == tuple(column.name for column in RELEASED)
 
 
@@ -327,6 +332,7 @@ def test_a_new_export_takes_the_place_of_the_old_one_whole(made, dataset, tmp_pa
     assert load_manifest(out) == manifest
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == [
         "CREDITS.csv",
+        "LICENSES.md",
         "manifest.json",
         "train-00000-of-00001.parquet",
     ]
@@ -411,6 +417,7 @@ def test_a_damaged_or_foreign_manifest_is_a_typed_error(dataset, tmp_path):
         ("{", "damaged"),
         (json.dumps({**whole, "schema_version": 99}), "schema version"),
         (json.dumps({**whole, "more": 1}), "more"),
+        (json.dumps({k: v for k, v in whole.items() if k != "version"}), "version"),
     ):
         path.write_text(text)
         with pytest.raises(DatasetError, match=message):
@@ -421,6 +428,103 @@ def test_hostile_titles_come_back_as_they_were(dataset):
     out, _ = dataset
     titles = [t for p in shards_of(out) for t in pq.read_table(p)["title"].to_pylist()]
     assert HOSTILE in titles
+
+
+def stones(*rows):
+    """Tombstones of (page id, SHA-1, kind)."""
+    day = date(2026, 1, 2)
+    return pa.Table.from_pylist(
+        [
+            {"page_id": page, "sha1": sha1, "date": day, "reason": "requested", "kind": kind}
+            for page, sha1, kind in rows
+        ],
+        TOMBSTONES,
+    )
+
+
+OTHER = "f" * 40
+
+
+def test_a_sample_with_a_tombstone_stops_the_export_and_the_old_dataset_stays(
+    made, dataset, tmp_path
+):
+    samples, store = made
+    out = tmp_path / "dataset"
+    shutil.copytree(dataset[0], out)
+    first = samples["sha1"][0].as_py()
+    for row in ((1000, OTHER, "page"), (1000, None, "page"), (5, first, "version")):
+        with pytest.raises(TombstonedError, match=r"1 chosen samples .*\(pages 1000\)") as caught:
+            export(samples, store, out, tombstones=stones(row))
+        assert "Tile" not in str(caught.value), "the message goes into logs"
+    assert load_manifest(out) == dataset[1]
+
+
+def test_the_new_version_of_an_overwritten_file_is_released_beside_the_tombstone_of_the_old(
+    made, dataset, tmp_path
+):
+    samples, store = made
+    graves = stones((9, OTHER, "page"), (1000, OTHER, "version"))
+    out = tmp_path / "dataset"
+    manifest = export(samples, store, out, max_shard_bytes=150_000, tombstones=graves)
+    assert manifest.dataset_hash == dataset[1].dataset_hash
+    assert read_tombstones(out).equals(graves)
+    assert verify_dataset(out) == []
+    (out / "tombstones.parquet").write_bytes(b"PAR1")
+    assert "tombstones.parquet was changed" in verify_dataset(out)[0]
+
+
+def test_the_same_tombstones_in_another_order_are_the_same_bytes(made, tmp_path):
+    samples, store = made
+    rows = [(9, OTHER, "page"), (3, None, "page"), (9, "e" * 40, "page")]
+    one, other = (
+        export(samples, store, tmp_path / name, tombstones=stones(*order))
+        for name, order in (("a", rows), ("b", rows[::-1]))
+    )
+    assert one == other
+
+
+def test_nothing_but_the_columns_of_a_tombstone_can_be_published(made, tmp_path):
+    samples, store = made
+    more = no_tombstones().append_column("detail", pa.array([], pa.string()))
+    with pytest.raises(ExportError, match=r"date, reason, kind, not .*detail"):
+        export(samples, store, tmp_path / "dataset", tombstones=more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_previous_stand_in_the_manifest_and_outside_the_dataset_hash(
+    made, dataset, tmp_path
+):
+    samples, store = made
+    before = dataset[1].dataset_hash
+    manifest = export(
+        samples,
+        store,
+        tmp_path / "d",
+        max_shard_bytes=150_000,
+        version="1.2.0",
+        previous=before,
+    )
+    assert (manifest.version, manifest.previous) == ("1.2.0", before)
+    assert manifest.dataset_hash == before
+    assert load_manifest(tmp_path / "d") == manifest
+    assert (dataset[1].version, dataset[1].previous) == ("0.1.0", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"version": "1.2"}, "MAJOR.MINOR.PATCH"),
+        ({"version": "01.2.0"}, "MAJOR.MINOR.PATCH"),
+        ({"previous": "abc"}, "64 hex digits"),
+    ],
+)
+def test_a_malformed_version_is_refused_before_anything_is_written(
+    made, tmp_path, options, message
+):
+    samples, store = made
+    with pytest.raises(VersionError, match=message):
+        export(samples, store, tmp_path / "dataset", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_released_column_is_a_field_of_the_records_or_made_on_the_way():

@@ -18,8 +18,9 @@ from catalog.records import (
     TombstoneRow,
     to_table,
 )
-from catalog.removals import add_tombstones, look_up, removed
+from catalog.removals import add_tombstones, look_up, released_tombstones, removed
 from catalog.store import LISTING, Catalog
+from catalog.tombstones import TOMBSTONES
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGES = {1: "Plain.jpg", 2: "Größe 1.jpg", 3: "Old.jpg", 4: "Stays.jpg"}
@@ -175,3 +176,58 @@ def test_what_is_still_in_the_dataset_is_not_purged(catalog, tmp_path):
     with pytest.raises(StillReleased, match="holds 1 of the removed files"):
         purge(catalog, dataset=tmp_path / "dataset", remove_object=lambda _: True)
     assert len(rows(catalog, "measure")) == 4
+
+
+def released(catalog):
+    """(page id, last digit of the SHA-1 or None) -> reason, kind."""
+    return {
+        (row["page_id"], row["sha1"] and int(row["sha1"], 16)): (row["reason"], row["kind"])
+        for row in released_tombstones(catalog).to_pylist()
+    }
+
+
+def test_a_release_tells_page_hash_day_reason_and_kind_of_what_stands_and_nothing_else(catalog):
+    add_tombstones(catalog, "a", [stone(1, "deleted", 3), stone(2, "deleted"), stone(3, "tagged")])
+    add_tombstones(catalog, "b", [stone(2, "restored", 1), stone(4, "overwritten", 0, sha1(9))])
+    table = released_tombstones(catalog)
+    assert table.schema.equals(TOMBSTONES)
+    assert released(catalog) == {
+        (1, 1): ("deleted", "page"),
+        (3, 3): ("tagged", "page"),
+        (4, 9): ("overwritten", "version"),
+    }
+    assert f"{table['date'][0]}" == "2026-01-04"
+
+
+def test_a_request_is_told_as_one_whatever_came_after_it(catalog):
+    add_tombstones(catalog, "a", [stone(1, "requested")])
+    add_tombstones(catalog, "b", [stone(1, "deleted", 1), stone(1, "restored", 2)])
+    assert released(catalog) == {(1, 1): ("requested", "page")}
+
+
+def test_a_version_that_the_page_was_reverted_to_has_no_tombstone_any_more(catalog):
+    add_tombstones(catalog, "a", [stone(3, "overwritten")])
+    assert released(catalog) == {}
+
+
+def test_bytes_that_another_page_rightly_has_are_not_listed_unless_a_person_asked(catalog):
+    twin = FileRecord(page_id=7, title="File:Twin.jpg", sha1=sha1(1))
+    other = FileRecord(page_id=8, title="File:Twin 2.jpg", sha1=sha1(2))
+    catalog.append_listing("s", listing([twin, other], seen("s")), None)
+    add_tombstones(catalog, "a", [stone(1, "deleted"), stone(2, "requested")])
+    assert released(catalog) == {(1, None): ("deleted", "page"), (2, 2): ("requested", "page")}
+    # The twin of what was deleted may be gone as well.
+    add_tombstones(catalog, "b", [stone(7, "deleted", 1, sha1(1))])
+    assert released(catalog)[1, 1] == ("deleted", "page")
+
+
+def test_a_purge_deletes_bytes_that_a_person_asked_for_though_another_page_has_them(catalog):
+    twins = [
+        FileRecord(page_id=7, title="File:Twin.jpg", sha1=sha1(1)),
+        FileRecord(page_id=8, title="File:Twin 2.jpg", sha1=sha1(2)),
+    ]
+    catalog.append_listing("s", listing(twins, seen("s")), None)
+    add_tombstones(catalog, "a", [stone(1, "deleted"), stone(2, "requested")])
+    gone = []
+    purge(catalog, dataset=None, remove_object=lambda digest: gone.append(digest) or True)
+    assert gone == [sha1(2)]
