@@ -10,13 +10,14 @@ by known amounts; docs/calibration.md has the figures and the known failures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import compute
 
 from filters.classifier import Points, amount_of, load_classifier
 
@@ -153,13 +154,7 @@ def label(measures: pa.Table, policy: DegradationPolicy) -> pa.Table:
     largest = np.fmax.reduce(severities[counted], axis=0)
     measured: Any = np.isfinite(severities).any(axis=0)
     borne: NDArray[np.bool_] = severities >= policy.label_at
-    names = [[LABELS[i] for i in np.flatnonzero(column)] for column in borne.T]
-    columns: dict[str, Any] = {
-        "labels": pa.array(
-            [found if ok else None for found, ok in zip(names, measured.tolist(), strict=True)],
-            pa.list_(pa.string()),
-        )
-    }
+    columns: dict[str, Any] = {"labels": _names(borne, measured)}
     for name, found in zip(LABELS, severities, strict=True):
         columns[f"severity_{name}"] = _column(found)
     columns["severity"] = _column(largest)
@@ -202,8 +197,21 @@ def too_flat(
 
 
 def _values(measures: pa.Table, name: str) -> NDArray[np.float64]:
-    column: Sequence[float | None] = measures.column(name).cast(pa.float64()).to_pylist()
-    return np.array([np.nan if value is None else value for value in column], dtype=np.float64)
+    column: Any = measures.column(name).cast(pa.float64())
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _names(borne: NDArray[np.bool_], measured: NDArray[np.bool_]) -> pa.Array:
+    """Lists of label names of each image, null where nothing was measured."""
+    count: Any = borne.sum(axis=0)
+    where = np.flatnonzero(borne.T.ravel()) % len(LABELS)
+    names = pa.array(LABELS, pa.string()).take(pa.array(where))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(count)]).astype(np.int32))
+    lists = pa.ListArray.from_arrays(offsets, names)
+    if measured.all():
+        return lists
+    choose: Any = compute
+    return choose.if_else(pa.array(measured), lists, pa.scalar(None, lists.type))
 
 
 def _column(values: NDArray[np.float64]) -> pa.Array:

@@ -125,7 +125,7 @@ def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
 
 def _plot_severity(file: Path, examples: Examples, severity: Mapping[str, Floats]) -> None:
     """Severity of each kind's own label by level: median and quarters over the held-out photographs."""
-    figure, axes = _figure(4, 4, (12, 9))
+    figure, axes = _figure(3, 6, (17, 8))
     usable = np.isin(examples.view, ["whole", "sharp"])
     for axis, kind in zip(axes, KINDS, strict=True):
         for way, colour in (("lab", "#1f6f8b"), ("camera", "#c2571a")):

@@ -73,6 +73,22 @@ KINDS = (
         before_sensor=True,
     ),
     Kind(
+        name="defocus_jpeg",
+        labels=("blur",),
+        unclear=("jpeg", "upscaled"),
+        amounts=(1.5, 3.0, 4.5, 6.0),
+        unit="radius, px, then quality 40 to 80",
+        before_sensor=False,
+    ),
+    Kind(
+        name="motion_jpeg",
+        labels=("blur", "motion_blur"),
+        unclear=("jpeg", "upscaled"),
+        amounts=(5.0, 11.0, 17.0, 25.0),
+        unit="length, px, then quality 40 to 80",
+        before_sensor=False,
+    ),
+    Kind(
         name="white_noise",
         labels=("noise",),
         amounts=(6.0, 12.0, 20.0, 30.0),
@@ -169,7 +185,8 @@ KINDS = (
         before_sensor=True,
     ),
 )
-"""All kinds but `clean` (no label) and `graphics` (label graphics, made by `graphics_examples`)."""
+"""All kinds but `clean` (no label) and `graphics` (label graphics, made by `graphics_examples`). Two of them are of two
+damages at once, since photographs seldom have one alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +361,15 @@ def _noise_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
     return _saved(synthesis.gaussian_noise(p, a, rng), 85)
 
 
+def _defocus_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
+    return _saved(synthesis.defocus(p, a), int(rng.integers(40, 81)))
+
+
+def _motion_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
+    moved = synthesis.motion_blur(p, a, float(rng.uniform(0.0, 180.0)))
+    return _saved(moved, int(rng.integers(40, 81)))
+
+
 def _sensor_noise(p: Photo, a: float, rng: np.random.Generator) -> Any:
     return _saved(synthesis.gaussian_noise(p, a, rng, correlated=True), 90)
 
@@ -385,6 +411,8 @@ def _upscaled_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
 
 
 _LATER: dict[str, Callable[[Photo, float, np.random.Generator], Any]] = {
+    "defocus_jpeg": _defocus_jpeg,
+    "motion_jpeg": _motion_jpeg,
     "white_noise": _white_noise,
     "noise_jpeg": _noise_jpeg,
     "sensor_noise": _sensor_noise,

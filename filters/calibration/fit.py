@@ -27,14 +27,18 @@ from filters.degradation import LABELS
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+LEFT_OUT = ("jpeg_quality", "colorfulness")
+"""Measures that the classifier does not look at: they say how the last save was set and what is in the picture."""
 KNOTS = 11
 FOLDS = 5
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Inverse of the penalty on squared weights: those that are tried."""
+WEIGHTS = {"whole": 1.0, "sharp": 1.0, "flat": 1.0, "small": 0.5, "tiny": 0.25}
+"""How much an image of each view counts: what measures see in little of a photograph is mostly chance."""
 AMOUNT_STRENGTH = 0.3
 FREE = 10.0
 """Scale of the steps' own features, so that the penalty hardly touches them."""
-MOST_FALSE = 0.02
+MOST_FALSE = 0.03
 """Share of clean photographs of the training half that may bear a label."""
 
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -73,7 +77,7 @@ def examples_of(table: pa.Table) -> Examples:
     """The table of `pipelines.calibrate.measured_examples` as arrays; nulls become NaN."""
     about = ("photo", "view", "kind", "way")
     named: dict[str, Any] = {name: np.array(table.column(name).to_pylist()) for name in about}
-    skip = {*about, "level", "turn"}
+    skip = {*about, "level", "turn", *LEFT_OUT}
     return Examples(
         **named,
         level=table.column("level").to_numpy(),
@@ -127,6 +131,7 @@ def fit(
     """
     knots = {name: _knots(values, examples) for name, values in examples.measures.items()}
     basis = np.concatenate([_basis(examples.measures[n], k) for n, k in knots.items()], axis=1)
+    counts = np.array([WEIGHTS[view] for view in examples.view])
     weights: dict[str, Floats] = {}
     bias: dict[str, float] = {}
     points: dict[str, Points] = {}
@@ -134,10 +139,10 @@ def fit(
     for label in LABELS:
         wanted = truth(examples, label)
         steps = _steps(examples, wanted, label)
-        strengths[label], unseen = _chosen(basis, wanted, examples.photo)
-        weights[label], bias[label] = _logistic(basis, wanted, strengths[label])
+        strengths[label], unseen = _chosen(basis, wanted, counts, examples)
+        weights[label], bias[label] = _logistic(basis, wanted, counts, strengths[label])
         amount = amount_of(label)
-        weights[amount], bias[amount] = _ordinal(basis, steps)
+        weights[amount], bias[amount] = _ordinal(basis, steps, counts)
         points[label] = _points(unseen, basis @ weights[amount] + bias[amount], steps, examples)
         advance(1)
     terms: list[Term] = []
@@ -186,18 +191,20 @@ def _steps(examples: Examples, wanted: Floats, label: str) -> NDArray[np.int64]:
     return np.where(np.isnan(wanted), -1, np.where(wanted > 0, examples.level, 0))
 
 
-def _logistic(basis: Floats, wanted: Floats, strength: float) -> tuple[Floats, float]:
+def _logistic(
+    basis: Floats, wanted: Floats, counts: Floats, strength: float
+) -> tuple[Floats, float]:
     """Weights and bias of the log-odds that the label is borne, as many damaged as undamaged."""
     from sklearn.linear_model import LogisticRegression
 
     model: Any = LogisticRegression(C=strength, max_iter=3000)
     rows = (wanted == 0) | (wanted == 1)
     positive = wanted[rows] == 1
-    model.fit(basis[rows], positive, sample_weight=_balanced(positive))
+    model.fit(basis[rows], positive, sample_weight=_balanced(positive, counts[rows]))
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _ordinal(basis: Floats, steps: NDArray[np.int64]) -> tuple[Floats, float]:
+def _ordinal(basis: Floats, steps: NDArray[np.int64], counts: Floats) -> tuple[Floats, float]:
     """Weights and bias of a score that exceeds one step more for each higher amount; zero is the step to moderate."""
     from sklearn.linear_model import LogisticRegression
 
@@ -207,27 +214,32 @@ def _ordinal(basis: Floats, steps: NDArray[np.int64]) -> tuple[Floats, float]:
     rows = [np.hstack([features, np.tile(mark, (len(level), 1))]) for mark in marks]
     above = np.concatenate([level >= step for step in range(1, len(LEVELS) + 1)])
     model: Any = LogisticRegression(C=AMOUNT_STRENGTH, max_iter=500, fit_intercept=False)
-    model.fit(np.vstack(rows), above, sample_weight=np.tile(_balanced(level > 0), len(LEVELS)))
+    weight = np.tile(_balanced(level > 0, counts[known]), len(LEVELS))
+    model.fit(np.vstack(rows), above, sample_weight=weight)
     weights = model.coef_[0]
     return weights[: basis.shape[1]], float(FREE * weights[basis.shape[1] + 1])
 
 
-def _balanced(positive: Flags) -> Floats:
+def _balanced(positive: Flags, counts: Floats) -> Floats:
     """Weights that make the ones count as much as the others."""
-    return np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum()) * len(positive)
+    ups, downs = counts[positive].sum(), counts[~positive].sum()
+    return counts * np.where(positive, 0.5 / ups, 0.5 / downs) * len(positive)
 
 
-def _chosen(basis: Floats, wanted: Floats, photo: NDArray[Any]) -> tuple[float, Floats]:
+def _chosen(
+    basis: Floats, wanted: Floats, counts: Floats, examples: Examples
+) -> tuple[float, Floats]:
     """The penalty with the best AUC over photographs that the weights had not seen, and the scores of these."""
     from sklearn.metrics import roc_auc_score
 
-    fold = np.array([hashlib.sha256(str(p).encode()).digest()[1] % FOLDS for p in photo])
-    rows = (wanted == 0) | (wanted == 1)
+    fold = np.array([hashlib.sha256(str(p).encode()).digest()[1] % FOLDS for p in examples.photo])
+    rows = ((wanted == 0) | (wanted == 1)) & np.isin(examples.view, ["whole", "sharp"])
     best: tuple[float, float, Floats] | None = None
     for strength in STRENGTHS:
         scores = np.zeros(len(wanted))
         for one in range(FOLDS):
-            weights, bias = _logistic(basis[fold != one], wanted[fold != one], strength)
+            others = fold != one
+            weights, bias = _logistic(basis[others], wanted[others], counts[others], strength)
             scores[fold == one] = basis[fold == one] @ weights + bias
         auc = float(roc_auc_score(wanted[rows] == 1, scores[rows]))
         if best is None or auc > best[0] + 1e-4:
@@ -252,7 +264,7 @@ def _points(
     ]
     if len(medians) == 1:
         # A drawing is one or is not.
-        begins = max(fewest, float(np.quantile(scores[steps > 0], 0.02)))
+        begins = (fewest + max(fewest, float(np.quantile(scores[steps > 0], 0.02)))) / 2
         typical = float(np.median(amounts[clean]))
         third = (medians[0] - typical) / 3
         return Points(
