@@ -10,7 +10,7 @@ import pytest
 from catalog.politeness import broken_limits, manners, politeness, politeness_lines
 from catalog.records import RequestRow, to_table
 from catalog.store import Catalog
-from pipelines.cli import DEMO_RECIPE
+from pipelines.commands.building import DEMO_RECIPE
 from pipelines.crawl import download_originals, list_sources, opened_door
 from pipelines.recipe import load_recipe
 from pipelines.run import start_run

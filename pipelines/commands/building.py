@@ -1,0 +1,197 @@
+"""Build, and keep it honest: crawl, plan, refresh, takedown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.commands.options import Contact, Out, Retry, RunnerKind, RunnerOption, Workers, tell
+
+app = typer.Typer()
+
+DEMO_RECIPE = Path(__file__).parents[1] / "recipes" / "demo.yaml"
+
+
+@app.command()
+def demo(
+    out: Out = Path("out/demo"),
+    seed: Annotated[int | None, typer.Option(help="Another seed makes another corpus.")] = None,
+    files: Annotated[int | None, typer.Option(min=20, help="Files in the corpus.")] = None,
+    workers: Workers = None,
+    runner: RunnerOption = RunnerKind.threads,
+    retry: Retry = False,
+) -> None:
+    """Build a small LucidLR from an embedded Commons on loopback and score it against the known truth."""
+    from dataclasses import replace
+
+    from pipelines.demo import score_build
+    from pipelines.recipe import load_recipe
+
+    recipe = load_recipe(DEMO_RECIPE)
+    if recipe.corpus is None:
+        raise typer.BadParameter(f"{DEMO_RECIPE} has no corpus section.")
+    changes = {k: v for k, v in (("seed", seed), ("files", files)) if v is not None}
+    recipe = recipe.model_copy(update={"corpus": replace(recipe.corpus, **changes)})
+    _build(recipe, out=out, runner=runner, workers=workers, retry=retry)
+    typer.echo("\nAgainst the known truth of the corpus:")
+    for name, value in score_build(out).items():
+        typer.echo(f"  {name:<34}{value}")
+
+
+@app.command()
+def build(
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe, e.g. pipelines/recipes/lucidlr_20k.yaml.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Contact = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files.")] = None,
+    workers: Workers = None,
+    runner: RunnerOption = RunnerKind.processes,
+    retry: Retry = False,
+) -> None:
+    """Build a dataset from a recipe; after an interruption run the same command again."""
+    from pipelines.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    _build(
+        loaded,
+        out=out or Path("out") / loaded.name,
+        runner=runner,
+        workers=workers,
+        contact=contact,
+        limit=limit,
+        retry=retry,
+    )
+
+
+def _build(
+    recipe: Any, *, out: Path, runner: RunnerKind, workers: int | None, **options: Any
+) -> None:
+    from pipelines.driver import build as run_build
+    from pipelines.progress import TerminalProgress
+    from pipelines.runners import pool_runner
+
+    progress = TerminalProgress()
+    with pool_runner(runner.value, workers) as pool:
+        result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
+    tell(result, out)
+
+
+@app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="Recipe to be built.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Contact = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="As for the build.")] = None,
+    sample: Annotated[int, typer.Option(min=50, help="Files of each source to look at.")] = 50,
+) -> None:
+    """Tell how many requests, bytes and hours a build will take, by source; asks for a sample only."""
+    from pipelines.plan import plan as make_plan
+    from pipelines.plan import plan_lines
+    from pipelines.progress import TerminalProgress
+    from pipelines.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    made = make_plan(
+        loaded,
+        out=out or Path("out") / loaded.name,
+        contact=contact,
+        limit=limit,
+        sample=sample,
+        progress=TerminalProgress(),
+    )
+    for line in plan_lines(made):
+        typer.echo(line)
+
+
+@app.command()
+def refresh(
+    recipe: Annotated[Path, typer.Argument(help="The recipe that the build was made with.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
+    contact: Contact = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also files that are not due by the recipe's schedule.")
+    ] = False,
+    most: Annotated[int | None, typer.Option(min=1, help="Ask for at most so many files.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The limit that the build had.")] = None,
+) -> None:
+    """Ask Commons again: what was deleted, overwritten, relicensed, restricted, moved or restored since?"""
+    from pipelines.progress import TerminalProgress
+    from pipelines.recipe import load_recipe
+    from pipelines.refresh import refresh as run_refresh
+
+    loaded = load_recipe(recipe)
+    folder = out or Path("out") / loaded.name
+    result = run_refresh(
+        loaded,
+        out=folder,
+        contact=contact,
+        everything=everything,
+        most=most,
+        limit=limit,
+        progress=TerminalProgress(),
+    )
+    typer.echo(f"asked      {result.asked} files again; {result.not_due} were not due")
+    for change, count in result.changes.items():
+        typer.echo(f"  {change:<12}{count}")
+    for reason, count in result.removed.items():
+        typer.echo(f"tombstone  {reason:<12}{count}")
+    if result.changes:
+        typer.echo(
+            f"Next: lucidlr build {recipe} --out {folder}, then lucidlr purge --out {folder}"
+        )
+
+
+@app.command()
+def takedown(
+    names: Annotated[
+        Path,
+        typer.Argument(
+            help="Page ids, titles or addresses of files, one a line; - for standard input."
+        ),
+    ],
+    out: Out = Path("out/demo"),
+    why: Annotated[str, typer.Option(help="Kept with the tombstones.")] = "asked for",
+) -> None:
+    """Take the files of a removal list out of all future releases; needs no network."""
+    from pipelines.refresh import take_down
+
+    text = sys.stdin.read() if str(names) == "-" else names.read_text(encoding="utf-8")
+    found = take_down(out, text.splitlines(), why=why)
+    typer.echo(f"{len(found.pages)} files will be in no release any more.")
+    for line in found.unknown:
+        typer.echo(f"not in this catalog: {line}")
+    if found.pages:
+        typer.echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
+    if found.unknown:
+        raise typer.Exit(1)
+
+
+@app.command()
+def purge(out: Out = Path("out/demo")) -> None:
+    """Delete the bytes of removed files and what the catalog's parts hold about them."""
+    from pipelines.refresh import purge_removed
+
+    done = purge_removed(out)
+    typer.echo(
+        f"{done.pages} removed pages: {done.objects} originals deleted, {done.parts} parts written anew"
+    )
+
+
+@app.command()
+def politeness(
+    out: Out = Path("out/demo"),
+    run: Annotated[str | None, typer.Option(help="Run id; default: every run.")] = None,
+) -> None:
+    """Tell how a crawl behaved towards each host, and whether it kept its limits."""
+    from catalog.politeness import politeness_lines
+    from catalog.store import Catalog
+
+    if not (out / "catalog" / "parts").is_dir():
+        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    for line in politeness_lines(Catalog(out / "catalog"), run_id=run):
+        typer.echo(line)

@@ -1,0 +1,92 @@
+"""Try the rules on your own images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.options import Out, Workers
+
+app = typer.Typer()
+
+
+@app.command("dedup-report")
+def dedup_report(
+    folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],
+    most: Annotated[int, typer.Option(min=2, help="Look at so many, evenly over the names.")] = 100,
+    recipe: Annotated[Path | None, typer.Option(help="Whose dedupe section to try.")] = None,
+) -> None:
+    """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
+    from pipelines.dedup_report import dedup_report as run_report
+    from pipelines.dedup_report import dedup_report_lines
+    from pipelines.progress import TerminalProgress
+
+    found = run_report(folder, most=most, recipe=recipe, progress=TerminalProgress())
+    for line in dedup_report_lines(found):
+        typer.echo(line)
+
+
+@app.command()
+def fingerprint(
+    benchmark: Annotated[str, typer.Argument(help="E.g. RealSR.")],
+    folder: Annotated[Path, typer.Argument(help="Your copy of its images.")],
+    index: Annotated[Path, typer.Option(help="Parquet file; other benchmarks in it stay.")] = Path(
+        "benchmarks.parquet"
+    ),
+) -> None:
+    """Note the fingerprints of a benchmark's images, so that a recipe can keep away from them."""
+    from pipelines.dedup_report import add_fingerprints
+    from pipelines.progress import TerminalProgress
+
+    count = add_fingerprints(benchmark, folder, index, progress=TerminalProgress())
+    typer.echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
+
+
+@app.command()
+def calibrate(
+    photographs: Annotated[
+        Path, typer.Argument(help="Sharp, clean photographs; `make photos` fetches some.")
+    ] = Path(".photos"),
+    graphics: Annotated[
+        Path | None, typer.Option(help="Screenshots and drawings; `make graphics` fetches some.")
+    ] = None,
+    out: Out = Path("out/calibration"),
+    name: Annotated[str, typer.Option(help="Of the weights: <name>-<version>.")] = "degradation-1",
+    workers: Workers = None,
+) -> None:
+    """Degrade photographs by known amounts, train the labels' classifier on half of them, judge it on the rest."""
+    import os
+
+    from pipelines.calibrate import calibrate as run_calibration
+    from pipelines.progress import TerminalProgress
+
+    weights = run_calibration(
+        photographs,
+        graphics,
+        out,
+        name=name,
+        workers=workers or os.cpu_count() or 1,
+        progress=TerminalProgress(),
+    )
+    typer.echo(f"weights    {weights}  (to use them, put them into filters/weights/)")
+    typer.echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
+
+
+@app.command()
+def screen(
+    folder: Annotated[Path, typer.Argument(help="Images.")],
+    to: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("screened.parquet"),
+    workers: Workers = None,
+) -> None:
+    """Look quickly at many files: approximate hashes and a few measures, by a grey decode. For sorting out only."""
+    import os
+
+    from pipelines.progress import TerminalProgress
+    from pipelines.screen import screen_folder
+
+    count, failed = screen_folder(
+        folder, to, workers=workers or os.cpu_count() or 1, progress=TerminalProgress()
+    )
+    typer.echo(f"{to}: {count} images, {failed} that do not decode (column `error`)")

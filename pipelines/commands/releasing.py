@@ -1,0 +1,78 @@
+"""What leaves the house: export, compare, check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.options import Out, tell
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    out: Out = Path("out/demo"),
+    version: Annotated[
+        str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the recipe's.")
+    ] = None,
+    previous: Annotated[
+        str | None,
+        typer.Option(help="The release that this one follows: its dataset hash, or its folder."),
+    ] = None,
+) -> None:
+    """Write the dataset anew from the catalog, with the last build's recipe: without what was taken down since."""
+    from pipelines.progress import TerminalProgress
+    from pipelines.release import export_again
+
+    progress = TerminalProgress()
+    done = export_again(out, version=version, previous=previous, progress=progress)
+    tell(done.result, out)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="Folder of the older dataset.")],
+    new: Annotated[Path, typer.Argument(help="Folder of the newer dataset.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The build NEW came from, for reasons of removals.")
+    ] = None,
+    to_json: Annotated[
+        Path | None, typer.Option("--json", help="Write every row that differs.")
+    ] = None,
+    to_parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write every row that differs.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of each kind to show.")] = 5,
+) -> None:
+    """Compare two releases row by row: added, removed (and why), overwritten, moved, relicensed, relabelled."""
+    from pipelines.release import compare, diff_lines
+
+    found = compare(old, new, out=out, to_json=to_json, to_parquet=to_parquet, shown=rows)
+    for line in diff_lines(found):
+        typer.echo(line)
+
+
+@app.command()
+def relink(out: Out = Path("out/demo")) -> None:
+    """Make lucidlr.duckdb anew after the output folder was moved."""
+    from pipelines.publish import relink as make
+
+    typer.echo(make(out))
+
+
+@app.command()
+def verify(out: Out = Path("out/demo")) -> None:
+    """Recompute every hash of the exported dataset."""
+    from catalog.export import verify_dataset
+
+    problems = verify_dataset(out / "dataset")
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    manifest = json.loads((out / "dataset" / "manifest.json").read_text())
+    typer.echo(f"all shards are whole; dataset hash {manifest['dataset_hash']}")

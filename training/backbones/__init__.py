@@ -1,0 +1,111 @@
+"""Super-resolution backbones behind one protocol, so that trainer, rollouts and evaluation know one shape: a file each.
+
+A backbone is a conditional flow-matching model. With x_t = (1 - t) x0 + t noise, t = 1 is noise and t = 0 the image,
+and `velocity` predicts noise - x0 (DiffusionNFT, eq. of the forward process). There is one convention of time here,
+t in [0, 1]; a backbone that counts to 1000 converts inside.
+
+Adding one: `training/backbones/<name>.py` (or a package of that name) with `load(**options) -> Backbone`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+Adapter = Literal["default", "old"]
+"""`default` is trained and used for results, `old` is the policy that makes rollouts. None means the reference."""
+
+Conditioning = dict[str, Tensor]
+"""What a velocity depends on besides z and t; every tensor has the batch first: it can be cut and cached by sample."""
+
+
+class UnknownBackbone(ValueError):
+    """There is no such file in training/backbones/."""
+
+
+class BackboneError(RuntimeError):
+    """Weights missing, gated, cut or of the wrong shape, or an input that the backbone cannot take; says what to do."""
+
+
+class Backbone(Protocol):
+    """What trainer, rollouts, restoration and evaluation need of a model."""
+
+    @property
+    def name(self) -> str:
+        """As in recipes and results."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the base weights; with the adapter's it names a result."""
+        ...
+
+    @property
+    def license(self) -> str:
+        """SPDX id (or LicenseRef-...) of the weights: outputs may inherit conditions from it."""
+        ...
+
+    def encode(self, lr: Tensor) -> Conditioning:
+        """From LR [B,3,h,w] float32 RGB in [0,1]; no gradient, a pure function of the pixels, hence precomputable."""
+        ...
+
+    def latent_shape(self, lr_size: tuple[int, int]) -> tuple[int, ...]:
+        """Shape of one latent (without batch) for an LR of (height, width) pixels."""
+        ...
+
+    def schedule(self, steps: int, latent_shape: tuple[int, ...]) -> Tensor:
+        """Times [steps + 1] float32, from 1 down to 0."""
+        ...
+
+    def velocity(self, z: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+        """v at z [B,*latent_shape], t [B] in [0,1], under the adapter in use; same shape as z."""
+        ...
+
+    def decode(self, z: Tensor, cond: Conditioning) -> Tensor:
+        """RGB [B,3,H,W] float32 in [0,1], any colour fix included."""
+        ...
+
+    def trainable_modules(self) -> Mapping[str, nn.Module]:
+        """The modules that carry trainable parameters, by name; there may be several (transformer, branches)."""
+        ...
+
+    def adapter_parameters(self, adapter: Adapter) -> Mapping[str, nn.Parameter]:
+        """The parameters of one adapter by name; names and order are the same for both adapters.
+
+        An optimiser must be built from these: which of them ask for gradients changes with the adapter in use.
+        """
+        ...
+
+    def use(self, adapter: Adapter | None) -> AbstractContextManager[None]:
+        """Within: `default`, `old`, or, with None, the reference (no adapter). Afterwards what was before."""
+        ...
+
+
+def backbone_names() -> list[str]:
+    """The files and folders here."""
+    folder = Path(__file__).parent
+    found = {f.stem for f in folder.glob("*.py")} | {
+        f.parent.name for f in folder.glob("*/__init__.py")
+    }
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def load_backbone(name: str, **options: Any) -> Backbone:
+    """Makes a backbone ready.
+
+    Raises:
+        UnknownBackbone: no such backbone; the message names the nearest.
+        BackboneError: see there.
+    """
+    names = backbone_names()
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise UnknownBackbone(f"There is no backbone {name!r}{hint}")
+    return importlib.import_module(f"training.backbones.{name}").load(**options)
