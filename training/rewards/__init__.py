@@ -1,0 +1,82 @@
+"""What a rollout is worth: a file each, raw values, higher is better. Normalising is the business of training/advantage.py.
+
+Adding one: `training/rewards/<name>.py` with `load(**options) -> Reward`; its file's name is its name in configurations
+and logs. Any metric of filters/metrics is a reward already, as `metric:<name>`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class UnknownReward(ValueError):
+    """Neither a file in training/rewards/ nor `metric:<name>`."""
+
+
+class RewardError(RuntimeError):
+    """The scorer can't be had here (weights, a server, a package); the message says what to do."""
+
+
+Shared = dict[str, Tensor]
+"""What all rollouts of one LR share, batch first; {} where there is nothing."""
+
+
+class Reward(Protocol):
+    """A scorer, with what is needed to understand its values later."""
+
+    @property
+    def name(self) -> str:
+        """As in configurations, logs and Parquet columns."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a value could."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of its weights; None where there are none."""
+        ...
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest possible value; infinities where there is no bound."""
+        ...
+
+    def prepare(self, lr: Tensor) -> Shared:
+        """From LR [B,3,h,w] float32 RGB in [0,1]: a pure function of its pixels, so that it can be precomputed."""
+        ...
+
+    def score(self, sr: Tensor, lr: Tensor, shared: Shared) -> Tensor:
+        """[B] float32 for SR [B,3,H,W] made from LR [B,3,h,w] (row by row); NaN where the scorer failed on a row."""
+        ...
+
+
+def reward_names() -> list[str]:
+    """The files here; those of metrics come on top."""
+    folder = Path(__file__).parent
+    return sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
+
+
+def load_reward(name: str, **options: Any) -> Reward:
+    """Makes a reward ready.
+
+    Raises:
+        UnknownReward: no such reward; the message names the nearest.
+        RewardError: see there.
+    """
+    stem, _, metric = name.partition(":")
+    if stem == "metric" and metric:
+        options, stem = {"metric": metric, **options}, "metric"
+    names = reward_names()
+    if stem not in names:
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise UnknownReward(f"There is no reward {name!r}{hint}")
+    return importlib.import_module(f"training.rewards.{stem}").load(**options)
