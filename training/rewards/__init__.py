@@ -1,4 +1,4 @@
-"""What a rollout is worth: a file each, raw values, higher is better. Normalising is the business of training/advantage.py.
+"""What a rollout is worth: a file each, raw values, higher is better. Normalising is the business of advantage.py.
 
 Adding one: `training/rewards/<name>.py` with `load(**options) -> Reward`; its file's name is its name in configurations
 and logs. Any metric of filters/metrics is a reward already, as `metric:<name>`.
