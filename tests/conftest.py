@@ -1,8 +1,16 @@
-"""One undisturbed build of the small demo corpus, shared by the tests that compare with it."""
+"""What tests of several packages share: one undisturbed build of the small demo corpus, one browser per module."""
 
 import pytest
 
+from tests.browser import chromium
 from tests.pipelines.builds import run_demo
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. Not for the whole session: Playwright's event loop would be in the way of others'."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
