@@ -1,8 +1,11 @@
-"""One undisturbed build of the small demo corpus, shared by the tests that compare with it."""
+"""What many tests share: one undisturbed build of the small demo corpus, one Prefect server with a worker."""
 
 import pytest
 
 from tests.pipelines.builds import run_demo
+from tests.prefect_server import prefect_server
+
+__all__ = ["prefect_server"]
 
 
 @pytest.fixture(scope="session")
