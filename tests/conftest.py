@@ -1,9 +1,12 @@
-"""What tests of several packages share: one undisturbed build of the small demo corpus, one browser per module."""
+"""What many tests share: an undisturbed build of the small demo, a Prefect server with a worker, a browser."""
 
 import pytest
 
 from tests.browser import chromium
 from tests.pipelines.builds import run_demo
+from tests.prefect_server import prefect_server
+
+__all__ = ["prefect_server"]
 
 
 @pytest.fixture(scope="module")
