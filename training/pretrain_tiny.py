@@ -63,7 +63,9 @@ def pretrain(config: PretrainConfig) -> Path:
     """
     weights, checkpoint = config.out / "tiny.safetensors", config.out / "checkpoint.pt"
     photos = photographs(config.photos)
-    named = {k: str(v) for k, v in asdict(config).items() if k not in ("photos", "out", "save_every")}
+    named = {
+        k: str(v) for k, v in asdict(config).items() if k not in ("photos", "out", "save_every")
+    }
     settings = {**named, "photographs": str(len(photos)), "photographs_sha256": fingerprint(photos)}
     _claim(config.out, settings)
     if weights.is_file():

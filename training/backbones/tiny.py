@@ -43,10 +43,12 @@ class ResidualBlock(nn.Module):
         self.film = nn.Linear(embedding, 2 * channels)
         self.norm_out = nn.GroupNorm(8, channels)
         self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
-        self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
+        self.skip = (
+            nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
+        )
         # The block starts as the identity.
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias if self.conv_out.bias is not None else torch.empty(0))
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """[B,channels_in,h,w] and [B,embedding] to [B,channels,h,w]."""

@@ -1,8 +1,8 @@
-"""A small learned judge of how much a patch looks like a sharp photograph; its weights come from training/train_critic.py.
+"""A small learned judge of how much a patch looks like a sharp photograph; training/train_critic.py makes its weights.
 
 Trained to rank photographs above mixtures with a restoration, these above the restoration itself, and that above the
-restoration with noise; also photographs above their blurred, noisy, compressed and interpolated versions. Whether it does so
-on photographs that it has not seen is measured by training/reward_validity.py before it is used. It is specific to the
+restoration with noise; also photographs above blurred, noisy, compressed and interpolated versions of themselves.
+Whether it does so on photographs that it has not seen, training/reward_validity.py measures. It is specific to the
 backbone whose restorations it saw, and like any learned reward it can be deceived: watch a second one of another seed.
 """
 
@@ -28,21 +28,23 @@ class CriticNet(nn.Module):
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
-        self.entry = nn.Conv2d(3, width, 3, padding=1)
-        self.half = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
-        self.same = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
-        self.quarter = nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1)
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.second = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(2 * width, 2 * width, 3, padding=1)
+        self.fourth = nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1)
         self.hidden = nn.Linear(2 * (width + 4 * width), 2 * width)
         self.exit = nn.Linear(2 * width, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """[B] for RGB [B,3,H,W] in [0,1]."""
         x = image - image.mean((2, 3), keepdim=True)
-        fine = F.leaky_relu(self.entry(4 * x), 0.1)
-        middle = F.leaky_relu(self.half(fine), 0.1)
-        middle = F.leaky_relu(self.same(middle), 0.1)
-        coarse = F.leaky_relu(self.quarter(middle), 0.1)
-        found = [pool for x in (fine, middle, coarse) for pool in (x.mean((2, 3)), _spread(x))]
+        fine = F.leaky_relu(self.first(4 * x), 0.1)
+        middle = F.leaky_relu(self.second(fine), 0.1)
+        middle = F.leaky_relu(self.third(middle), 0.1)
+        coarse = F.leaky_relu(self.fourth(middle), 0.1)
+        found: list[Tensor] = []
+        for x in (fine, middle, coarse):
+            found += [x.mean((2, 3)), _spread(x)]
         return self.exit(F.leaky_relu(self.hidden(torch.cat(found, dim=1)), 0.1))[:, 0]
 
 
@@ -87,7 +89,7 @@ def load(*, weights: Path | str | None = None, device: str = "cpu") -> PhotoCrit
     content = path.read_bytes()
     try:
         state = load_safetensors(content)
-        net = CriticNet(width=state["entry.weight"].shape[0])
+        net = CriticNet(width=state["first.weight"].shape[0])
         net.load_state_dict(state)
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise RewardError(f"{path} does not hold the critic ({error}).") from error
