@@ -7,8 +7,11 @@ these files that are scored.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,8 +134,8 @@ def outputs_of(
         if not folder.is_dir():
             raise MethodError(f"{method.name}: there is no folder {folder} with its outputs.")
         return _found(method.name, folder, cases, made=0)
-    folder = out / "outputs" / benchmark / slug(method.name)
-    missing = [case for case in cases if not (folder / f"{case.name}.png").is_file()]
+    folder = out / "outputs" / benchmark / f"{slug(method.name)}-{fingerprint(method)}"
+    missing = [case for case in cases if not _is_made(folder / f"{case.name}.png", case)]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         if method.kind == "bicubic":
@@ -151,10 +154,25 @@ def outputs_of(
     return _found(method.name, folder, cases, made=len(missing))
 
 
+def _is_made(output: Path, case: Case) -> bool:
+    """There, and not older than the LR it was made from: an LR is only written where it changed."""
+    return output.is_file() and output.stat().st_mtime_ns >= case.lr.stat().st_mtime_ns
+
+
+def fingerprint(method: Method) -> str:
+    """8 hex digits of all that outputs depend on: other options or another checkpoint are another folder."""
+    digest = hashlib.sha256(repr(method).encode())
+    for name in (method.adapter, *(str(value) for value in method.options.values())):
+        path = Path(name) if name else None
+        if path is not None and path.exists():
+            files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+            for file in files:
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:8]
+
+
 def slug(name: str) -> str:
     """A name as a file name; different names stay different."""
-    import hashlib
-
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
     if plain == name:
         return name
@@ -194,13 +212,10 @@ def _bicubic(case: Case) -> Pixels:
 
 def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path) -> None:
     """Runs in a temporary folder beside the outputs; what it made is moved in one by one."""
-    import shutil
-    import tempfile
-
     if not method.command or "{lr}" not in method.command or "{out}" not in method.command:
         raise MethodError(f"{method.name}: its command needs {{lr}} and {{out}} in it.")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as name:
-        lr, made = Path(name) / "lr", Path(name) / "out"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as run:
+        lr, made = Path(run) / "lr", Path(run) / "out"
         lr.mkdir()
         made.mkdir()
         for case in cases:
@@ -221,11 +236,9 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
             raise MethodError(
                 f"{method.name}: its command ended with {code}: {' '.join(tail)} (see {log})"
             )
-        for case in cases:
-            for file in sorted(made.glob(f"{case.name}*")):
-                try:
-                    pixels = open_photo(file.read_bytes()).rgb
-                except NotAnImage:
-                    continue
-                write_bytes(folder / f"{case.name}.png", png_bytes(pixels))
-                break
+        for name, file in _found(method.name, made, cases, made=0).files.items():
+            try:
+                pixels = open_photo(file.read_bytes()).rgb
+            except NotAnImage:
+                continue
+            write_bytes(folder / f"{name}.png", png_bytes(pixels))

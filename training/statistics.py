@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.bootstrap import resampled_means
+
 Reals = NDArray[np.float64]
 DRAWS = 10_000
 FEWEST = 10
@@ -29,13 +31,20 @@ class Interval:
     p: float
     """Two-sided: twice the share of bootstrap means on the other side of zero, at least 2 / (draws + 1)."""
     count: int
-    """Images."""
+    """Images, or clusters of them where some belong together."""
 
 
 def paired_bootstrap(
-    differences: Reals, *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+    differences: Reals,
+    *,
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = 0.95,
 ) -> Interval:
     """Interval of the mean of per-image differences [N] (Efron and Tibshirani 1993, percentile method).
+
+    With `clusters` [N] whole clusters are drawn: crops of one photograph are no independent images.
 
     Raises:
         ValueError: no differences, or one that is not finite.
@@ -43,22 +52,18 @@ def paired_bootstrap(
     values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"Expected finite differences [N], N > 0, got shape {values.shape}.")
-    rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    # In slices: 10,000 draws of 3,000 images at once would be 240 MB of indices.
-    step = max(1, 2_000_000 // len(values))
-    for start in range(0, draws, step):
-        stop = min(draws, start + step)
-        picks = rng.integers(0, len(values), size=(stop - start, len(values)))
-        means[start:stop] = values[picks].mean(axis=1)
+    places = None if clusters is None else np.unique(list(clusters), return_inverse=True)[1]
+    means = resampled_means(values, clusters=places, draws=draws, seed=seed)
     edge = (1 - level) / 2
     low, high = np.quantile(means, [edge, 1 - edge])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (draws + 1))
-    if not values.any():
-        p = 1.0
     return Interval(
-        mean=float(values.mean()), low=float(low), high=float(high), p=p, count=len(values)
+        mean=float(values.mean()),
+        low=float(low),
+        high=float(high),
+        p=p if values.any() else 1.0,
+        count=len(values) if clusters is None else len(set(clusters)),
     )
 
 

@@ -43,6 +43,17 @@ def test_the_interval_is_the_same_every_time():
     assert paired_bootstrap(values) == paired_bootstrap(values)
 
 
+def test_crops_of_one_photograph_count_once():
+    # Three photographs of 40 crops each that all agree: 120 images, but three independent ones.
+    differences = np.repeat([0.0, 1.0, 2.0], 40)
+    alone, together = (
+        paired_bootstrap(differences, clusters=clusters)
+        for clusters in (None, list(np.repeat(["a", "b", "c"], 40)))
+    )
+    assert together.count == 3
+    assert together.high - together.low > 4 * (alone.high - alone.low)
+
+
 @pytest.mark.parametrize("values", [[], [1.0, float("nan")], [[1.0]]])
 def test_nothing_finite_is_no_interval(values):
     with pytest.raises(ValueError, match="finite differences"):
