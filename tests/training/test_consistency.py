@@ -1,6 +1,7 @@
 """LucidConsistency against values of the official code, and what must hold of any scorer."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from skimage import data
 from torch.nn import functional
 
 from filters.synthesis import downscale, gaussian_blur, jpeg
-from tests.training.golden import GOLDEN
 from tests.training.tiny_qwen import save_tiny_qwen
 from training.consistency import ConsistencyError, UnknownEncoder, encoder_names, load_encoder
 from training.consistency.encoders.qwen3_vl_embedding import (
@@ -22,6 +22,7 @@ from training.consistency.head import load_head, new_head, save_head
 from training.consistency.images import read_image, to_pillow, to_tensor
 from training.consistency.scoring import LucidConsistency, load_consistency, pairs_of
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 K = load_file(GOLDEN / "k_consistency_head.safetensors")
 L = load_file(GOLDEN / "l_consistency_tiny_qwen3vl.safetensors")
 PHOTOS = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]

@@ -5,6 +5,7 @@ conversation into exactly the token ids which that golden was made with: any oth
 """
 
 import json
+from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -20,9 +21,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
-from tests.training.golden import GOLDEN
-
-FILE = GOLDEN / "l_consistency_tiny_qwen3vl.safetensors"
+FILE = Path(__file__).parents[1] / "golden" / "l_consistency_tiny_qwen3vl.safetensors"
 VOCABULARY = {
     "[PAD]": 0,
     "[UNK]": 1,
