@@ -63,15 +63,18 @@ def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
     scale, protocol = benchmark.spec.scale, benchmark.protocol
     lr_bytes = item.lr.read_bytes()
     lr = open_photo(lr_bytes).rgb
+    top, left = ((side - CROP_PX) // 2 for side in lr.shape[:2])
     if protocol == "crop128":
-        lr = _centre(lr, CROP_PX)
+        lr = lr[top : top + CROP_PX, left : left + CROP_PX]
     size = target_size((lr.shape[1], lr.shape[0]), protocol, scale)
     lr_path, lr_sha256 = _written(folder / "lr", item.name, lr)
     hr_path, hr_sha256 = None, None
     if item.hr is not None:
         hr = open_photo(item.hr.read_bytes()).rgb
         if protocol == "crop128":
-            hr = _centre(hr, scale * CROP_PX)
+            # From the LR's corner, not the HR's own centre: where a side is odd the two differ by pixels.
+            top, left, side = scale * top, scale * left, scale * CROP_PX
+            hr = hr[top : top + side, left : left + side]
         elif protocol == "resize1024":
             hr = _resized(hr, size)
         hr_path, hr_sha256 = _written(folder / "hr", item.name, hr)
@@ -85,11 +88,6 @@ def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
         size=size,
         source=item.lr.stem,
     )
-
-
-def _centre(pixels: Pixels, side: int) -> Pixels:
-    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-    return pixels[top : top + side, left : left + side]
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:

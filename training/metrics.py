@@ -8,12 +8,15 @@ Scorers are the metrics of filters/metrics and the rewards of training/rewards; 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from filters.measures import Photo
-from filters.metrics import UnknownMetric, load_metric, load_reference_metric
-from training.rewards import RewardError, UnknownReward
+from filters.metrics import UnknownMetric, WeightsMissing, load_metric, load_reference_metric
+from training.consistency import ConsistencyError, UnknownEncoder
+from training.rewards import RewardError, UnknownReward, load_reward
 
 Against = Literal["nothing", "lr", "hr"]
 
@@ -24,7 +27,10 @@ class MetricSpec:
 
     name: str
     scorer: str
-    """`metric:<name of filters/metrics>`, `reference:<...>` (compares with the HR) or `reward:<name>` (with the LR)."""
+    """`metric:<name of filters/metrics>`; `reference:<...>`, which compares with the HR; `consistency:<encoder>` or
+    `reward:<name>`, with the LR."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the encoder or reward is loaded with, e.g. where its weights are."""
     lower_better: bool = False
     against: Against = "nothing"
     digits: int = 4
@@ -81,9 +87,9 @@ PAPER = (
     ),
     MetricSpec(
         name="LucidConsistency",
-        scorer="reward:lucid_consistency",
+        scorer="consistency:qwen3_vl_embedding",
         against="lr",
-        preprocessing="cosine of the projected embeddings of LR and output, -1 to 1",
+        preprocessing="cosine of the projected embeddings of LR and output, at most 1800 x 32 x 32 px, -1 to 1",
     ),
 )
 """In the paper's order."""
@@ -122,13 +128,33 @@ WEIGHT_FREE = (
         lower_better=True,
         preprocessing="luminance, blocks of 16 px, 0 to 100",
     ),
+    MetricSpec(
+        name="Similarity (EfficientNet-Lite0)",
+        scorer="consistency:efficientnet_lite0",
+        against="lr",
+        preprocessing="cosine of ImageNet embeddings of LR and output, no head, -1 to 1",
+    ),
 )
-"""Not of the paper; computable everywhere."""
+"""Not of the paper; computable everywhere. The similarity is what LucidConsistency is without its encoder and head."""
 SPECS = {spec.name: spec for spec in (*PAPER, *REFERENCE, *WEIGHT_FREE)}
-FAITHFULNESS = ("LucidConsistency", "LPIPS", "SSIM", "PSNR")
+FAITHFULNESS = (
+    "LucidConsistency",
+    "LPIPS",
+    "Similarity (EfficientNet-Lite0)",
+    "SSIM",
+    "PSNR",
+)
 """Axes for how true an output is to its LR or HR, the first one that was computed is taken."""
 PERCEPTION = ("UniPercept IQA", "MUSIQ", "Q-Align", "CLIP-IQA+", "MANIQA", "NIQE", "PIQE")
 """Axes for how good it looks, likewise."""
+
+
+_AGAINST: dict[str, Against] = {
+    "metric": "nothing",
+    "reference": "hr",
+    "reward": "lr",
+    "consistency": "lr",
+}
 
 
 class NotRun(RuntimeError):
@@ -162,13 +188,14 @@ def metric_spec(name: str) -> MetricSpec:
     if name in SPECS:
         return SPECS[name]
     kind, _, rest = name.partition(":")
-    if kind in ("metric", "reference", "reward") and rest:
-        against: Against = {"metric": "nothing", "reference": "hr", "reward": "lr"}[kind]  # pyright: ignore[reportAssignmentType]
-        return MetricSpec(name=name, scorer=name, against=against, preprocessing="the scorer's own")
+    if kind in _AGAINST and rest:
+        return MetricSpec(
+            name=name, scorer=name, against=_AGAINST[kind], preprocessing="the scorer's own"
+        )
     near = difflib.get_close_matches(name, SPECS, n=1, cutoff=0.0)[0]
     raise UnknownMetric(
-        f"There is no metric {name!r}; did you mean {near!r}? Any other scorer: metric:<name>, reference:<name> or "
-        "reward:<name>."
+        f"There is no metric {name!r}; did you mean {near!r}? Any other scorer: metric:<name>, "
+        "reference:<name>, reward:<name> or consistency:<encoder>."
     )
 
 
@@ -178,18 +205,25 @@ def load_scorer(spec: MetricSpec) -> Scorer:
     Raises:
         NotRun: its weights, its package or its scorer are not here.
     """
-    from filters.metrics import WeightsMissing
-
     kind, _, name = spec.scorer.partition(":")
     try:
         if kind == "metric":
             return _NoReference(load_metric(name))
         if kind == "reference":
             return _Reference(load_reference_metric(name))
-        from training.rewards import load_reward
-
-        return _Rewarded(load_reward(name))
-    except (WeightsMissing, RewardError, UnknownMetric, UnknownReward) as error:
+        if kind == "consistency":
+            return _consistency(
+                name, dict(spec.options), needs_head=spec.name == "LucidConsistency"
+            )
+        return _Rewarded(load_reward(name, **spec.options))
+    except (
+        WeightsMissing,
+        RewardError,
+        ConsistencyError,
+        UnknownMetric,
+        UnknownReward,
+        UnknownEncoder,
+    ) as error:
         raise NotRun(" ".join(str(error).split())) from error
 
 
@@ -233,14 +267,42 @@ class _Rewarded:
         import torch
 
         del hr
-        if lr is None:
-            return None
-        image, low = _tensor(sr), _tensor(lr)
+        # A reward that does not look at the LR is given the output in its place.
+        image, low = _tensor(sr), _tensor(lr or sr)
         with torch.no_grad():
             value = float(self.reward.score(image, low, self.reward.prepare(low))[0])
         if value != value:
             raise ValueError("the scorer gave no number (its answer could not be read)")
         return value
+
+
+class _Consistency:
+    """Cosine of two embeddings; the image at full size, whatever its size."""
+
+    def __init__(self, consistency: Any) -> None:
+        self.consistency = consistency
+        self.version: str = consistency.encoder.version
+        self.weights_sha256: str | None = consistency.weights_sha256
+
+    def score(self, sr: Photo, *, lr: Photo | None, hr: Photo | None) -> float | None:
+        del hr
+        if lr is None:
+            return None
+        return float(self.consistency.score(_tensor(lr), _tensor(sr))[0])
+
+
+def _consistency(encoder: str, options: dict[str, Any], *, needs_head: bool) -> _Consistency:
+    from training.consistency.scoring import load_consistency
+
+    head = options.pop("head", None)
+    if needs_head and head is None:
+        raise NotRun(
+            "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT weights, "
+            "or one of `lucidlr consistency train`), and the encoder's weights."
+        )
+    return _Consistency(
+        load_consistency(encoder, Path(head) if head is not None else None, **options)
+    )
 
 
 def _tensor(photo: Photo) -> Any:
