@@ -18,10 +18,16 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.recipe import RecipeError
+    from training.benchmarks import BenchmarkError
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.methods import MethodError
     from training.rewards import RewardError, UnknownReward
+    from training.statistics import Regressed
 
     return (
+        BenchmarkError,
+        MethodError,
+        Regressed,
         CatalogLocked,
         ConsistencyError,
         DatasetError,

@@ -22,6 +22,8 @@ LucidFlux does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR an
 StableSR's test sets."""
 PROTOCOLS: tuple[Protocol, ...] = ("full", "resize1024", "crop128")
 TARGET_PX, CROP_PX = 1024, 128
+TINY = "tiny"
+"""The benchmark in the box; training/tiny_benchmark.py makes it."""
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _ENDS = re.compile(r"(_(lr|hr|lq|gt)\d*|_?x[1-4]|_lr_?x?[1-4])$", re.IGNORECASE)
 """Ends of names that tell LR from HR in the known distributions: `Canon_001_LR4` and `Canon_001_HR` are a pair."""

@@ -87,8 +87,6 @@ class Method:
     """backbone: its name in training/backbones/."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """backbone: what `load_backbone` takes, e.g. weights."""
-    adapter: str | None = None
-    """backbone: a checkpoint folder of `lucidlr train`; None: the weights as loaded."""
     steps: int = 8
     """backbone: Euler steps."""
     seed: int = 0
@@ -162,8 +160,8 @@ def _is_made(output: Path, case: Case) -> bool:
 def fingerprint(method: Method) -> str:
     """8 hex digits of all that outputs depend on: other options or another checkpoint are another folder."""
     digest = hashlib.sha256(repr(method).encode())
-    for name in (method.adapter, *(str(value) for value in method.options.values())):
-        path = Path(name) if name else None
+    for value in method.options.values():
+        path = Path(value) if isinstance(value, str) else None
         if path is not None and path.exists():
             files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
             for file in files:

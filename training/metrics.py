@@ -10,12 +10,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from filters.measures import Photo
 from filters.metrics import UnknownMetric, WeightsMissing, load_metric, load_reference_metric
-from training.consistency import ConsistencyError, UnknownEncoder
 from training.rewards import RewardError, UnknownReward, load_reward
 
 Against = Literal["nothing", "lr", "hr"]
@@ -27,10 +25,9 @@ class MetricSpec:
 
     name: str
     scorer: str
-    """`metric:<name of filters/metrics>`; `reference:<...>`, which compares with the HR; `consistency:<encoder>` or
-    `reward:<name>`, with the LR."""
+    """`metric:<name of filters/metrics>`; `reference:<...>` compares with the HR; `reward:<name>` with the LR."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the encoder or reward is loaded with, e.g. where its weights are."""
+    """What a reward is loaded with, e.g. where its weights are."""
     lower_better: bool = False
     against: Against = "nothing"
     digits: int = 4
@@ -87,8 +84,9 @@ PAPER = (
     ),
     MetricSpec(
         name="LucidConsistency",
-        scorer="consistency:qwen3_vl_embedding",
+        scorer="reward:lucid_consistency",
         against="lr",
+        options={"encoder": "qwen3_vl_embedding"},
         preprocessing="cosine of the projected embeddings of LR and output, at most 1800 x 32 x 32 px, -1 to 1",
     ),
 )
@@ -130,8 +128,9 @@ WEIGHT_FREE = (
     ),
     MetricSpec(
         name="Similarity (EfficientNet-Lite0)",
-        scorer="consistency:efficientnet_lite0",
+        scorer="reward:lucid_consistency",
         against="lr",
+        options={"encoder": "efficientnet_lite0"},
         preprocessing="cosine of ImageNet embeddings of LR and output, no head, -1 to 1",
     ),
 )
@@ -153,7 +152,6 @@ _AGAINST: dict[str, Against] = {
     "metric": "nothing",
     "reference": "hr",
     "reward": "lr",
-    "consistency": "lr",
 }
 
 
@@ -195,7 +193,7 @@ def metric_spec(name: str) -> MetricSpec:
     near = difflib.get_close_matches(name, SPECS, n=1, cutoff=0.0)[0]
     raise UnknownMetric(
         f"There is no metric {name!r}; did you mean {near!r}? Any other scorer: metric:<name>, "
-        "reference:<name>, reward:<name> or consistency:<encoder>."
+        "reference:<name> or reward:<name>."
     )
 
 
@@ -211,20 +209,19 @@ def load_scorer(spec: MetricSpec) -> Scorer:
             return _NoReference(load_metric(name))
         if kind == "reference":
             return _Reference(load_reference_metric(name))
-        if kind == "consistency":
-            return _consistency(
-                name, dict(spec.options), needs_head=spec.name == "LucidConsistency"
+        if name == "lucid_consistency" and spec.name in SPECS and not _has_its_head(spec):
+            raise NotRun(
+                "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT "
+                "weights, or one of `lucidlr consistency-train`), and the encoder's weights."
             )
         return _Rewarded(load_reward(name, **spec.options))
-    except (
-        WeightsMissing,
-        RewardError,
-        ConsistencyError,
-        UnknownMetric,
-        UnknownReward,
-        UnknownEncoder,
-    ) as error:
+    except (WeightsMissing, RewardError, UnknownMetric, UnknownReward) as error:
         raise NotRun(" ".join(str(error).split())) from error
+
+
+def _has_its_head(spec: MetricSpec) -> bool:
+    """Without its head the paper's metric would be another one under its name."""
+    return spec.name != "LucidConsistency" or spec.options.get("head") is not None
 
 
 def lower_is_better(spec: MetricSpec, scorer: Scorer) -> bool:
@@ -274,35 +271,6 @@ class _Rewarded:
         if value != value:
             raise ValueError("the scorer gave no number (its answer could not be read)")
         return value
-
-
-class _Consistency:
-    """Cosine of two embeddings; the image at full size, whatever its size."""
-
-    def __init__(self, consistency: Any) -> None:
-        self.consistency = consistency
-        self.version: str = consistency.encoder.version
-        self.weights_sha256: str | None = consistency.weights_sha256
-
-    def score(self, sr: Photo, *, lr: Photo | None, hr: Photo | None) -> float | None:
-        del hr
-        if lr is None:
-            return None
-        return float(self.consistency.score(_tensor(lr), _tensor(sr))[0])
-
-
-def _consistency(encoder: str, options: dict[str, Any], *, needs_head: bool) -> _Consistency:
-    from training.consistency.scoring import load_consistency
-
-    head = options.pop("head", None)
-    if needs_head and head is None:
-        raise NotRun(
-            "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT weights, "
-            "or one of `lucidlr consistency train`), and the encoder's weights."
-        )
-    return _Consistency(
-        load_consistency(encoder, Path(head) if head is not None else None, **options)
-    )
 
 
 def _tensor(photo: Photo) -> Any:

@@ -116,6 +116,10 @@ def _scipy_stats() -> Any:
     return stats
 
 
+class Regressed(RuntimeError):
+    """The gate: a tracked metric fell by more than its interval since an earlier run; the message names each."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regression:
     """A tracked metric that fell by more than chance explains."""

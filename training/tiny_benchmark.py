@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from training.benchmark_inputs import png_bytes, write_bytes
-from training.benchmarks import Benchmark, BenchmarkSpec, Item, Layout
+from training.benchmarks import TINY, Benchmark, BenchmarkSpec, Item, Layout
 from training.photographs import PACKAGED_HELD_OUT, degrade, photographs
 
-NAME = "tiny"
 VERSION = "1"
 HR_PX, SCALE = 128, 4
 CROPS = 4
 """Per photograph, in a grid of 2 x 2."""
 SPEC = BenchmarkSpec(
-    name=NAME,
+    name=TINY,
     paired=True,
     images=CROPS * len(PACKAGED_HELD_OUT),
     scale=SCALE,
