@@ -17,6 +17,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
+    from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
 
     return (
@@ -29,6 +30,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         AttributionError,
         ListingError,
         NoBuild,
+        PushError,
         RecipeError,
         RuleError,
         StillReleased,
