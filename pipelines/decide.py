@@ -244,7 +244,8 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     """labels, severity, undecided and severity.<label> columns."""
     from filters.degradation import label
 
-    measures = pa.table({name: candidates.column(f"measure.{name}") for name in recipe.measures})
+    names = sorted(recipe.degradation.measures)
+    measures = pa.table({name: candidates.column(f"measure.{name}") for name in names})
     labelled = label(measures, recipe.degradation)
     return {
         name.replace("severity_", "severity.", 1): labelled.column(name)

@@ -19,9 +19,12 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.policy import RuleError
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.consistency import ConsistencyError, UnknownEncoder
+    from training.rewards import RewardError, UnknownReward
 
     return (
         CatalogLocked,
+        ConsistencyError,
         DatasetError,
         DiskFull,
         DoorError,
@@ -32,11 +35,14 @@ def expected_errors() -> tuple[type[Exception], ...]:
         NoBuild,
         PushError,
         RecipeError,
+        RewardError,
         RuleError,
         StillReleased,
+        UnknownEncoder,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,
+        UnknownReward,
         WeightsMissing,
         FileNotFoundError,
     )

@@ -26,6 +26,7 @@ CURVE = LabelCurve(
 RECIPE = load_recipe(DEMO).model_copy(
     update={
         "scores": (),
+        "extra_measures": (),
         "degradation": DegradationPolicy(classifier=None, curves=(CURVE,)),
         "sampling": SamplingPolicy(),
     }

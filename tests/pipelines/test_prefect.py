@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -62,7 +63,23 @@ def test_a_deployment_names_a_flow_a_recipe_and_a_pool_that_are_there(deployment
     assert f"work-pool create {deployment['work_pool']['name']} " in docs
 
 
-def test_the_container_files_are_well_formed():
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["hadolint", "Dockerfile"],
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_linters_find_nothing_in_the_container_files(command):
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run(
+        [str(program), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_container_files_name_what_is_there():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     assert set(services) == {"database", "server", "worker"}
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
