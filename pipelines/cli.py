@@ -10,7 +10,8 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, releasing
+from pipelines.commands import asking, building, curating, releasing, scoring
+from pipelines.memory import modest_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing):
+for group in (building, asking, curating, releasing, scoring):
     app.add_typer(group.app)
 
 
@@ -30,6 +31,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
+    modest_memory()
     try:
         app()
     except SystemExit:

@@ -17,10 +17,14 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
+    from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.consistency import ConsistencyError, UnknownEncoder
+    from training.rewards import RewardError, UnknownReward
 
     return (
         CatalogLocked,
+        ConsistencyError,
         DatasetError,
         DiskFull,
         DoorError,
@@ -29,12 +33,16 @@ def expected_errors() -> tuple[type[Exception], ...]:
         AttributionError,
         ListingError,
         NoBuild,
+        PushError,
         RecipeError,
+        RewardError,
         RuleError,
         StillReleased,
+        UnknownEncoder,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,
+        UnknownReward,
         WeightsMissing,
         FileNotFoundError,
     )
