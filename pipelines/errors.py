@@ -19,12 +19,21 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.policy import RuleError
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.backbones import BackboneError, UnknownBackbone
+    from training.checkpoint import CheckpointError
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.data import DataError
+    from training.epoch import TrainingError
     from training.rewards import RewardError, UnknownReward
+    from training.train_config import ConfigError
 
     return (
+        BackboneError,
         CatalogLocked,
+        CheckpointError,
+        ConfigError,
         ConsistencyError,
+        DataError,
         DatasetError,
         DiskFull,
         DoorError,
@@ -38,6 +47,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
         RewardError,
         RuleError,
         StillReleased,
+        TrainingError,
+        UnknownBackbone,
         UnknownEncoder,
         UnknownFile,
         UnknownMeasure,
