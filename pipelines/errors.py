@@ -19,10 +19,18 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.policy import RuleError
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.backbones import BackboneError, UnknownBackbone
+    from training.benchmarks import BenchmarkError
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.methods import MethodError
+    from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
+    from training.statistics import Regressed
 
     return (
+        BenchmarkError,
+        MethodError,
+        Regressed,
         CatalogLocked,
         ConsistencyError,
         DatasetError,
@@ -31,14 +39,17 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ExportError,
         FingerprintError,
         AttributionError,
+        BackboneError,
         ListingError,
         NoBuild,
         PushError,
         RecipeError,
+        RestoreError,
         RewardError,
         RuleError,
         StillReleased,
         UnknownEncoder,
+        UnknownBackbone,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,
