@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,7 +21,18 @@ from pipelines.dedup_report import SUFFIXES
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 
+if TYPE_CHECKING:
+    from filters.classifier import Classifier
+    from pipelines.calibration_report import Natural
+
 LEAVE_OUT = Path(__file__).parent / "calibration_leave_out.txt"
+CONTENT = Path(__file__).parent / "calibration_content.txt"
+
+
+def named_lines(file: Path) -> dict[str, str]:
+    """Name of a photograph -> what the line says of it; lines that begin with # are comments."""
+    lines = (line.split(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines())
+    return {words[0]: words[1].strip() for words in lines if len(words) == 2 and words[0][0] != "#"}
 
 
 def measured_examples(
@@ -42,9 +54,7 @@ def measured_examples(
         RecipeError: fewer than ten photographs.
     """
     progress = progress or NoProgress()
-    left_out = {
-        line.split()[0] for line in LEAVE_OUT.read_text().splitlines() if line and line[0] != "#"
-    }
+    left_out = named_lines(LEAVE_OUT)
     jobs = [(f, "photo") for f in _images(photographs) if f.name not in left_out]
     if len(jobs) < 10:
         raise RecipeError(
@@ -163,5 +173,43 @@ def calibrate(
         },
     )
     progress.say("evaluating")
-    write_results(out, read_classifier(weights), examples.where(held_out))
+    classifier = read_classifier(weights)
+    write_results(
+        out,
+        classifier,
+        examples.where(held_out),
+        content=named_lines(CONTENT),
+        natural=natural_photographs(photographs, classifier),
+    )
     return weights
+
+
+def natural_photographs(photographs: Path, classifier: Classifier) -> list[Natural]:
+    """What a classifier says of the photographs that were left out, as they are in their files."""
+    from filters.degradation import LABELS, DegradationPolicy, severities_of
+    from filters.measures import load_measure, open_photo
+    from pipelines.calibration_report import Natural
+
+    left_out = named_lines(LEAVE_OUT)
+    policy = DegradationPolicy()
+    found: list[Natural] = []
+    for file in _images(photographs):
+        if file.name in left_out:
+            photo = open_photo(file.read_bytes())
+            measured = {name: load_measure(name).measure(photo) for name in policy.measures}
+            values = {
+                name: np.array([np.nan if value is None else value])
+                for name, value in measured.items()
+            }
+            severity = severities_of(values, policy, 1, classifier)[:, 0]
+            found.append(
+                Natural(
+                    photo=file.name,
+                    ails=left_out[file.name],
+                    severity={
+                        label: None if np.isnan(value) else float(value)
+                        for label, value in zip(LABELS, severity, strict=True)
+                    },
+                )
+            )
+    return found

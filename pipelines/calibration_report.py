@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,31 @@ Floats = NDArray[np.float64]
 LABEL_AT = DegradationPolicy.label_at
 
 
-def write_results(out: Path, classifier: Classifier, held_out: Examples) -> None:
-    """`results.md`, `severity.png` and `reliability.png` about photographs that the classifier has not seen."""
+@dataclass(frozen=True, kw_only=True)
+class Natural:
+    """A photograph that is degraded by nature, and what is said of it."""
+
+    photo: str
+    ails: str
+    """What a person sees."""
+    severity: Mapping[str, float | None]
+    """By label; None where it cannot be told."""
+
+
+def write_results(
+    out: Path,
+    classifier: Classifier,
+    held_out: Examples,
+    *,
+    content: Mapping[str, str],
+    natural: Sequence[Natural],
+) -> None:
+    """`results.md`, `severity.png` and `reliability.png` about photographs that the classifier has not seen.
+
+    Args:
+        content: what each photograph shows.
+        natural: those that took no part, because they are degraded by nature.
+    """
     scores = classifier.scores(held_out.measures)
     policy = DegradationPolicy()
     flat = too_flat(held_out.measures, policy)
@@ -49,9 +73,17 @@ def write_results(out: Path, classifier: Classifier, held_out: Examples) -> None
         "",
         *_separation_lines(separations(held_out, scores, borne)),
         "",
-        *_false_lines(false_rates(held_out, borne, undecided)),
+        "### Labels that clean photographs bear",
+        "",
+        *_false_lines("view", false_rates(held_out, borne, undecided)),
+        "",
+        "By what they show, whole and busiest views:",
+        "",
+        *_false_lines("content", false_rates(held_out, borne, undecided, content)),
         "",
         *_monotony_lines(monotony(held_out, severity)),
+        "",
+        *_natural_lines(natural),
     ]
     (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _plot_severity(out / "severity.png", held_out, severity)
@@ -96,12 +128,13 @@ def _separation_lines(found: Sequence[Separation]) -> list[str]:
     return ["### Separation", "", *_table(head, rows)]
 
 
-def _false_lines(found: Sequence[FalseRate]) -> list[str]:
-    head = ("clean photographs", "way", "images", "any label", "undecided", *LABELS)
+def _false_lines(what: str, found: Sequence[FalseRate]) -> list[str]:
+    head = (what, "way", "photographs", "images", "any label", "undecided", *LABELS)
     rows = [
         (
-            f.view,
+            f.group,
             f.way,
+            str(f.photographs),
             str(f.images),
             f"{f.any_label:.3f}",
             f"{f.undecided:.3f}",
@@ -109,7 +142,7 @@ def _false_lines(found: Sequence[FalseRate]) -> list[str]:
         )
         for f in found
     ]
-    return ["### Labels that clean photographs bear", "", *_table(head, rows)]
+    return _table(head, rows)
 
 
 def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
@@ -121,6 +154,22 @@ def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
     )
     rows = [(m.label, m.kind, f"{m.rank:.2f}", f"{m.rising:.2f}") for m in found]
     return ["### Severity against the known amount", "", *_table(head, rows)]
+
+
+def _natural_lines(found: Sequence[Natural]) -> list[str]:
+    """Labels with their severity, strongest first; then what comes nearest to one."""
+    rows: list[tuple[str, str, str, str]] = []
+    for photo in found:
+        known = {name: value for name, value in photo.severity.items() if value is not None}
+        ranked = sorted(known, key=lambda name: -known[name])
+        borne = [name for name in ranked if known[name] >= LABEL_AT]
+        below = [name for name in ranked if 0.25 <= known[name] < LABEL_AT]
+        said = [
+            ", ".join(f"{name} {known[name]:.2f}" for name in names) for names in (borne, below)
+        ]
+        rows.append((photo.photo, photo.ails, said[0] or "none", said[1]))
+    head = ("photograph", "what ails it", "labels", "mildly")
+    return ["### Degraded by nature", "", *_table(head, rows)]
 
 
 def _plot_severity(file: Path, examples: Examples, severity: Mapping[str, Floats]) -> None:
