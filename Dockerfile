@@ -1,6 +1,8 @@
 # The worker's image: the project with its locked dependencies. Not run here; see docs/prefect.md.
 FROM python:3.11-slim
 
+# Debian keeps only the newest patch of a package: a pinned one would soon not be there.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
@@ -15,6 +17,6 @@ COPY training training
 RUN pip install --no-cache-dir --constraint requirements.lock --editable .
 
 ENV LUCIDLR_HOME=/opt/lucidlr
-RUN useradd --create-home lucidlr && mkdir -p /opt/lucidlr/out && chown lucidlr /opt/lucidlr/out
-USER lucidlr
+RUN useradd --create-home --uid 1000 lucidlr && mkdir -p /opt/lucidlr/out && chown lucidlr /opt/lucidlr/out
+USER 1000
 CMD ["lucidlr", "--help"]

@@ -18,9 +18,12 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.recipe import RecipeError
+    from training.consistency import ConsistencyError, UnknownEncoder
+    from training.rewards import RewardError, UnknownReward
 
     return (
         CatalogLocked,
+        ConsistencyError,
         DatasetError,
         DiskFull,
         DoorError,
@@ -30,11 +33,14 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ListingError,
         NoBuild,
         RecipeError,
+        RewardError,
         RuleError,
         StillReleased,
+        UnknownEncoder,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,
+        UnknownReward,
         WeightsMissing,
         FileNotFoundError,
     )

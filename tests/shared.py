@@ -6,21 +6,25 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def lacking(reason: str) -> NoReturn:
+    """Skips the test that lacks a part of this machine, or fails it with LUCIDLR_REQUIRE_SHARED=1."""
+    if os.environ.get("LUCIDLR_REQUIRE_SHARED") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def shared_folder(name: str) -> Path:
     """A folder of ../shared; skips the test where it is absent, or fails it with LUCIDLR_REQUIRE_SHARED=1."""
     folder = SHARED / name
     if not folder.is_dir():
-        reason = f"../shared/{name} is not here"
-        if os.environ.get("LUCIDLR_REQUIRE_SHARED") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking(f"../shared/{name} is not here")
     return folder
 
 

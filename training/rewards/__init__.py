@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from torch import Tensor
+if TYPE_CHECKING:
+    # The command line knows the errors below; for them alone nobody waits for torch.
+    from torch import Tensor
 
 
 class UnknownReward(ValueError):
@@ -22,7 +24,7 @@ class RewardError(RuntimeError):
     """The scorer can't be had here (weights, a server, a package); the message says what to do."""
 
 
-Shared = dict[str, Tensor]
+Shared: TypeAlias = "dict[str, Tensor]"
 """What all rollouts of one LR share, batch first; {} where there is nothing."""
 
 

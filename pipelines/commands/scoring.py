@@ -1,0 +1,60 @@
+"""Faithfulness: score restored images, train a head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+EncoderOption = Annotated[str, typer.Option(help="A file of training/consistency/encoders/.")]
+
+
+@app.command()
+def consistency(
+    lr: Annotated[Path, typer.Argument(help="The degraded image, or a folder of them.")],
+    sr: Annotated[
+        Path, typer.Argument(help="The restored image, or a folder with the same names.")
+    ],
+    encoder: EncoderOption = "efficientnet_lite0",
+    head: Annotated[
+        Path | None,
+        typer.Option(help="Trained head; without one the score is the encoder's own cosine."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the model, for qwen3_vl_embedding.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="CSV file to write: lr, sr, score.")] = None,
+) -> None:
+    """LucidConsistency of restored images with their inputs: 1 is the same content, 0 is unrelated."""
+    import statistics
+
+    from pipelines.progress import TerminalProgress
+    from training.consistency.scoring import load_consistency, pairs_of
+
+    pairs = pairs_of(lr, sr)
+    scorer = load_consistency(encoder, head, **({} if model is None else {"model": model}))
+    with TerminalProgress().stage("pairs", len(pairs)) as advance:
+        scores = scorer.score_files(pairs, advance=advance)
+    if to is None:
+        for (_, restored), score in zip(pairs, scores, strict=True):
+            typer.echo(f"{score:8.4f}  {restored}")
+    else:
+        _write(to, pairs, scores)
+        typer.echo(f"{to}: {len(scores)} scores")
+    kind = "with head" if head else "baseline, no head"
+    typer.echo(f"{statistics.fmean(scores):8.4f}  mean of {len(scores)} ({encoder}, {kind})")
+
+
+def _write(file: Path, pairs: list[tuple[Path, Path]], scores: list[float]) -> None:
+    import csv
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(file.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["lr", "sr", "score"])
+        rows.writerows([str(a), str(b), repr(s)] for (a, b), s in zip(pairs, scores, strict=True))
+    part.replace(file)

@@ -1,0 +1,1 @@
+"""Frozen image encoders, a file each, loaded by training.consistency.load_encoder."""

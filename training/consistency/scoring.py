@@ -1,0 +1,148 @@
+"""The score of LR and SR: cosine of their embeddings, after the head (LucidConsistency) or without one (the baseline).
+
+The official README speaks of a scoring script that its repository lacks; that the score is the cosine of one embedding
+per image is the natural reading, and the only one that its code's tensors allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.consistency import ConsistencyError, Encoder, Images, load_encoder
+from training.consistency.head import Head, encoder_fingerprint, load_head
+from training.consistency.images import read_image
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LucidConsistency:
+    """An encoder with a head that fits it, or without one."""
+
+    encoder: Encoder
+    head: Head | None
+
+    def __post_init__(self) -> None:
+        """Raises ConsistencyError where the head was made for something else."""
+        if self.head is None:
+            return
+        if self.head.dim != self.encoder.dim:
+            raise ConsistencyError(
+                f"The head takes {self.head.dim} values, {self.encoder.name} gives {self.encoder.dim}: "
+                "a head works only with the encoder that it was trained on."
+            )
+        ours = encoder_fingerprint(self.encoder)
+        if self.head.trained_on not in (None, ours):
+            raise ConsistencyError(
+                f"The head was trained on {self.head.trained_on}, not on {ours}; take that one, or train a head."
+            )
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the encoder's weights, followed by those of the head."""
+        head = "" if self.head is None else f"+{self.head.weights_sha256}"
+        return f"{self.encoder.weights_sha256}{head}"
+
+    def embed(self, images: Images) -> Tensor:
+        """[B,D] float32, of length 1."""
+        return self.project(self.encoder.embed(images))
+
+    def project(self, embeddings: Tensor) -> Tensor:
+        """[B,D] of length 1 from what the encoder gave."""
+        if self.head is None:
+            return functional.normalize(embeddings.float(), dim=-1)
+        with torch.no_grad():
+            return functional.normalize(self.head.module(embeddings.float()), dim=-1)
+
+    def score(self, lr: Images, sr: Images) -> Tensor:
+        """[B] in [-1,1]: row by row, images of any sizes."""
+        a, b = self.embed(lr), self.embed(sr)
+        if len(a) != len(b):
+            raise ConsistencyError(
+                f"{len(a)} LR and {len(b)} SR images can't be compared in pairs."
+            )
+        return (a * b).sum(-1)
+
+    def score_files(
+        self,
+        pairs: Sequence[tuple[Path, Path]],
+        *,
+        batch_size: int = 16,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> list[float]:
+        """The scores of pairs of files (LR, SR), `batch_size` pairs in memory at a time.
+
+        Raises:
+            ConsistencyError: a file that can't be read; it is named.
+        """
+        scores: list[float] = []
+        for start in range(0, len(pairs), batch_size):
+            batch = pairs[start : start + batch_size]
+            lr = [read_image(a) for a, _ in batch]
+            sr = [read_image(b) for _, b in batch]
+            scores += self.score(lr, sr).tolist()
+            advance(len(batch))
+        return scores
+
+
+def load_consistency(
+    encoder: str = "efficientnet_lite0", head: Path | None = None, **options: object
+) -> LucidConsistency:
+    """By the encoder's name and the head's file; `options` go to the encoder.
+
+    Raises:
+        UnknownEncoder, ConsistencyError: see there.
+    """
+    return LucidConsistency(
+        encoder=load_encoder(encoder, **options), head=None if head is None else load_head(head)
+    )
+
+
+def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:
+    """The pair of two files, or the pairs of two folders, whose images have the same path but for the suffix.
+
+    Raises:
+        ConsistencyError: a file and a folder, an empty folder, or an image without a partner (none is left out).
+    """
+    if lr.is_file() and sr.is_file():
+        return [(lr, sr)]
+    if not (lr.is_dir() and sr.is_dir()):
+        missing = [str(place) for place in (lr, sr) if not place.exists()]
+        raise ConsistencyError(
+            f"There is no {' and no '.join(missing)}."
+            if missing
+            else "Give two files or two folders, not one of each."
+        )
+    left, right = _by_stem(lr), _by_stem(sr)
+    alone = sorted(left.keys() ^ right.keys())
+    if alone or not left:
+        named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+        raise ConsistencyError(
+            f"{len(alone)} images have no partner in the other folder: {named}. "
+            "Partners have the same path, but for the suffix."
+            if alone
+            else f"{lr} and {sr} hold no image."
+        )
+    return [(left[stem], right[stem]) for stem in sorted(left)]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for file in _images(folder):
+        stem = file.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise ConsistencyError(
+                f"{found[stem]} and {file} differ only in their suffix; keep one of them."
+            )
+        found[stem] = file
+    return found
+
+
+def _images(folder: Path) -> Iterable[Path]:
+    return (f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file())
