@@ -59,35 +59,85 @@ def write_results(
         content: what each photograph shows.
         natural: those that took no part, because they are degraded by nature.
     """
-    scores = classifier.scores(held_out.measures)
+    said = _said(classifier, held_out)
+    lines = [
+        _head(classifier, held_out),
+        "",
+        *_separation_lines(separations(held_out, said.scores, said.borne)),
+        "",
+        *_clean_lines(held_out, said, content),
+        "",
+        *_monotony_lines(monotony(held_out, said.severity)),
+        "",
+        *_natural_lines(natural),
+    ]
+    (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _plot_severity(out / "severity.png", held_out, said.severity)
+    _plot_reliability(out / "reliability.png", held_out, said.scores)
+
+
+def write_clean(
+    out: Path,
+    classifier: Classifier,
+    clean: Examples,
+    *,
+    content: Mapping[str, str],
+    natural: Sequence[Natural],
+) -> Path:
+    """`clean.md`: those tables of `results.md` that need clean photographs only."""
+    lines = [
+        _head(classifier, clean),
+        "",
+        *_clean_lines(clean, _said(classifier, clean), content),
+        "",
+        *_natural_lines(natural),
+    ]
+    file = out / "clean.md"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What a classifier says of examples."""
+
+    scores: Mapping[str, Floats]
+    severity: Mapping[str, Floats]
+    borne: Mapping[str, NDArray[np.bool_]]
+    undecided: NDArray[np.bool_]
+
+
+def _said(classifier: Classifier, examples: Examples) -> _Said:
+    scores = classifier.scores(examples.measures)
     policy = DegradationPolicy()
-    flat = too_flat(held_out.measures, policy)
+    flat = too_flat(examples.measures, policy)
     severity = {name: _severity(classifier, name, scores) for name in LABELS}
     borne = {name: severity[name] >= policy.label_at for name in LABELS}
     for name in SHARPNESS:
         borne[name] &= ~flat
     undecided = ~np.any(list(borne.values()), axis=0) & flat
-    lines = [
+    return _Said(scores=scores, severity=severity, borne=borne, undecided=undecided)
+
+
+def _head(classifier: Classifier, examples: Examples) -> str:
+    return (
         f"Weights: `{classifier.name}`, SHA-256 `{classifier.sha256[:16]}`. Held out: "
-        f"{len(set(held_out.photo.tolist()))} pictures, {len(held_out.photo)} images.",
-        "",
-        *_separation_lines(separations(held_out, scores, borne)),
-        "",
+        f"{len(set(examples.photo.tolist()))} pictures, {len(examples.photo)} images."
+    )
+
+
+def _clean_lines(examples: Examples, said: _Said, content: Mapping[str, str]) -> list[str]:
+    by_view = false_rates(examples, said.borne, said.undecided)
+    by_content = false_rates(examples, said.borne, said.undecided, content)
+    return [
         "### Labels that clean photographs bear",
         "",
-        *_false_lines("view", false_rates(held_out, borne, undecided)),
+        *_false_lines("view", by_view),
         "",
         "By what they show, whole and busiest views:",
         "",
-        *_false_lines("content", false_rates(held_out, borne, undecided, content)),
-        "",
-        *_monotony_lines(monotony(held_out, severity)),
-        "",
-        *_natural_lines(natural),
+        *_false_lines("content", by_content),
     ]
-    (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    _plot_severity(out / "severity.png", held_out, severity)
-    _plot_reliability(out / "reliability.png", held_out, scores)
 
 
 def _severity(classifier: Classifier, label: str, scores: Mapping[str, Floats]) -> Floats:
@@ -167,7 +217,9 @@ def _natural_lines(found: Sequence[Natural]) -> list[str]:
         said = [
             ", ".join(f"{name} {known[name]:.2f}" for name in names) for names in (borne, below)
         ]
-        rows.append((photo.photo, photo.ails, said[0] or "none", said[1]))
+        flat = all(photo.severity[name] is None for name in SHARPNESS)
+        nothing = "undecided: too flat to tell" if flat else "none"
+        rows.append((photo.photo, photo.ails, said[0] or nothing, said[1]))
     head = ("photograph", "what ails it", "labels", "mildly")
     return ["### Degraded by nature", "", *_table(head, rows)]
 

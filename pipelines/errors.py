@@ -15,7 +15,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from crawler.limits import DoorError
     from filters.leakage import FingerprintError
     from filters.measures import UnknownMeasure
-    from filters.metrics import UnknownMetric, WeightsMissing
+    from filters.metrics import DeviceMissing, UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.recipe import RecipeError
     from training.consistency import ConsistencyError, UnknownEncoder
@@ -25,6 +25,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         CatalogLocked,
         ConsistencyError,
         DatasetError,
+        DeviceMissing,
         DiskFull,
         DoorError,
         ExportError,

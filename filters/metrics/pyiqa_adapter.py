@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from filters.measures import Photo
-from filters.metrics import UnknownMetric, WeightsMissing
+from filters.metrics import ON_CPU, DeviceMissing, Scoring, UnknownMetric, WeightsMissing
 
 SMALLEST_PX = 32
 _ONE_AT_A_TIME = threading.Lock()
@@ -24,13 +24,14 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class PyiqaMetric:
-    """A metric of pyiqa on the CPU."""
+    """A metric of pyiqa."""
 
     name: str
     version: str
     lower_better: bool
     weights_sha256: str | None
     license: str = "LicenseRef-PolyForm-Noncommercial-1.0.0"
+    scoring: Scoring = ON_CPU
     model: Any = field(repr=False)
 
     def score(self, photo: Photo) -> float | None:
@@ -39,27 +40,38 @@ class PyiqaMetric:
 
         if min(photo.rgb.shape[:2]) < SMALLEST_PX:
             return None
+        device, precision = self.scoring.device, self.scoring.precision
         image = torch.from_numpy(photo.rgb.copy()).permute(2, 0, 1)[None].float() / 255
+        lower = torch.autocast(
+            device, dtype=getattr(torch, precision), enabled=precision != "float32"
+        )
         # The number of threads changes the order of sums, hence the last bits; it is a setting of the whole process.
-        with _ONE_AT_A_TIME, torch.no_grad():
+        with _ONE_AT_A_TIME, torch.no_grad(), lower:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)
             try:
-                value = float(self.model(image).item())
+                value = float(self.model(image.to(device)).item())
             finally:
                 torch.set_num_threads(threads)
         return value if np.isfinite(value) else None
 
 
-def load_pyiqa(name: str) -> PyiqaMetric:
+def load_pyiqa(name: str, scoring: Scoring = ON_CPU) -> PyiqaMetric:
     """Loads `pyiqa:<metric>`.
 
     Raises:
+        DeviceMissing: there is no such device here.
         UnknownMetric: pyiqa has no no-reference metric of that name.
         WeightsMissing: its weights are neither here nor to be fetched.
     """
     import pyiqa
+    import torch
 
+    if scoring.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing(
+            f"{name} is to be scored on cuda, and torch sees no GPU here: set scoring.device to cpu, or build on a "
+            "machine that has one (`lucidlr refilter` needs neither)."
+        )
     wanted = name.removeprefix("pyiqa:")
     names: list[str] = pyiqa.list_models(metric_mode="NR")
     if wanted not in names:
@@ -68,7 +80,7 @@ def load_pyiqa(name: str) -> PyiqaMetric:
             f"pyiqa has no no-reference metric {wanted!r}; did you mean 'pyiqa:{nearest}'?"
         )
     try:
-        model: Any = pyiqa.create_metric(wanted, device="cpu")
+        model: Any = pyiqa.create_metric(wanted, device=scoring.device)
     # The network and hub clients raise subclasses of OSError; a hub client that is told to stay offline, ValueError.
     except (OSError, ValueError) as error:
         raise WeightsMissing(
@@ -77,9 +89,10 @@ def load_pyiqa(name: str) -> PyiqaMetric:
         ) from error
     return PyiqaMetric(
         name=name,
-        version=f"pyiqa-{metadata.version('pyiqa')}",
+        version=f"pyiqa-{metadata.version('pyiqa')}{scoring.suffix}",
         lower_better=bool(model.lower_better),
         weights_sha256=_weights_hash(model),
+        scoring=scoring,
         model=model,
     )
 

@@ -4,27 +4,39 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import skimage.data
 from PIL import Image
 
 from filters.calibration.evaluate import false_rates
-from filters.calibration.fit import Examples
+from filters.calibration.fit import Examples, examples_of
 from filters.classifier import load_classifier
 from filters.degradation import DEFAULT_CLASSIFIER, LABELS
+from filters.measures import measure_names
 from filters.synthesis import motion_blur
 from pipelines.calibrate import CONTENT, LEAVE_OUT, named_lines, natural_photographs
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "calibration" / "results.md"
+FIGURES = ROOT / "docs" / "calibration"
 
 
-def test_the_published_figures_are_those_of_the_shipped_weights():
-    said = re.search(r"Weights: `(.+?)`, SHA-256 `([0-9a-f]+)`", RESULTS.read_text())
+@pytest.mark.parametrize("name", ["results.md", "clean.md"])
+def test_the_published_figures_are_those_of_the_shipped_weights(name):
+    said = re.search(r"Weights: `(.+?)`, SHA-256 `([0-9a-f]+)`", (FIGURES / name).read_text())
     assert said is not None
     shipped = load_classifier(DEFAULT_CLASSIFIER)
     assert said[1] == shipped.name
     assert shipped.sha256.startswith(said[2])
+
+
+def test_the_classifier_looks_at_every_measure_that_training_would_give_it():
+    names = measure_names()
+    about = {name: ["x"] for name in ("photo", "view", "kind", "way")}
+    table = pa.table({**about, "level": [0], "turn": [0], **{name: [0.5] for name in names}})
+    assert sorted(load_classifier(DEFAULT_CLASSIFIER).measures) == sorted(
+        examples_of(table).measures
+    )
 
 
 def test_every_photograph_is_left_out_or_has_a_type_of_content():
