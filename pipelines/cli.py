@@ -10,7 +10,17 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, releasing, scoring
+from pipelines.commands import (
+    asking,
+    building,
+    curating,
+    evaluating,
+    releasing,
+    restoring,
+    scoring,
+    training,
+)
+from pipelines.memory import modest_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring):
+for group in (building, asking, curating, releasing, scoring, restoring, evaluating, training):
     app.add_typer(group.app)
 
 
@@ -30,6 +40,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
+    modest_memory()
     try:
         app()
     except SystemExit:

@@ -63,6 +63,10 @@ class Encoder(Protocol):
         """[B,D] float32, not normalised, without gradient; a function of each image's pixels alone."""
         ...
 
+    def to(self, device: str) -> None:
+        """Moves the weights."""
+        ...
+
 
 def encoder_names() -> list[str]:
     """The files in encoders/."""

@@ -57,8 +57,16 @@ class LucidConsistency:
         """[B,D] of length 1 from what the encoder gave."""
         if self.head is None:
             return functional.normalize(embeddings.float(), dim=-1)
+        device = next(self.head.module.parameters()).device
         with torch.no_grad():
-            return functional.normalize(self.head.module(embeddings.float()), dim=-1)
+            projected = self.head.module(embeddings.to(device, torch.float32))
+        return functional.normalize(projected, dim=-1).cpu()
+
+    def to(self, device: str) -> None:
+        """Moves encoder and head; what comes out stays on the CPU."""
+        self.encoder.to(device)
+        if self.head is not None:
+            self.head.module.to(device)
 
     def score(self, lr: Images, sr: Images) -> Tensor:
         """[B] in [-1,1]: row by row, images of any sizes."""

@@ -24,7 +24,7 @@ from training.consistency.images import each_image
 SIZE_PX = 224
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class EfficientNetLite0:
     """See the module."""
 
@@ -46,6 +46,11 @@ class EfficientNetLite0:
     def weights_sha256(self) -> str:
         """Of the packaged file."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    def to(self, device: str) -> None:
+        """See Encoder."""
+        self.model.to(device)
+        self.device = device
 
     def embed(self, images: Images) -> Tensor:
         """[B,1280] float32 on the CPU; see Encoder."""

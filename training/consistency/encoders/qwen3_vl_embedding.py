@@ -36,7 +36,7 @@ MOST_TOKENS = 8192
 MOST_ASPECT = 200
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Qwen3VLEmbedding:
     """See the module."""
 
@@ -69,6 +69,11 @@ class Qwen3VLEmbedding:
                     f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode()
                 )
         return digest.hexdigest()
+
+    def to(self, device: str) -> None:
+        """See Encoder."""
+        self.model.to(device)
+        self.device = device
 
     def embed(self, images: Images) -> Tensor:
         """[B,D] float32 on the CPU; see Encoder."""
