@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipelines.evaluate_benchmarks import with_checkpoint
 from pipelines.evaluation import checked, load_evaluation, run_evaluation
 from pipelines.recipe import RecipeError
+from tests.prefect_server import api, run_deployment
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "pipelines" / "recipes" / "evaluate_demo.yaml"
@@ -133,3 +135,101 @@ def test_the_demo_is_evaluated_with_nothing_downloaded_and_the_rest_is_not_run(t
     assert "needs the projection head" in summary["not_run"]["LucidConsistency"]
     scores = pq.read_table(tmp_path / "scores.parquet")
     assert scores.column("value").null_count == 0
+
+
+def trained_tiny(folder):
+    """A narrow, untrained tiny network, and two epochs of NFT on it: the machinery, not the quality."""
+    from safetensors.torch import save_file
+
+    from tests.training.small import photographs, small_config
+    from training.backbones import tiny
+    from training.rewards import load_reward
+    from training.train_config import RewardSpec
+    from training.train_nft import main
+
+    backbone = tiny.untrained(width=8)
+    weights = folder / "tiny.safetensors"
+    save_file(backbone.net.state_dict(), weights)
+    names = ("lr_faithfulness", "coherent_edges")
+    config = small_config(
+        folder / "run",
+        epochs=2,
+        checkpoint_every=1,
+        learning_rate=1e-2,
+        rewards=tuple(RewardSpec(name=name) for name in names),
+    )
+    rewards = [load_reward(name) for name in names]
+    main(config, backbone=tiny.load(weights=weights), rewards=rewards, lrs=photographs())
+    return weights, folder / "run"
+
+
+def test_bicubic_a_folder_and_the_tiny_backbone_before_and_after_nft(set_of_six):
+    weights, run = trained_tiny(set_of_six)
+    content = {
+        "name": "all four",
+        "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+        "methods": [
+            {"name": "bicubic", "kind": "bicubic"},
+            {"name": "theirs", "kind": "folder", "path": str(set_of_six / "theirs")},
+            {
+                "name": "tiny",
+                "kind": "backbone",
+                "backbone": "tiny",
+                "options": {"weights": str(weights)},
+                "steps": 2,
+            },
+        ],
+        "metrics": ["PSNR"],
+    }
+    recipe = with_checkpoint(checked(content), str(run), "tiny")
+    assert [m.name for m in recipe.methods] == ["bicubic", "theirs", "tiny", "tiny(+LucidNFT)"]
+    out = set_of_six / "out"
+    first = run_evaluation(recipe, out)
+    assert first.done.problems == []
+    assert (first.done.made, first.done.computed) == (18, {"PSNR": 24})
+    means = {row["method"]: row for row in first.results.means.to_pylist()}
+    assert means["theirs"]["mean"] > means["bicubic"]["mean"]
+    assert means["tiny(+LucidNFT)"]["base"] == "tiny"
+    assert means["tiny(+LucidNFT)"]["delta"] != 0, "training moved the outputs"
+    again = run_evaluation(recipe, out)
+    assert (again.done.made, again.done.computed) == (0, {"PSNR": 0})
+    more = run_evaluation(checked(recipe.model_dump() | {"metrics": ["PSNR", "SSIM"]}), out)
+    assert (more.done.made, more.done.computed) == (0, {"PSNR": 0, "SSIM": 24})
+
+
+def test_a_checkpoint_of_another_backbone_is_refused_and_the_rest_evaluated(set_of_six):
+    weights, run = trained_tiny(set_of_six)
+    from safetensors.torch import save_file
+
+    from training.backbones import tiny
+
+    save_file(tiny.untrained(width=16).net.state_dict(), weights)
+    content = {
+        "name": "misfit",
+        "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+        "methods": [
+            {"name": "bicubic", "kind": "bicubic"},
+            {
+                "name": "misfit",
+                "kind": "backbone",
+                "backbone": "tiny",
+                "options": {"weights": str(weights)},
+                "checkpoint": str(run),
+                "steps": 1,
+            },
+        ],
+        "metrics": ["PSNR"],
+    }
+    done = run_evaluation(checked(content), set_of_six / "out").done
+    assert "does not fit tiny" in str(done.problems[0])
+    assert done.computed == {"PSNR": 6}
+
+
+@pytest.mark.slow
+def test_the_deployment_evaluates_the_box_and_publishes_its_tables(prefect_server, tmp_path):
+    url, _, _ = prefect_server
+    run_deployment(prefect_server, "evaluate-benchmarks/evaluate-demo", f"out={tmp_path / 'out'}")
+    found = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    assert {"evaluation-results", "evaluation-deltas", "evaluation-summary"} <= set(found)
+    assert "| tiny | CLIP-IQA+ ↑ |" in found["evaluation-results"]["data"]
+    assert (tmp_path / "out" / "gallery" / "index.html").is_file()
