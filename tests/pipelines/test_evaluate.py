@@ -66,6 +66,33 @@ def test_evaluate_makes_tables_and_a_second_run_computes_nothing(set_of_six):
     assert "| mine | PSNR ↑ |" in (set_of_six / "out" / "tables" / "results.md").read_text()
 
 
+def test_the_fingerprints_of_what_was_evaluated_catch_it_in_a_build(set_of_six):
+    from filters.hashing import hash_image
+    from filters.leakage import LeakagePolicy, nearest, read_index
+
+    recipe = checked(
+        {
+            "name": "fingerprints",
+            "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+            "methods": [{"name": "bicubic", "kind": "bicubic"}],
+            "metrics": ["PSNR"],
+        }
+    )
+    run_evaluation(recipe, set_of_six / "out")
+    index = read_index(set_of_six / "out" / "fingerprints.parquet")
+    assert index.num_rows == 12
+    assert set(index.column("benchmark").to_pylist()) == {"mine"}
+    # A mirrored copy of the third HR.
+    with Image.open(set_of_six / "set" / "hr" / "2.png") as image:
+        found = hash_image(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    names = ("phash", "dhash", "phash_mirror", "dhash_mirror")
+    hashes = {name: np.array([getattr(found, name)], dtype=np.uint64) for name in names}
+    spread = np.array([found.spread])
+    distance, row = nearest(index, **hashes, spread=spread, policy=LeakagePolicy())
+    assert distance[0] <= 2
+    assert index.column("name")[int(row[0])].as_py() == "hr/2"
+
+
 def test_a_bad_word_on_the_command_line_is_one_message(tmp_path):
     wrong = lucidlr("evaluate", "--out", tmp_path, "--benchmark", f"RealSR={tmp_path / 'none'}")
     assert wrong.returncode == 1
