@@ -28,7 +28,7 @@ def test_a_model_that_the_package_lacks_is_named():
 @pytest.mark.slow
 def test_it_upscales_by_four_keeps_the_picture_and_its_tiles_leave_no_seam():
     photo = np.ascontiguousarray(data.chelsea()[60:140, 120:270])
-    # The small model: a second; the margin of 12 px is what the large one needs.
+    # The small model: a second.
     net = realesrgan.load("realesr-animevideov3-x4")
     whole = realesrgan.upscale(net, photo)
     assert whole.shape == (320, 600, 3)
