@@ -174,6 +174,17 @@ def default_folder(dataset: Path) -> Path:
     return dataset.parent / "precomputed"
 
 
+def store_beside(
+    dataset: Path, *, rewards: Sequence[Reward], backbone: Backbone
+) -> Store | None:
+    """The store beside a dataset; None where there is none, or nothing in it for these rewards and this backbone."""
+    folder = default_folder(dataset)
+    if not folder.is_dir():
+        return None
+    store = Store(folder, rewards=rewards, backbone=backbone)
+    return store if store.places() else None
+
+
 def makers_and_crops(config: TrainConfig) -> tuple[LRDataset, list[Crop], list[Maker]]:
     """Source, crops and makers of a training.
 
