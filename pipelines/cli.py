@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, releasing, scoring
+from pipelines.commands import asking, building, curating, releasing, restoring, scoring
 from pipelines.memory import modest_memory
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring):
+for group in (building, asking, curating, releasing, scoring, restoring):
     app.add_typer(group.app)
 
 

@@ -19,7 +19,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.policy import RuleError
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.backbones import BackboneError, UnknownBackbone
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
 
     return (
@@ -31,14 +33,17 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ExportError,
         FingerprintError,
         AttributionError,
+        BackboneError,
         ListingError,
         NoBuild,
         PushError,
         RecipeError,
+        RestoreError,
         RewardError,
         RuleError,
         StillReleased,
         UnknownEncoder,
+        UnknownBackbone,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,
