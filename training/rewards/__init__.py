@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
@@ -57,15 +57,6 @@ class Reward(Protocol):
 
     def score(self, sr: Tensor, lr: Tensor, shared: Shared) -> Tensor:
         """[B] float32 for SR [B,3,H,W] made from LR [B,3,h,w] (row by row); NaN where the scorer failed on a row."""
-        ...
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A reward whose model can leave the accelerator while it is not needed: the trainer does so between phases."""
-
-    def to(self, device: str) -> None:
-        """Moves the weights there; scores stay the same up to the device's rounding."""
         ...
 
 
