@@ -10,7 +10,16 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, releasing, restoring, scoring
+from pipelines.commands import (
+    asking,
+    building,
+    curating,
+    evaluating,
+    releasing,
+    restoring,
+    scoring,
+    training,
+)
 from pipelines.memory import modest_memory
 
 app = typer.Typer(
@@ -19,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring, restoring):
+for group in (building, asking, curating, releasing, scoring, restoring, evaluating, training):
     app.add_typer(group.app)
 
 
