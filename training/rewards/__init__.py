@@ -66,7 +66,7 @@ def reward_names() -> list[str]:
     return sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
 
 
-def load_reward(name: str, **options: Any) -> Reward:
+def load_reward(name: str, /, **options: Any) -> Reward:
     """Makes a reward ready.
 
     Raises:

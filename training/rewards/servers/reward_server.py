@@ -5,9 +5,9 @@ Only the standard library and Pillow, and no import of this project: it runs in 
     GET  /info     {"name", "version", "weights_sha256", "range": [low, high], "largest_batch"}
     POST /score    {"images": [PNG in base64, ...]}  ->  {"scores": [number or null, ...], "version"}
 
-One image that fails is null in the answer and a line in the log; the others keep their scores. Requests are answered
-one at a time, because there is one model. It listens on loopback unless told otherwise, and asks nobody for a password:
-on other addresses put it behind something that does.
+One image that fails is null in the answer and a line in the log; the others keep their scores. Images are scored one
+request after the other, because there is one model. It listens on loopback unless told otherwise, and asks nobody for a
+password: on other addresses put it behind something that does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import binascii
 import io
 import json
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -42,8 +43,10 @@ class Scorer:
     largest_batch: int = 16
 
 
-def make_server(scorer: Scorer, host: str, port: int) -> HTTPServer:
+def make_server(scorer: Scorer, host: str, port: int) -> ThreadingHTTPServer:
     """A server that is ready for `serve_forever()`; port 0 takes a free one (`server_address` says which)."""
+
+    one_at_a_time = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -76,7 +79,8 @@ def make_server(scorer: Scorer, host: str, port: int) -> HTTPServer:
             if len(contents) > scorer.largest_batch:
                 self._answer(400, {"error": f"At most {scorer.largest_batch} images at a time."})
                 return
-            scores = [_scored(scorer, content) for content in contents]
+            with one_at_a_time:
+                scores = [_scored(scorer, content) for content in contents]
             self._answer(200, {"scores": scores, "version": scorer.version})
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
@@ -90,7 +94,10 @@ def make_server(scorer: Scorer, host: str, port: int) -> HTTPServer:
         def log_message(self, format: str, *args: Any) -> None:
             """Every request in the log would hide what matters."""
 
-    return HTTPServer((host, port), Handler)
+    # A thread per connection, because a client keeps its own open; daemons, so that none holds up the end.
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    return server
 
 
 def serve(scorer: Scorer, host: str, port: int) -> None:
