@@ -15,7 +15,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from crawler.limits import DoorError
     from filters.leakage import FingerprintError
     from filters.measures import UnknownMeasure
-    from filters.metrics import UnknownMetric, WeightsMissing
+    from filters.metrics import DeviceMissing, UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
@@ -42,6 +42,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         CheckpointError,
         ConsistencyError,
         DatasetError,
+        DeviceMissing,
         DiskFull,
         DoorError,
         ExportError,
