@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, releasing, scoring
+from pipelines.commands import asking, building, curating, experiments, releasing, scoring
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring):
+for group in (building, asking, curating, releasing, scoring, experiments):
     app.add_typer(group.app)
 
 
