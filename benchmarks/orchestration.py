@@ -21,6 +21,7 @@ from crawler.loopback import LoopbackCommons
 from crawler.sources import CategorySource
 from filters.synthesis import encode_jpeg
 from pipelines.driver import build
+from pipelines.memory import modest_memory
 from pipelines.recipe import load_recipe
 from pipelines.runners import pool_runner
 
@@ -82,6 +83,7 @@ def run(base_url: str, out: str) -> None:
 
 def main() -> None:
     """Prints the table."""
+    modest_memory()  # as the command line does; the builds inherit it
     print(f"{'files':>7}{'seconds':>10}{'outside of stages':>20}{'peak MB':>10}")
     for count in (2000, 5000, 10000):
         with tempfile.TemporaryDirectory() as scratch:

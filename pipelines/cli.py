@@ -11,6 +11,7 @@ import sys
 import typer
 
 from pipelines.commands import asking, building, curating, experiments, releasing, scoring
+from pipelines.memory import modest_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ def _expected() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
+    modest_memory()
     try:
         app()
     except SystemExit:

@@ -17,6 +17,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
+    from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
     from training.consistency import ConsistencyError, UnknownEncoder
     from training.rewards import RewardError, UnknownReward
@@ -32,6 +33,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         AttributionError,
         ListingError,
         NoBuild,
+        PushError,
         RecipeError,
         RewardError,
         RuleError,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipelines.memory import modest_memory
+
 
 def enter() -> dict[str, str]:
     """Changes to LUCIDLR_HOME and names it to Prefect as the flow's directory.
@@ -22,4 +24,5 @@ def enter() -> dict[str, str]:
             f"LUCIDLR_HOME is {home!r}: set it to the checkout in the environment of the worker, then run again."
         )
     os.chdir(home)
+    modest_memory()
     return {"directory": home}

@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.backbones import Backbone, load_backbone
@@ -272,18 +272,29 @@ def evaluate(experiment: Experiment, weights: Path, out: Path) -> Path:
         sr = _restore(experiment, backbone, lrs, draw)
         for name, scorer in scorers.items():
             found[name] += scorer.score(sr, lrs, scorer.prepare(lrs)).numpy() / experiment.draws
-    held_out = [p for p in photographs(experiment.photos) if p.held_out]
-    pairs = make_pairs(
-        held_out, count=experiment.test_lrs, seed=77, lr_px=experiment.lr_px, per_view=4
-    )
-    lr, hr = pairs.floats()
+    lr, hr, pair_photo = held_out_pairs(experiment)
     error = (_restore(experiment, backbone, lr, 0) - hr).square().mean((1, 2, 3))
     found["psnr_db"] = -10 * np.log10(error.numpy() + 1e-8)
     part = out.with_name(f".{os.getpid()}.npz")
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(part, photo=photo, psnr_photo=pairs.photo.numpy(), **found)
+    np.savez(part, photo=photo, psnr_photo=pair_photo.numpy(), **found)
     part.replace(out)
     return out
+
+
+def held_out_pairs(experiment: Experiment) -> tuple[Tensor, Tensor, Tensor]:
+    """LR, HR and photograph of degraded patches of held-out photographs; cut once and kept in pairs.safetensors."""
+    file = experiment.out / "pairs.safetensors"
+    if not file.is_file():
+        held_out = [p for p in photographs(experiment.photos) if p.held_out]
+        made = make_pairs(
+            held_out, count=experiment.test_lrs, seed=77, lr_px=experiment.lr_px, per_view=4
+        )
+        part = file.with_name(f".{file.name}.{os.getpid()}")
+        save_file({"lr": made.lr, "hr": made.hr, "photo": made.photo}, part)
+        part.replace(file)
+    kept = load_file(file)
+    return kept["lr"].float() / 255, kept["hr"].float() / 255, kept["photo"]
 
 
 def samples(experiment: Experiment, weights: Path, *, count: int = 8) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What leaves the house: export, compare, check."""
+"""What leaves the house: export, compare, push, check."""
 
 from __future__ import annotations
 
@@ -54,6 +54,45 @@ def diff(
     found = compare(old, new, out=out, to_json=to_json, to_parquet=to_parquet, shown=rows)
     for line in diff_lines(found):
         typer.echo(line)
+
+
+@app.command()
+def push(
+    repo: Annotated[str, typer.Argument(help="Dataset repository on the Hub: owner/name.")],
+    out: Out = Path("out/demo"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")
+    ] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Open the repository; without it a new one is private.")
+    ] = False,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Squash the history and delete older versions' files for good, after a takedown.",
+        ),
+    ] = False,
+) -> None:
+    """Send the release to the Hugging Face Hub; after an interruption run the same command again."""
+    from huggingface_hub import HfApi
+
+    from pipelines.progress import TerminalProgress
+    from pipelines.push import plan_lines, plan_push, pushed_lines
+    from pipelines.push import push as carry_out
+
+    api, progress = HfApi(library_name="lucidlr"), TerminalProgress()
+    plan = plan_push(api, repo, out, purge=purge, progress=progress)
+    for line in plan_lines(plan):
+        typer.echo(line)
+    if dry_run:
+        typer.echo("nothing was changed (--dry-run)")
+        return
+    done = carry_out(api, plan, public=public, progress=progress)
+    for line in pushed_lines(done):
+        typer.echo(line)
+    if done.left:
+        raise typer.Exit(1)
 
 
 @app.command()
