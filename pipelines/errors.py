@@ -17,9 +17,13 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.measures import UnknownMeasure
     from filters.metrics import UnknownMetric, WeightsMissing
     from filters.policy import RuleError
+    from pipelines.demo_train import OtherExperiment
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
+    from training.backbones import BackboneError, UnknownBackbone
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.photographs import NoPhotographs
+    from training.pretrain_tiny import OtherRun
     from training.rewards import RewardError, UnknownReward
 
     return (
@@ -31,13 +35,18 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ExportError,
         FingerprintError,
         AttributionError,
+        BackboneError,
         ListingError,
         NoBuild,
+        NoPhotographs,
+        OtherExperiment,
+        OtherRun,
         PushError,
         RecipeError,
         RewardError,
         RuleError,
         StillReleased,
+        UnknownBackbone,
         UnknownEncoder,
         UnknownFile,
         UnknownMeasure,

@@ -196,7 +196,8 @@ def write(found: Sequence[Separability], rewards: Tensor, out: Path) -> None:
             i = s.value
             numbers = [f"{v:.4f}" for v in (i.mean, i.low, i.high)]
             rows.writerow([s.rollouts, s.method, s.measure, *numbers])
-    (out / "separability.md").write_text(markdown(found))
+    shown = [m for m in (2, 4, 8, 12, 16) if m in {s.rollouts for s in found}]
+    (out / "separability.md").write_text(markdown(found, shown))
     plot(found, rewards, out / "separability.png")
 
 
