@@ -1,0 +1,196 @@
+"""Checkpoints of a run: everything that is needed to go on as if nothing had happened, in tensors only.
+
+    checkpoints/epoch-000010/state.safetensors    default/..., old/..., ema/..., optimiser/<parameter>/..., rng/...
+    checkpoints/epoch-000010/state.json           epoch, optimiser steps, hashes, start values of the evaluation
+
+The folder gets its name when it is complete. Crops, groups, noise and times are functions of (seed, epoch), so the
+epoch is the position of every sampler; the generators of torch are kept all the same, for what a backbone draws itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_NAME = re.compile(r"epoch-(\d{6,})$")
+WEIGHTS, META = "state.safetensors", "state.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged or belongs to another run; the message says what to do."""
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """What a run has arrived at. The parameters are the live ones: loading writes into them."""
+
+    parameters: Mapping[str, Tensor]
+    """Of `default`, by name."""
+    old: Mapping[str, Tensor]
+    """Of `old`, the same names."""
+    ema: dict[str, Tensor]
+    """The running average of `default`."""
+    optimizer: torch.optim.Optimizer
+    """Over `parameters` in their order."""
+    epoch: int = 0
+    """Epochs that are complete."""
+    step: int = 0
+    """Optimiser steps that were made."""
+    start: dict[str, float] = field(default_factory=dict[str, float])
+    """What the evaluation found before training, and its spread: the yardstick of later ones."""
+    best: dict[str, float] = field(default_factory=dict[str, float])
+    """`epoch` and `gain` of the best evaluation so far."""
+    stopped: str = ""
+    """Why training stopped before its last epoch."""
+
+
+def save_checkpoint(
+    folder: Path, state: TrainState, *, config: Mapping[str, Any], weights_sha256: str, keep: int
+) -> Path:
+    """Writes checkpoints/epoch-<n> below `folder` and removes old ones, except the `keep` newest and the best."""
+    home = folder / "checkpoints"
+    home.mkdir(parents=True, exist_ok=True)
+    final = home / f"epoch-{state.epoch:06d}"
+    unfinished = home / f".{final.name}.{os.getpid()}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    save_file(_tensors(state), unfinished / WEIGHTS)
+    meta = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "start": state.start,
+        "best": state.best,
+        "stopped": state.stopped,
+        "config": dict(config),
+        "weights_sha256": weights_sha256,
+    }
+    (unfinished / META).write_text(json.dumps(meta, indent=1, sort_keys=True), encoding="utf-8")
+    for file in unfinished.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    if final.exists():
+        shutil.rmtree(final)
+    unfinished.rename(final)
+    stay = set(checkpoints(folder)[-keep:]) | {
+        home / f"epoch-{int(state.best.get('epoch', -1)):06d}"
+    }
+    for path in checkpoints(folder):
+        if path not in stay:
+            shutil.rmtree(path)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete ones, the oldest first."""
+    found = (folder / "checkpoints").glob("epoch-*")
+    numbered = {int(m[1]): path for path in found if (m := _NAME.match(path.name))}
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def load_checkpoint(
+    path: Path, state: TrainState, *, config: Mapping[str, Any], weights_sha256: str
+) -> None:
+    """Puts a checkpoint into the live parameters, average, optimiser and generators of `state`.
+
+    Raises:
+        CheckpointError: damaged, of another configuration (the keys are named), or on top of other base weights.
+    """
+    try:
+        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        tensors = load_file(path / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); remove it to go on from the one before."
+        ) from error
+    changed = {
+        k for k in {*meta["config"], *config} if meta["config"].get(k) != _json(config).get(k)
+    }
+    if changed:
+        raise CheckpointError(
+            f"{path} was made with another {', '.join(sorted(changed))}; train into another folder, or take that back."
+        )
+    if meta["weights_sha256"] != weights_sha256:
+        raise CheckpointError(
+            f"{path} was made on top of other base weights; train into another folder."
+        )
+    wanted = {f"{part}/{name}" for part in ("default", "old", "ema") for name in state.parameters}
+    if not wanted <= tensors.keys():
+        raise CheckpointError(
+            f"{path} lacks {sorted(wanted - tensors.keys())[0]}; the backbone is another."
+        )
+    with torch.no_grad():
+        for name, value in state.parameters.items():
+            value.copy_(tensors[f"default/{name}"])
+            state.old[name].copy_(tensors[f"old/{name}"])
+            state.ema[name].copy_(tensors[f"ema/{name}"])
+    _load_optimizer(state, tensors)
+    _set_generators(tensors)
+    state.epoch, state.step = meta["epoch"], meta["step"]
+    state.start, state.best, state.stopped = meta["start"], meta["best"], meta["stopped"]
+
+
+def _json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As they come back from a file: tuples are lists."""
+    return json.loads(json.dumps(dict(values)))
+
+
+def _tensors(state: TrainState) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for part, values in (("default", state.parameters), ("old", state.old), ("ema", state.ema)):
+        found |= {f"{part}/{name}": value for name, value in values.items()}
+    slots = state.optimizer.state_dict()["state"]
+    for number, name in enumerate(state.parameters):
+        for slot, value in slots.get(number, {}).items():
+            found[f"optimiser/{name}/{slot}"] = torch.as_tensor(value)
+    found["rng/cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        found["rng/cuda"] = torch.cuda.get_rng_state()
+    # safetensors refuses tensors that share memory, and wants them whole and on the CPU.
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in found.items()}
+
+
+def _load_optimizer(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for number, name in enumerate(state.parameters):
+        prefix = f"optimiser/{name}/"
+        found = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+        if found:
+            slots[number] = found
+    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": slots})
+
+
+def _set_generators(tensors: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["rng/cpu"])
+    if torch.cuda.is_available() and "rng/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng/cuda"])
+
+
+def exported(path: Path, part: str = "ema") -> dict[str, Tensor]:
+    """The trained parameters of a checkpoint by name: `ema` (for use), `default` (raw) or `old`.
+
+    Raises:
+        CheckpointError: damaged, or without that part.
+    """
+    try:
+        tensors = load_file(path / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}).") from error
+    found = {n.removeprefix(f"{part}/"): x for n, x in tensors.items() if n.startswith(f"{part}/")}
+    if not found:
+        raise CheckpointError(f"{path} holds no {part!r}.")
+    return found
