@@ -277,7 +277,7 @@ def evaluate(experiment: Experiment, weights: Path, out: Path) -> Path:
     found["psnr_db"] = -10 * np.log10(error.numpy() + 1e-8)
     part = out.with_name(f".{os.getpid()}.npz")
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(part, photo=photo, psnr_photo=pair_photo.numpy(), **found)
+    np.savez(part, allow_pickle=False, photo=photo, psnr_photo=pair_photo.numpy(), **found)
     part.replace(out)
     return out
 
