@@ -1,4 +1,4 @@
-"""The Prefect flow `train-lucidnft`: pretrain or load, train, look at held-out LR, plot; each a tracked task.
+"""The Prefect flow `train-lucidnft`: pretrain or load, precompute, train, evaluate, plot; each a tracked task.
 
     prefect deployment run train-lucidnft/train-demo        (see docs/prefect.md)
 
@@ -103,9 +103,28 @@ def backbone_task(pretrain: PretrainConfig | None, train: TrainConfig) -> TrainC
     return train
 
 
+@task(name="precompute", cache_policy=NO_CACHE, persist_result=False)
+def precompute_task(config: TrainConfig) -> Path:
+    """What all rollouts of one LR share, for every crop that the training will ask for; what is there is left alone."""
+    from training.precompute import makers_and_crops, precompute
+
+    folder = config.out / "precomputed"
+    source, crops, wanted = makers_and_crops(config)
+    report = precompute(folder, source, crops, wanted)
+    create_table_artifact(
+        [{"kind": m.kind, "crops": len(crops), "worked out now": m.made} for m in report],
+        key="train-precompute",
+        description="Conditioning, shared tensors and the LR's own rewards",
+    )
+    return folder
+
+
 @task(name="train", cache_policy=NO_CACHE, persist_result=False)
-def train_task(config: TrainConfig) -> Path:
+def train_task(config: TrainConfig, precomputed: Path) -> Path:
     """All epochs, with their progress; returns the file of averaged weights."""
+    from training.backbones import load_backbone
+    from training.precompute import Store
+    from training.rewards import load_reward
     from training.run_results import keep_average
     from training.train_nft import main
 
@@ -117,7 +136,15 @@ def train_task(config: TrainConfig) -> Path:
         logger.info("epoch %d: %s", row["epoch"], told)
         update_progress_artifact(artifact, 100.0 * row["epoch"] / config.epochs)  # pyright: ignore[reportArgumentType]
 
-    result = main(config, progress=progress)
+    backbone = load_backbone(config.backbone, **config.backbone_options)
+    rewards = [load_reward(spec.name, **spec.options) for spec in config.rewards]
+    result = main(
+        config,
+        backbone=backbone,
+        rewards=rewards,
+        precomputed=Store(precomputed, rewards=rewards, backbone=backbone),
+        progress=progress,
+    )
     if result.stopped:
         logger.warning("stopped after epoch %d: %s", result.epochs, result.stopped)
     return keep_average(config, result.ema)
@@ -175,7 +202,7 @@ def train_lucidnft(
         Path(recipe), out=Path(out) if out else None, dataset=Path(dataset) if dataset else None
     )
     config = backbone_task(pretrain, config)
-    average = train_task(config)
+    average = train_task(config, precompute_task(config))
     changes = held_out_task(config, average)
     plots_task(config)
     return changes

@@ -68,13 +68,24 @@ def test_the_flow_pretrains_trains_evaluates_and_shows_it(prefect_server, small_
     for file in ("pretrain/tiny.safetensors", "average.safetensors", "results.md", "grid.png"):
         assert (out / file).is_file()
     artifacts = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
-    wanted = {"train-backbone", "train-progress", "train-results", "train-curves", "train-grid"}
+    wanted = {
+        "train-precompute",
+        "train-backbone",
+        "train-progress",
+        "train-results",
+        "train-curves",
+        "train-grid",
+    }
     assert wanted | {"train-file-results", "train-file-log", "train-file-average"} <= set(artifacts)
     (row,) = json.loads(artifacts["train-backbone"]["data"])
     assert row["pretrained here"] is True and len(row["weights"]) == 64
+    kinds = {
+        r["kind"]: r["worked out now"] for r in json.loads(artifacts["train-precompute"]["data"])
+    }
+    assert kinds["conditioning"] == kinds["baseline-coherent_edges"] == 6, "three LR in two epochs"
     assert float(artifacts["train-progress"]["data"]) == 100.0
     assert "| coherent_edges |" in artifacts["train-results"]["data"]
     assert artifacts["train-curves"]["data"].startswith("data:image/png;base64,")
     runs = api(url, "/task_runs/filter", {})
     done = {run["name"].rsplit("-", 1)[0] for run in runs if run["state_type"] == "COMPLETED"}
-    assert {"backbone", "train", "held-out", "plots"} <= done
+    assert {"backbone", "precompute", "train", "held-out", "plots"} <= done
