@@ -10,6 +10,7 @@ half for photograph > restoration, restoration > the same with noise, and photog
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,4 +131,4 @@ def main(arguments: list[str] | None = None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(main() + "\n")
