@@ -10,7 +10,16 @@ import sys
 
 import typer
 
-from pipelines.commands import asking, building, curating, experiments, releasing, scoring
+from pipelines.commands import (
+    asking,
+    building,
+    curating,
+    evaluating,
+    experiments,
+    releasing,
+    restoring,
+    scoring,
+)
 from pipelines.memory import modest_memory
 
 app = typer.Typer(
@@ -19,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring, experiments):
+GROUPS = (building, asking, curating, releasing, scoring, restoring, evaluating, experiments)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

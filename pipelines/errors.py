@@ -21,12 +21,19 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
     from training.backbones import BackboneError, UnknownBackbone
+    from training.benchmarks import BenchmarkError
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.methods import MethodError
     from training.photographs import NoPhotographs
     from training.pretrain_tiny import OtherRun
+    from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
+    from training.statistics import Regressed
 
     return (
+        BenchmarkError,
+        MethodError,
+        Regressed,
         CatalogLocked,
         ConsistencyError,
         DatasetError,
@@ -43,6 +50,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         OtherRun,
         PushError,
         RecipeError,
+        RestoreError,
         RewardError,
         RuleError,
         StillReleased,

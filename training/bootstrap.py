@@ -35,10 +35,22 @@ def interval(
     values = np.asarray(values, np.float64)[kept]
     if len(values) == 0:
         return Interval(mean=np.nan, low=np.nan, high=np.nan)
-    labels = np.arange(len(values)) if clusters is None else clusters[kept]
+    clusters = None if clusters is None else clusters[kept]
+    means = resampled_means(values, clusters=clusters, draws=draws, seed=seed)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+
+
+def resampled_means(
+    values: NDArray[np.float64],
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    draws: int = 2_000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """[draws] means of `values` [N], all finite, under as many draws of units, or of whole clusters."""
+    labels = np.arange(len(values)) if clusters is None else clusters
     _, place = np.unique(labels, return_inverse=True)
     sums, sizes = np.bincount(place, weights=values), np.bincount(place).astype(np.float64)
     chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
-    means = sums[chosen].sum(1) / sizes[chosen].sum(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+    return sums[chosen].sum(1) / sizes[chosen].sum(1)

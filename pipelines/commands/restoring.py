@@ -1,0 +1,204 @@
+"""Super-resolution: restore images; fetch, check and size LucidFlux."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer()
+
+
+class Seeds(StrEnum):
+    """See `restore`."""
+
+    constant = "constant"
+    per_image = "per-image"
+
+
+class Dtype(StrEnum):
+    """Of transformer and branches."""
+
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder of them.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="Folder for the PNGs (for one image also a .png's name)."
+        ),
+    ],
+    backbone: Annotated[str, typer.Option(help="tiny or lucidflux.")] = "tiny",
+    weights: Annotated[
+        Path | None, typer.Option(help="LucidFlux: weights folder; tiny: file of weights.")
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="LoRA in LucidNFT's layout, merged into the weights.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Of the sampler; default 24.")] = None,
+    solver: Annotated[str, typer.Option(help="euler, ddim, dpm1 or dpm2.")] = "euler",
+    seed: Annotated[int | None, typer.Option(help="LucidFlux's default is the official.")] = None,
+    seeds: Annotated[
+        Seeds | None,
+        typer.Option(help="One seed for all images (LucidFlux's default), or one for each."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="LucidFlux: WIDTHxHEIGHT of the result, multiples of 64.")
+    ] = "1024x1024",
+    device: Annotated[str | None, typer.Option(help="Default: cuda if there is one.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="LucidFlux: of the networks.")] = Dtype.bfloat16,
+    corrected: Annotated[
+        bool,
+        typer.Option(
+            "--corrected",
+            help="LucidFlux: keep the image's shape, count tokens right: deviates from the paper.",
+        ),
+    ] = False,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="LucidFlux: idle networks wait in the CPU's memory.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that were made in another way.")
+    ] = False,
+) -> None:
+    """Restore images with a super-resolution backbone; run again to continue. Results are PNG."""
+    from pipelines.progress import TerminalProgress
+    from training.backbones import load_backbone
+    from training.restore import RestoreError, plan
+    from training.restore import restore as run_restore
+
+    planned = plan(source, out)
+    lucidflux = backbone == "lucidflux"
+    options: dict[str, Any] = {} if weights is None else {"weights": weights}
+    notes: dict[str, str] = {}
+    if adapter is not None and not lucidflux:
+        raise RestoreError("--adapter is for lucidflux; other backbones take --weights")
+    if device is not None:
+        options["device"] = device
+    if lucidflux:
+        from training.backbones.lucidflux.adapters import fingerprint
+        from training.backbones.lucidflux.folder import LICENSE_NOTE
+
+        typer.echo(LICENSE_NOTE, err=True)
+        if weights is None:
+            raise RestoreError(
+                "--weights is missing: a folder that `lucidlr lucidflux-download` made"
+            )
+        width, height = parse_size(size)
+        options |= {"width": width, "height": height, "dtype": dtype.value}
+        options |= {"corrected": corrected, "offload": offload}
+        notes |= {"size": size, "dtype": dtype.value, "corrected": str(corrected)}
+        if adapter is not None:
+            options["adapter"] = adapter
+            notes["adapter_sha256"] = fingerprint(adapter)
+    settings = restore_settings(
+        lucidflux, corrected, steps=steps, solver=solver, seed=seed, seeds=seeds, notes=notes
+    )
+    model = load_backbone(backbone, **options)
+    with TerminalProgress().stage("restore", len(planned)) as advance:
+        done = run_restore(source, out, model, settings, overwrite=overwrite, advance=advance)
+    typer.echo(f"{len(done.made)} restored, {len(done.kept)} were there, {len(done.failed)} failed")
+    for image, why in done.failed:
+        typer.echo(f"{image}: {why}", err=True)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) from `1024x768`.
+
+    Raises:
+        RestoreError: another form.
+    """
+    from training.restore import RestoreError
+
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise RestoreError(f"--size is {text!r}; write WIDTHxHEIGHT, e.g. 1024x768")
+    return int(width), int(height)
+
+
+def restore_settings(
+    lucidflux: bool,
+    corrected: bool,
+    *,
+    steps: int | None,
+    solver: str,
+    seed: int | None,
+    seeds: Seeds | None,
+    notes: dict[str, str],
+) -> Any:
+    """What was asked for, and for the rest the official values (LucidFlux) or sensible ones."""
+    from training.backbones.lucidflux.latents import OFFICIAL_SEED
+    from training.backbones.lucidflux.oddities import CORRECTED, OFFICIAL
+    from training.restore import Settings
+
+    oddities = OFFICIAL if lucidflux and not corrected else CORRECTED
+    default = Seeds.constant if oddities.same_noise else Seeds.per_image
+    given: dict[str, Any] = {
+        "solver": solver,
+        "seed": seed if seed is not None else (OFFICIAL_SEED if lucidflux else 0),
+        "seeds": (seeds or default).value,
+        "upright": not oddities.as_stored,
+        "notes": tuple(sorted(notes.items())),
+    }
+    return Settings(**given) if steps is None else Settings(steps=steps, **given)
+
+
+@app.command("lucidflux-download")
+def lucidflux_download(
+    to: Annotated[Path, typer.Option(help="Weights folder.")] = Path("weights/lucidflux"),
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="LucidNFT's adapters, too, into lucidnft/.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be fetched, and how much.")
+    ] = False,
+) -> None:
+    """Fetch LucidFlux's official weights at fixed commits, checked by SHA-256. Not for commercial use."""
+    from training.backbones.lucidflux.folder import LICENSE_NOTE
+    from training.backbones.lucidflux.hub import ADAPTER_ASSETS, ASSETS, download
+
+    typer.echo(LICENSE_NOTE, err=True)
+    to.mkdir(parents=True, exist_ok=True)
+    assets = ASSETS + ADAPTER_ASSETS if adapter else ASSETS
+    done = download(to, assets, dry_run=dry_run, say=typer.echo)
+    left = sum(fetch.bytes for fetch in done if fetch.state == "to fetch")
+    typer.echo(f"to fetch: {left / 1e9:.2f} GB" if dry_run else f"weights    {to}")
+
+
+@app.command("lucidflux-check")
+def lucidflux_check(
+    folder: Annotated[Path, typer.Argument(help="Golden values of the official code.")],
+) -> None:
+    """Compare LucidFlux with golden values of the official code, piece by piece; exit code 1 beyond a tolerance."""
+    from training.backbones.lucidflux.golden import check
+
+    bad = 0
+    for found in check(folder):
+        verdict = "ok" if found.ok else "BEYOND"
+        bad += not found.ok
+        typer.echo(
+            f"{found.piece}  {found.what:<44} worst {found.worst:<10.3g} allowed {found.allowed:<7.3g} {verdict}"
+        )
+    if bad:
+        typer.echo(f"{bad} beyond their tolerance", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("lucidflux-memory")
+def lucidflux_memory(
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the result.")] = "1024x1024",
+) -> None:
+    """What the full-size LucidFlux needs of memory, module by module, computed from shapes."""
+    from training.backbones.lucidflux.memory import table
+
+    width, height = parse_size(size)
+    for line in table(height, width):
+        typer.echo(line)

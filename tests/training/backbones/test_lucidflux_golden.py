@@ -1,0 +1,107 @@
+"""LucidFlux against golden values of the official code, through the code that `lucidlr lucidflux-check` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from tests.training.backbones.lucidflux_tiny import GOLDEN
+from training.backbones import BackboneError
+from training.backbones.lucidflux import golden
+
+WANTED = {"a": 2, "b": 4, "c": 5, "d": 1, "e": 40, "f": 4, "g": 12, "h": 7, "i": 5, "j": 14}
+"""How many quantities of each piece the set holds."""
+
+
+@pytest.mark.parametrize("piece", WANTED)
+def test_every_quantity_of_the_official_code_is_reproduced_within_its_tolerance(piece: str) -> None:
+    with torch.no_grad():
+        found = list(golden.PIECES[piece](GOLDEN))
+    assert len(found) >= WANTED[piece]
+    assert [one for one in found if not one[1] <= one[2]] == []
+
+
+def changed(folder: Path, name: str, tensor: str, by: float) -> None:
+    """Adds to one number of a golden file."""
+    from safetensors import safe_open
+
+    with safe_open(folder / name, "pt") as file:
+        meta = file.metadata()
+    tensors = load_file(folder / name)
+    flat = tensors[tensor].clone().flatten()
+    flat[0] += by
+    tensors[tensor] = flat.reshape(tensors[tensor].shape)
+    save_file(tensors, folder / name, metadata=meta)
+
+
+def test_the_command_prints_the_worst_difference_and_fails_beyond_the_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden, "PIECES", {"c": golden.PIECES["c"]})
+    shutil.copy(GOLDEN / "c_modulation.safetensors", tmp_path)
+    good = CliRunner().invoke(app, ["lucidflux-check", str(tmp_path)])
+    assert good.exit_code == 0 and "BEYOND" not in good.stdout
+    changed(tmp_path, "c_modulation.safetensors", "out.index5", 2e-6)
+    bad = CliRunner().invoke(app, ["lucidflux-check", str(tmp_path)])
+    assert bad.exit_code == 1
+    beyond = [line for line in bad.stdout.splitlines() if "BEYOND" in line]
+    assert len(beyond) == 1 and "index 5" in beyond[0] and "worst 2" in beyond[0]
+
+
+def test_a_changed_weight_changes_the_verdict(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "b_condition_branch.safetensors", tmp_path)
+    changed(tmp_path, "b_condition_branch.safetensors", "sd.controlnet_blocks.0.bias", 1e-3)
+    worst = {what: value for what, value, _ in golden.PIECES["b"](tmp_path)}
+    assert worst["output 0"] == pytest.approx(1e-3, rel=0.01) and worst["output 1"] < 1e-5
+
+
+def test_another_shape_is_an_infinite_difference_not_a_broadcast() -> None:
+    assert golden.worst(torch.zeros(1, 3), torch.zeros(2, 3)) == float("inf")
+
+
+def test_a_folder_without_golden_files_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"a_transformer\.safetensors is missing"):
+        list(golden.check(tmp_path))
+
+
+AVX2 = """
+import json, sys, torch
+from pathlib import Path
+from training.backbones.lucidflux import golden, networks
+folder = Path(sys.argv[1])
+def worst():
+    with torch.no_grad():
+        return [d for what, d, _ in golden.PIECES["h"](folder) if what.startswith("bfloat16")]
+official = worst()
+networks.official_rounding = lambda module: module
+print(json.dumps([official, worst()]))
+"""
+
+
+@pytest.mark.slow
+def test_in_bfloat16_the_loop_is_bit_equal_with_the_official_rounding_and_not_without() -> None:
+    """The golden set was made on a CPU whose widest vectors are AVX2's; wider ones add up in another order."""
+    if "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("bit equality is for x86 with AVX2")
+    limits = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", AVX2, str(GOLDEN)],
+        env=os.environ | limits,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    official, stock = json.loads(run.stdout.splitlines()[-1])
+    assert official == [0.0, 0.0]
+    assert max(stock) > 0.01

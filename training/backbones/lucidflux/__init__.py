@@ -1,0 +1,72 @@
+"""LucidFlux (FLUX.1 [dev] with two condition branches) and its LucidNFT adapters, from official weights.
+
+Stock modules of diffusers, transformers, peft and spandrel; what the official inference does is reproduced, oddities
+included (oddities.py names them). Facts and what was verified: docs/lucidflux.md. The weights are under a
+non-commercial licence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from training.backbones.lucidflux.backbone import LucidFlux
+
+
+def load(
+    *,
+    weights: Path | str,
+    adapter: Path | str | None = None,
+    width: int = 1024,
+    height: int = 1024,
+    guidance: float = 4.0,
+    device: str | None = None,
+    dtype: Literal["bfloat16", "float32"] = "bfloat16",
+    corrected: bool = False,
+    offload: bool = False,
+    gradient_checkpointing: bool = False,
+) -> LucidFlux:
+    """A LucidFlux from a weights folder (see folder.py; `lucidlr lucidflux-download` makes one).
+
+    Args:
+        adapter: LoRA in LucidNFT's layout, merged into the weights.
+        width, height: of the result, multiples of 64, whatever the LR's shape (with `corrected`: of its area).
+        device: default: cuda if there is one.
+        dtype: of transformer and branches.
+        corrected: do what was probably meant instead of the official oddities: deviates from the paper's results.
+        offload: keep modules that are not at work in the CPU's memory.
+        gradient_checkpointing: less memory in training, for a second forward pass.
+
+    Raises:
+        BackboneError: see there.
+    """
+    import torch
+
+    from training.backbones.lucidflux.backbone import LucidFlux
+    from training.backbones.lucidflux.checksums import weights_sha256
+    from training.backbones.lucidflux.folder import load_parts
+    from training.backbones.lucidflux.oddities import CORRECTED, OFFICIAL
+    from training.backbones.lucidflux.preprocess import check_size
+
+    check_size(width, height)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    main = getattr(torch, dtype)
+    parts = load_parts(
+        Path(weights),
+        dtype=main,
+        # As the official code does: SigLIP and connector in the model's dtype on a GPU only.
+        small_dtype=main if place.type == "cuda" else torch.float32,
+        adapter=None if adapter is None else Path(adapter),
+    )
+    return LucidFlux(
+        parts,
+        weights_sha256=weights_sha256(Path(weights)),
+        width=width,
+        height=height,
+        guidance=guidance,
+        device=place,
+        oddities=CORRECTED if corrected else OFFICIAL,
+        offload=offload,
+        gradient_checkpointing=gradient_checkpointing,
+    )

@@ -1,0 +1,377 @@
+"""LoRA adapters in LucidNFT's layout: two PEFT folders whose tensors bear official names.
+
+`<root>/lora_dit` belongs to the transformer, `<root>/lora_condition` to the branches. They can be merged into official
+weights (for inference), or split onto diffusers' modules and back (for training): fused matrices share lora_A among
+their parts and split the rows of lora_B.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.backbones import BackboneError
+from training.backbones.lucidflux.branches import OFFICIAL_NAMES
+from training.backbones.lucidflux.checksums import file_sha256
+from training.backbones.lucidflux.keys import (
+    Source,
+    Table,
+    branch_modules,
+    cut_rows,
+    join_rows,
+    parts_of,
+    transformer_modules,
+)
+from training.backbones.lucidflux.sizes import Sizes
+from training.backbones.lucidflux.tensors import read_tensors
+
+DIT, CONDITION = "lora_dit", "lora_condition"
+PREFIX = "base_model.model."
+WRAPPER = "dual_condition_branch."
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """W + scale * b @ a for one module."""
+
+    a: Tensor
+    """[r, in] (for a convolution [r, in, kh, kw])."""
+    b: Tensor
+    """[out, r]."""
+    scale: float
+
+
+Pairs = dict[str, Pair]
+
+
+def find_adapters(root: Path) -> dict[str, Path]:
+    """`lora_dit` and `lora_condition` below a folder, or the folder itself if it is one of them.
+
+    Raises:
+        BackboneError: neither; the official code would look further and put the wrong one onto the transformer.
+    """
+    found = {kind: root / kind for kind in (DIT, CONDITION) if (root / kind / CONFIG).is_file()}
+    if not found and (root / CONFIG).is_file():
+        names = read_tensors(root / WEIGHTS)
+        condition = any(WRAPPER in name or "connector." in name for name in names)
+        found = {CONDITION if condition else DIT: root}
+    if not found:
+        raise BackboneError(
+            f"{root} holds no LucidFlux adapter: neither {DIT}/{CONFIG} nor {CONDITION}/{CONFIG}"
+        )
+    return found
+
+
+def fingerprint(root: Path) -> str:
+    """SHA-256 over the adapters below `root`: with the base weights' it names a result.
+
+    Raises:
+        BackboneError: no adapter there.
+    """
+    digest = hashlib.sha256()
+    for kind, folder in sorted(find_adapters(root).items()):
+        for name in (CONFIG, WEIGHTS):
+            digest.update(f"{kind}/{name} {file_sha256(folder / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def read_pairs(folder: Path) -> Pairs:
+    """The LoRA of one PEFT folder, by official module name.
+
+    Raises:
+        BackboneError: no plain LoRA (DoRA, biases), or a tensor without its partner.
+    """
+    config = read_config(folder)
+    halves: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in read_tensors(folder / WEIGHTS).items():
+        matched = re.fullmatch(re.escape(PREFIX) + r"(.+)\.lora_(A|B)\.weight", name)
+        if not matched:
+            raise BackboneError(
+                f"{folder / WEIGHTS}: {name} is no plain LoRA tensor (DoRA? biases?)"
+            )
+        halves.setdefault(matched[1], {})[matched[2]] = tensor
+    alone = sorted(name for name, both in halves.items() if len(both) != 2)
+    if alone:
+        raise BackboneError(
+            f"{folder / WEIGHTS}: lora_A or lora_B is missing for {', '.join(alone)}"
+        )
+    return {
+        name: Pair(both["A"], both["B"], _scale(config, name, both["A"].shape[0]))
+        for name, both in halves.items()
+    }
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """adapter_config.json.
+
+    Raises:
+        BackboneError: unreadable, or not LoRA.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{folder / CONFIG} cannot be read: {error}") from error
+    if config.get("peft_type") != "LORA":
+        raise BackboneError(f"{folder / CONFIG}: peft_type is {config.get('peft_type')}, not LORA")
+    return config
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
+    from peft.utils.other import get_pattern_key
+
+    patterns = config.get("alpha_pattern") or {}
+    alpha = patterns.get(get_pattern_key(list(patterns), module), config["lora_alpha"])
+    return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def merge_into(
+    dit: Mapping[str, Tensor],
+    sections: Mapping[str, Mapping[str, Tensor]],
+    root: Path,
+    *,
+    dtype: torch.dtype | None = None,
+) -> tuple[dict[str, Tensor], dict[str, Mapping[str, Tensor]]]:
+    """Official weights of transformer and lucidflux.pth with the adapters below `root` merged in.
+
+    PEFT does it, on modules of the official names, so that whatever PEFT can merge works. Adapters take the dtype of
+    the weights, as under the PEFT that the official code pins; in bfloat16 the last bit may differ from theirs.
+
+    Raises:
+        BackboneError: an adapter for modules that are not there.
+    """
+    found = find_adapters(root)
+    merged_dit = dict(dit)
+    merged_sections = dict(sections)
+    if DIT in found:
+        merged_dit |= _merged(merged_dit, found[DIT], dtype)
+    if CONDITION in found:
+        official = {
+            f"{WRAPPER}{child}.{name}": tensor
+            for child, section in OFFICIAL_NAMES.items()
+            for name, tensor in sections[section].items()
+        }
+        merged = _merged(official, found[CONDITION], dtype)
+        for child, section in OFFICIAL_NAMES.items():
+            start = f"{WRAPPER}{child}."
+            merged_sections[section] = dict(sections[section]) | {
+                name.removeprefix(start): tensor
+                for name, tensor in merged.items()
+                if name.startswith(start)
+            }
+    return merged_dit, merged_sections
+
+
+def ignored_connector(names: list[str], folder: Path) -> list[str]:
+    """Connector LoRA among these names, with a warning: officially it is dropped, so it does nothing here either."""
+    ignored = sorted(name for name in names if name.startswith("connector."))
+    if ignored:
+        log.warning(
+            "%s adapts the connector (%s). The official inference drops that without a word; so do we, aloud.",
+            folder,
+            ", ".join(ignored),
+        )
+    return ignored
+
+
+def _merged(
+    official: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """The weights that an adapter changes, merged."""
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    tensors = read_tensors(folder / WEIGHTS)
+    names = {name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in tensors}
+    read_config(folder)
+    names -= set(ignored_connector(sorted(names), folder))
+    if absent := sorted(name for name in names if f"{name}.weight" not in official):
+        raise BackboneError(f"{folder} adapts modules that LucidFlux lacks: {', '.join(absent)}")
+    if unfit := sorted(name for name in names if not _fits(name, official, tensors)):
+        raise BackboneError(
+            f"{folder} is for a model of another size; these do not fit: {', '.join(unfit)}"
+        )
+    skeleton = nn.Module()
+    for name in sorted(names):
+        weight = official[f"{name}.weight"].to(dtype)
+        _hang(skeleton, name, _layer(weight))
+    model = PeftModel.from_pretrained(skeleton, str(folder), autocast_adapter_dtype=False)
+    adapted = {
+        name.removeprefix(PREFIX)
+        for name, module in model.named_modules()
+        if isinstance(module, LoraLayer)
+    }
+    if adapted != names:
+        raise BackboneError(
+            f"{folder}: adapter_config.json does not name all modules that the tensors are for: "
+            f"{', '.join(sorted(names - adapted))}"
+        )
+    state = model.merge_and_unload().state_dict()
+    return {name: tensor.detach() for name, tensor in state.items()}
+
+
+def _fits(name: str, official: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
+    weight = official[f"{name}.weight"]
+    a = tensors.get(f"{PREFIX}{name}.lora_A.weight")
+    b = tensors.get(f"{PREFIX}{name}.lora_B.weight")
+    return (
+        a is not None
+        and b is not None
+        and a.shape[1:] == weight.shape[1:]
+        and b.shape[:2] == (weight.shape[0], a.shape[0])
+    )
+
+
+def _layer(weight: Tensor) -> nn.Module:
+    with torch.device("meta"):
+        if weight.ndim == 4:
+            size = (weight.shape[2], weight.shape[3])
+            module = nn.Conv2d(weight.shape[1], weight.shape[0], size, padding=1, bias=False)
+        else:
+            module = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    module.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    return module
+
+
+def _hang(root: nn.Module, name: str, leaf: nn.Module) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        if part not in dict(root.named_children()):
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(last, leaf)
+
+
+def split(pairs: Pairs, table: Table) -> Pairs:
+    """Official modules to diffusers' modules: each part shares lora_A and takes its rows of lora_B.
+
+    Raises:
+        BackboneError: a module that the table lacks.
+    """
+    known = {source.name for source in table.values()}
+    if strangers := sorted(set(pairs) - known):
+        raise BackboneError(
+            f"The adapter is for modules that LucidFlux lacks: {', '.join(strangers)}"
+        )
+    return {
+        target: Pair(
+            pairs[source.name].a, cut_rows(pairs[source.name].b, source), pairs[source.name].scale
+        )
+        for target, source in table.items()
+        if source.name in pairs
+    }
+
+
+def fuse(pairs: Pairs, table: Table, rows: Mapping[str, int]) -> Pairs:
+    """The inverse of `split`. Parts trained apart have a lora_A each: ranks add up, lora_B becomes block-diagonal.
+
+    Args:
+        rows: output rows of each of diffusers' modules: parts without an adapter get zeros.
+
+    Raises:
+        BackboneError: a module that the table lacks.
+    """
+    if strangers := sorted(set(pairs) - set(table)):
+        raise BackboneError(f"These modules have no official name: {', '.join(strangers)}")
+    groups: dict[str, dict[int, tuple[str, Source]]] = {}
+    for target, source in table.items():
+        groups.setdefault(source.name, {})[source.part] = (target, source)
+    fused: Pairs = {}
+    for official, parts in groups.items():
+        present = {part: pairs[target] for part, (target, _) in parts.items() if target in pairs}
+        if present:
+            sizes = {part: rows[target] for part, (target, _) in parts.items()}
+            fused[official] = _fused(present, sizes, parts[min(parts)][1])
+    return fused
+
+
+def _fused(present: dict[int, Pair], rows: dict[int, int], source: Source) -> Pair:
+    first = next(iter(present.values()))
+    shared = len(present) == parts_of(source.cut) and all(
+        pair.scale == first.scale and torch.equal(pair.a, first.a) for pair in present.values()
+    )
+    if shared:
+        return Pair(
+            first.a,
+            join_rows({part: pair.b for part, pair in present.items()}, source),
+            first.scale,
+        )
+    a = torch.cat([pair.a for _, pair in sorted(present.items())])
+    columns = {part: torch.zeros(size, a.shape[0], dtype=a.dtype) for part, size in rows.items()}
+    start = 0
+    for part, pair in sorted(present.items()):
+        rank = pair.a.shape[0]
+        columns[part][:, start : start + rank] = pair.b * (pair.scale / first.scale)
+        start += rank
+    return Pair(a, join_rows(columns, source), first.scale)
+
+
+def tables(sizes: Sizes) -> dict[str, Table]:
+    """Per adapter folder: module below `transformer` or `branches` here -> official name in the folder."""
+    condition: Table = {}
+    for child in ("lq", "pre"):
+        for target, source in branch_modules(sizes.branch_blocks).items():
+            condition[f"{child}.{target}"] = source._replace(name=f"{WRAPPER}{child}.{source.name}")
+    for child in ("modulation_lq", "modulation_pre"):
+        for leaf in ("linear", *_embedders("timestep"), *_embedders("control_index")):
+            condition[f"{child}.{leaf}"] = Source(f"{WRAPPER}{child}.{leaf}")
+    flux = sizes.flux
+    return {DIT: transformer_modules(flux.double_blocks, flux.single_blocks), CONDITION: condition}
+
+
+def _embedders(name: str) -> list[str]:
+    return [f"{name}_embedder.linear_1", f"{name}_embedder.linear_2"]
+
+
+def write_pairs(pairs: Pairs, folder: Path) -> None:
+    """A PEFT folder that the official inference script can read.
+
+    Its pinned PEFT 0.10 refuses configuration entries that it does not know, so only entries of 0.10 are written.
+    """
+    from safetensors.torch import save_file
+
+    ranks = {name: pair.a.shape[0] for name, pair in pairs.items()}
+    rank = min(ranks.values())
+    scale = next(pair.scale for name, pair in pairs.items() if ranks[name] == rank)
+    config = {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "r": rank,
+        "lora_alpha": scale * rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "init_lora_weights": True,
+        "target_modules": sorted(pairs),
+        "rank_pattern": {name: r for name, r in sorted(ranks.items()) if r != rank},
+        "alpha_pattern": {
+            name: pair.scale * ranks[name]
+            for name, pair in sorted(pairs.items())
+            if pair.scale * ranks[name] != scale * rank
+        },
+    }
+    tensors = {
+        f"{PREFIX}{name}.lora_{half}.weight": tensor.detach().cpu().contiguous()
+        for name, pair in pairs.items()
+        for half, tensor in (("A", pair.a), ("B", pair.b))
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # The configuration comes last: a folder without it is no adapter.
+    (folder / CONFIG).unlink(missing_ok=True)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    part = folder / f"{CONFIG}.part"
+    part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    part.rename(folder / CONFIG)

@@ -1,0 +1,234 @@
+"""LR photographs in, PNG out, with any backbone: `lucidlr restore IN OUT --backbone NAME`.
+
+Every PNG says how it was made (a text entry `lucidlr`: input, backbone, weights, seed, ...), so a run that was killed
+is continued by the same command, and images of different settings are never mixed up. A file is complete when it has
+its name; until then it has another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, PngImagePlugin
+from torch import Tensor
+
+from training.backbones import Backbone
+from training.flow_matching import SOLVERS, Solver, solve
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+ENTRY = "lucidlr"
+
+Seeds = Literal["constant", "per-image"]
+
+
+class RestoreError(RuntimeError):
+    """Nothing to restore, or a file in the way; says what to do."""
+
+
+@runtime_checkable
+class OwnNoise(Protocol):
+    """A backbone that draws its initial noise itself, because dtype and device are part of its results."""
+
+    def noise(self, latent_shape: tuple[int, ...], seed: int) -> Tensor:
+        """[1, *latent_shape]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a result depends on, next to image and backbone."""
+
+    steps: int = 24
+    seed: int = 0
+    seeds: Seeds = "per-image"
+    """One seed for all images, or one for each, from `seed` and the image's bytes."""
+    solver: Solver = "euler"
+    upright: bool = True
+    """Turn photographs by their EXIF tag before anything else."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """More that tells results apart (adapter, size, ...), for the PNG's entry."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise RestoreError(f"--steps is {self.steps}; at least 1 is needed")
+        if self.solver not in SOLVERS or self.solver == "sde":
+            raise RestoreError(f"--solver is {self.solver!r}; there are euler, ddim, dpm1, dpm2")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a run did."""
+
+    made: list[Path]
+    kept: list[Path]
+    """Were there already, made from the same image by the same settings."""
+    failed: list[tuple[Path, str]]
+    """Images that could not be read, and why."""
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[3,H,W] in [0,1] to uint8 [H,W,3]: 255 x + 0.5, cut off."""
+    return (255 * image.float() + 0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
+
+
+def restore(
+    source: Path,
+    out: Path,
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Restored:
+    """Restores an image, or every image of a folder and its subfolders.
+
+    Args:
+        source: an image or a folder.
+        out: for an image a PNG file or a folder, for a folder a folder; see `plan`.
+        overwrite: replace files that were made in another way.
+        advance: told of every image that is done.
+
+    Raises:
+        RestoreError: nothing to do, or files in the way.
+    """
+    planned = plan(source, out)
+    images: list[tuple[Path, Path, dict[str, str] | None]] = []
+    failed: list[tuple[Path, str]] = []
+    in_the_way: list[Path] = []
+    for image, target in planned:
+        wanted = provenance(image, backbone, settings)
+        there = _entry(target)
+        if there == wanted:
+            images.append((image, target, None))
+            continue
+        if target.exists() and not overwrite:
+            in_the_way.append(target)
+        images.append((image, target, wanted))
+    if in_the_way:
+        raise RestoreError(
+            f"{len(in_the_way)} files are there already and were made in another way (the first is "
+            f"{in_the_way[0]}): choose another folder, or --overwrite"
+        )
+    made: list[Path] = []
+    kept: list[Path] = []
+    for image, target, wanted in images:
+        if wanted is None:
+            kept.append(target)
+        else:
+            try:
+                lr = read_lr(image, upright=settings.upright)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                failed.append((image, f"{type(error).__name__}: {error}"))
+            else:
+                result = restore_one(lr, backbone, settings, seed=int(wanted["seed"]))
+                _write(target, result, wanted)
+                made.append(target)
+        advance(1)
+    return Restored(made, kept, failed)
+
+
+def restore_one(lr: Tensor, backbone: Backbone, settings: Settings, *, seed: int) -> Tensor:
+    """LR [3,h,w] float32 in [0,1] to uint8 [H,W,3]."""
+    with torch.no_grad():
+        cond = backbone.encode(lr[None])
+        shape = backbone.latent_shape((lr.shape[1], lr.shape[2]))
+        times = backbone.schedule(settings.steps, shape)
+        if isinstance(backbone, OwnNoise):
+            z = backbone.noise(shape, seed)
+        else:
+            device = next(iter(cond.values())).device
+            z = torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed)).to(device)
+        z = solve(lambda z, t: backbone.velocity(z, t, cond), z, times, solver=settings.solver)
+        return to_bytes(backbone.decode(z, cond)[0])
+
+
+def plan(source: Path, out: Path) -> list[tuple[Path, Path]]:
+    """(image, PNG) for every image, in order of their paths.
+
+    The PNG's name is the whole name of the image with `.png` behind it (`a.v2.jpg` becomes `a.v2.jpg.png`), in the
+    same subfolder: no two images share one. The official script cuts at the first dot, so that `a.1.jpg` and `a.2.jpg`
+    overwrite each other.
+
+    Raises:
+        RestoreError: no such image or folder, no image in it, or OUT inside IN.
+    """
+    if source.is_file():
+        target = out if out.suffix.lower() == ".png" else out / f"{source.name}.png"
+        if target.exists() and target.samefile(source):
+            raise RestoreError(f"{out} is the image itself; choose another name")
+        return [(source, target)]
+    if not source.is_dir():
+        raise RestoreError(f"There is no image or folder {source}")
+    if out.is_file():
+        raise RestoreError(f"{source} is a folder, {out} is a file; name a folder to write to")
+    if out.resolve().is_relative_to(source.resolve()):
+        raise RestoreError(f"{out} lies in {source}: results would be restored again; move it out")
+    images = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not images:
+        raise RestoreError(f"{source} holds no image ({', '.join(SUFFIXES)})")
+    return [(p, out / p.relative_to(source).parent / f"{p.name}.png") for p in images]
+
+
+def read_lr(path: Path, *, upright: bool) -> Tensor:
+    """[3,h,w] float32 RGB in [0,1]; an alpha channel is dropped.
+
+    Raises:
+        OSError, SyntaxError, ValueError: what Pillow says of a file that is no whole image.
+    """
+    with Image.open(path) as image:
+        turned = ImageOps.exif_transpose(image) if upright else image
+        pixels = np.array(turned.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+
+
+def image_seed(seed: int, digest: str) -> int:
+    """63 bits from the run's seed and the SHA-256 of the image's file: independent of its name and its neighbours."""
+    text = f"{seed} {digest}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def provenance(image: Path, backbone: Backbone, settings: Settings) -> dict[str, str]:
+    """What the PNG says of its origin; equal entries mean equal results on the same machine."""
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    constant = settings.seeds == "constant"
+    return {
+        "input_sha256": digest,
+        "backbone": backbone.name,
+        "weights_sha256": backbone.weights_sha256,
+        "license": backbone.license,
+        "steps": str(settings.steps),
+        "solver": settings.solver,
+        "seed": str(settings.seed if constant else image_seed(settings.seed, digest)),
+        "upright": str(settings.upright),
+        **dict(settings.notes),
+    }
+
+
+def _entry(path: Path) -> dict[str, str] | None:
+    """The entry of a PNG that is there; None if there is none, or no such file."""
+    try:
+        with Image.open(path) as image:
+            text = image.info.get(ENTRY)
+        return json.loads(text) if isinstance(text, str) else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _write(path: Path, pixels: Tensor, entry: dict[str, str]) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text(ENTRY, json.dumps(entry, sort_keys=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        Image.fromarray(pixels.numpy()).save(part, format="PNG", pnginfo=info)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
