@@ -127,25 +127,34 @@ def _licenses(samples: pa.Table) -> list[dict[str, Any]]:
 
 
 def label_mix(samples: pa.Table, target: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
-    """Photographs, share, target share (None without one) and median severity per degradation label."""
+    """Per degradation label: photographs, share, share as the main degradation, its target, median severity.
+
+    The main degradation of a photograph is the one of its labels with the largest severity; the target of a recipe is
+    about it (`filters.sampling`), because the shares of all labels do not add up to 1. `target` is None without one.
+    """
     counts: Counter[str] = Counter()
+    main: Counter[str] = Counter()
     levels: dict[str, list[float]] = {}
     for labels, severities in zip(
         samples.column("labels").to_pylist(), samples.column("severities").to_pylist(), strict=True
     ):
-        for label in set(labels or ()) or {UNLABELLED}:
-            counts[label] += 1
-            level = (severities or {}).get(label)
+        known = {label: (severities or {}).get(label) for label in labels or ()}
+        counts.update(list(known) or [UNLABELLED])
+        # Of equal severities the first counts: the labels stand in their own order.
+        main[max(known, key=lambda label: known[label] or 0.0, default=UNLABELLED)] += 1
+        for label, level in known.items():
             if level is not None:
                 levels.setdefault(label, []).append(level)
-    for label in target or {}:
+    aims = {UNLABELLED if label == "none" else label: aim for label, aim in (target or {}).items()}
+    for label in aims:
         counts.setdefault(label, 0)
     return [
         {
             "label": label,
             "count": count,
             "share": count / samples.num_rows,
-            "target": (target or {}).get(label),
+            "main": main[label] / samples.num_rows,
+            "target": aims.get(label),
             "severity": float(np.median(levels[label])) if label in levels else None,
         }
         for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -221,7 +230,7 @@ def render_card(
         samples: The table that was exported.
         funnel: What each step of the build left, first to last.
         contact: Where to write for a takedown; None refers to the repository's discussions.
-        target_mix: Share per label that the recipe aimed at, 0 to 1.
+        target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
         tombstones: As the release holds them; None where it has no such file.
 

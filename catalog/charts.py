@@ -85,34 +85,41 @@ def funnel(steps: Sequence[tuple[str, int]]) -> Figure:
 
 
 def mix(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Share of each degradation label among the samples (rows of catalog.card.label_mix), targets as marks."""
-    figure = bars(
-        [(row["label"], 100 * row["share"]) for row in rows],
-        notes=[f"{row['count']:,} · {100 * row['share']:.0f} %" for row in rows],
-    )
+    """Share of each degradation label among the samples (rows of catalog.card.label_mix).
+
+    With targets the bars are shares as the main degradation, which is what targets are about, and these are marks.
+    """
     aims = [(place, row["target"]) for place, row in enumerate(rows) if row["target"] is not None]
-    if aims:
-        figure["traces"][0] |= {"name": "measured", "showlegend": True}
-        figure["traces"].append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "target",
-                "x": [100 * target for _, target in aims],
-                "y": [place for place, _ in aims],
-                "marker": {
-                    "symbol": "line-ns",
-                    "size": 20,
-                    "line": {"width": 3, "color": "var:threshold"},
-                },
-                "hovertemplate": "target %{x:.0f} %<extra></extra>",
-            }
+    if not aims:
+        return bars(
+            [(row["label"], 100 * row["share"]) for row in rows],
+            notes=[f"{row['count']:,} · {100 * row['share']:.0f} %" for row in rows],
         )
-        figure["layout"] |= {"showlegend": True, "margin": {"t": 30, "b": 4, "l": 8, "r": 8}}
-        figure["layout"]["xaxis"]["range"][1] = max(
-            figure["layout"]["xaxis"]["range"][1], 115 * max(target for _, target in aims)
-        )
-        figure["height"] += 26
+    figure = bars(
+        [(row["label"], 100 * row["main"]) for row in rows],
+        notes=[f"{100 * row['main']:.0f} % (in all {100 * row['share']:.0f} %)" for row in rows],
+    )
+    figure["traces"][0] |= {"name": "main degradation", "showlegend": True}
+    figure["traces"].append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "target",
+            "x": [100 * target for _, target in aims],
+            "y": [place for place, _ in aims],
+            "marker": {
+                "symbol": "line-ns",
+                "size": 20,
+                "line": {"width": 3, "color": "var:threshold"},
+            },
+            "hovertemplate": "target %{x:.0f} %<extra></extra>",
+        }
+    )
+    figure["layout"] |= {"showlegend": True, "margin": {"t": 30, "b": 4, "l": 8, "r": 8}}
+    figure["layout"]["xaxis"]["range"][1] = max(
+        figure["layout"]["xaxis"]["range"][1], 135 * max(target for _, target in aims)
+    )
+    figure["height"] += 26
     return figure
 
 
@@ -171,7 +178,12 @@ def histogram(values: Reals, kept: Flags, bounds: Sequence[float] = ()) -> Figur
         }
         for bound in bounds
     ]
-    axis = {"type": "log" if log else "linear", "showgrid": False}
+    axis: dict[str, Any] = {"type": "log" if log else "linear", "showgrid": False}
+    if not log:
+        # Room for the label of a threshold that is the largest value.
+        span = float(edges[-1] - edges[0])
+        room = 0.07 if bounds and max(bounds) >= edges[-1] else 0.01
+        axis["range"] = [float(edges[0]) - 0.01 * span, float(edges[-1]) + room * span]
     return {
         "traces": traces,
         "height": 190,
@@ -217,5 +229,63 @@ def years(uploaded: Sequence[int | None], kept: Flags) -> Figure | None:
             "xaxis": {"tickformat": "d", "showgrid": False, "dtick": max(1, len(span) // 8)},
             "yaxis": {"nticks": 4, "rangemode": "tozero"},
             "margin": {"t": 8, "b": 28, "l": 40, "r": 10},
+        },
+    }
+
+
+def year_map(
+    years_of: Sequence[int | None], labels: Sequence[Sequence[str] | None]
+) -> Figure | None:
+    """Samples per year of upload and degradation label, as a map: the darker, the more. None where no year is known."""
+    counted = Counter(
+        (label, year)
+        for year, names in zip(years_of, labels, strict=True)
+        for label in set(names or ("(none)",))
+        if year
+    )
+    if not counted:
+        return None
+    totals = Counter[str]()
+    for (label, _), count in counted.items():
+        totals[label] += count
+    rows = [label for label, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))]
+    found = [year for _, year in counted]
+    span = list(range(min(found), max(found) + 1))
+    cells = [[counted[label, year] for year in span] for label in rows]
+    return {
+        "traces": [
+            {
+                "type": "heatmap",
+                "x": span,
+                "y": list(range(len(rows))),
+                "z": cells,
+                "text": [[str(count or "") for count in line] for line in cells],
+                "texttemplate": "%{text}",
+                "hovertext": [
+                    [
+                        f"{_text(label)}, {year}: {count:,}"
+                        for year, count in zip(span, line, strict=True)
+                    ]
+                    for label, line in zip(rows, cells, strict=True)
+                ],
+                "hoverinfo": "text",
+                "textfont": {"color": "var:ink"},
+                "colorscale": [[0, "var:card"], [1, "var:heat"]],
+                "showscale": False,
+                "xgap": 2,
+                "ygap": 2,
+            }
+        ],
+        "height": 60 + 26 * len(rows),
+        "layout": {
+            "yaxis": {
+                "tickvals": list(range(len(rows))),
+                "ticktext": [_text(label) for label in rows],
+                "autorange": "reversed",
+                "showgrid": False,
+                "automargin": True,
+            },
+            "xaxis": {"tickformat": "d", "showgrid": False, "dtick": max(1, len(span) // 10)},
+            "margin": {"t": 8, "b": 28, "l": 8, "r": 10},
         },
     }

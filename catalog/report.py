@@ -38,6 +38,8 @@ _SHARES = {"sheets": 0.5, "borderline": 0.16, "rejected": 0.2, "clusters": 0.14}
 
 Mark = tuple[str, str, float]
 """Name, column of the candidates, threshold on it."""
+Shortfall = tuple[str, str, int, int]
+"""Dimension (mix, severities, ...), its value, wanted, got."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,10 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
+def _is_number(arrow: pa.DataType) -> bool:
+    return pa.types.is_integer(arrow) or pa.types.is_floating(arrow)
+
+
 def _measures(candidates: pa.Table) -> list[str]:
     return sorted(
         field.name
@@ -101,7 +107,7 @@ def _histograms(
         bounds.setdefault(column, []).append(bound)
     names = _measures(candidates)
     numbers = [name for name in bounds if name in candidates.column_names and name not in names]
-    numbers = [name for name in numbers if pa.types.is_integer(candidates.schema.field(name).type)]
+    numbers = [name for name in numbers if _is_number(candidates.schema.field(name).type)]
     ruled = [name for name in bounds if name in names or name in numbers]
     found: dict[str, charts.Figure] = {}
     for name in dict.fromkeys([*ruled, *names]):
@@ -170,6 +176,7 @@ def render_report(
     target_mix: Mapping[str, float] | None = None,
     facts: Mapping[str, str] | None = None,
     marks: Sequence[Mark] = (),
+    shortfalls: Sequence[Shortfall] = (),
 ) -> None:
     """Write the page to `path` (temporary file and rename); its folder is made.
 
@@ -181,9 +188,10 @@ def render_report(
         failures: kind, count; several rows of a kind are added up.
         thumbnails: SHA-1 -> bytes of the original (they are scaled down here), or None where they are not kept.
         max_images: At most so many pictures in the page, in all; `MAX_PICTURE_BYTES` bounds them too.
-        target_mix: Share per label that the recipe aims at, 0 to 1.
+        target_mix: Share per main degradation that the recipe aims at, 0 to 1; `none` for no degradation.
         facts: Lines for the head of the page, e.g. the recipe's hash and the dataset's.
         marks: Thresholds that are no rules, e.g. where a label begins: (name, column of the candidates, value).
+        shortfalls: Quotas that could not be filled.
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -204,12 +212,16 @@ def render_report(
     ]
     edges += [mark for mark in marks if mark[1] in candidates.column_names]
     histograms = _histograms(candidates, kept, edges)
+    places = [(f"measure-{number}", measure) for number, measure in enumerate(histograms)]
+    # Those with a threshold come first.
+    ruled = sum(measure in {column for _, column, _ in edges} for measure in histograms)
     figures: dict[str, charts.Figure | None] = {
         "funnel": charts.funnel(funnel) if funnel else None,
         "reasons": charts.bars(reasons[:16], role="dropped") if reasons else None,
         "mix": charts.mix(label_mix(samples, target_mix)) if samples.num_rows else None,
         "licenses": _licenses(samples) if samples.num_rows else None,
         "years": charts.years(_years(candidates), kept),
+        "year-map": _year_map(samples),
         "severity": _severity(samples),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
     }
@@ -236,7 +248,10 @@ def render_report(
         page_script=page_script,
         charts_json=_script_json(drawn),
         heights={key: figure["height"] for key, figure in drawn.items()},
-        histograms=[(f"measure-{number}", measure) for number, measure in enumerate(histograms)],
+        ruled=places[:ruled],
+        unruled=places[ruled:],
+        targets=bool(target_mix),
+        shortfalls=list(shortfalls),
         funnel=list(funnel),
         candidate_count=candidates.num_rows,
         kept_count=int(kept.sum()),
@@ -255,6 +270,12 @@ def render_report(
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
+
+
+def _year_map(samples: pa.Table) -> charts.Figure | None:
+    return charts.year_map(
+        pc.year(samples.column("uploaded_at")).to_pylist(), samples.column("labels").to_pylist()
+    )
 
 
 def _severity(samples: pa.Table) -> charts.Figure | None:

@@ -19,6 +19,7 @@ from pipelines.commands import (
     releasing,
     restoring,
     scoring,
+    training,
 )
 from pipelines.memory import modest_memory
 
@@ -28,7 +29,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-GROUPS = (building, asking, curating, releasing, scoring, restoring, evaluating, experiments)
+GROUPS = (
+    building,
+    asking,
+    curating,
+    releasing,
+    scoring,
+    restoring,
+    evaluating,
+    training,
+    experiments,
+)
 for group in GROUPS:
     app.add_typer(group.app)
 

@@ -22,19 +22,27 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from pipelines.recipe import RecipeError
     from training.backbones import BackboneError, UnknownBackbone
     from training.benchmarks import BenchmarkError
+    from training.checkpoint import CheckpointError
     from training.consistency import ConsistencyError, UnknownEncoder
+    from training.data import DataError
+    from training.epoch import TrainingError
     from training.methods import MethodError
     from training.photographs import NoPhotographs
     from training.pretrain_tiny import OtherRun
     from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
     from training.statistics import Regressed
+    from training.train_config import ConfigError
 
     return (
         BenchmarkError,
         MethodError,
         Regressed,
         CatalogLocked,
+        TrainingError,
+        DataError,
+        ConfigError,
+        CheckpointError,
         ConsistencyError,
         DatasetError,
         DiskFull,

@@ -19,11 +19,12 @@ from catalog import views
 from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
 from catalog.records import FileRecord, schema
-from catalog.removals import NOT_REMOVED, released_tombstones
+from catalog.removals import released_tombstones
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome, decide
 from pipelines.recipe import Recipe
+from pipelines.report import write_report
 from pipelines.run import Build, BuildResult
 from pipelines.stages import measure_versions, score_versions
 
@@ -160,7 +161,7 @@ def _release(run: Build, recipe_hash: str, failures: pa.Table, candidates: pa.Ta
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
-        _report(run, outcome, samples, failures, store, facts)
+        write_report(run, outcome, samples, failures, store, facts)
     return _Told(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),
@@ -217,7 +218,12 @@ def _export(
     def card(folder: Path, manifest: Manifest) -> None:
         notice = DEMO_NOTICE if recipe.corpus else None
         text = render_card(
-            manifest, samples=samples, funnel=funnel, notice=notice, tombstones=stones
+            manifest,
+            samples=samples,
+            funnel=funnel,
+            target_mix=recipe.sampling.mix or None,
+            notice=notice,
+            tombstones=stones,
         )
         (folder / "README.md").write_text(text, encoding="utf-8")
         write_croissant(manifest, folder, samples=samples, notice=notice)
@@ -241,62 +247,6 @@ def _export(
 
 def _pairs(versions: list[str]) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in (v.rpartition("@") for v in versions)]
-
-
-def _report(
-    run: Build,
-    outcome: Outcome,
-    samples: pa.Table,
-    failures: pa.Table,
-    store: ObjectStore,
-    facts: dict[str, str],
-) -> None:
-    from catalog.report import RuleSummary, render_report
-    from filters.degradation import LABELS
-
-    def original(sha1: str) -> bytes | None:
-        return store.read(sha1) if store.has(sha1) else None
-
-    shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
-    valued = ("severity.", "measure.", "score.")
-    shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
-    candidates = outcome.facts.select([*shown, "severity"])
-    # What was taken down is counted, not shown.
-    gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
-    for name, instead in (("title", "(removed)"), ("sha1", None), ("file_page_url", None)):
-        column = pc.if_else(gone, pa.scalar(instead, pa.string()), candidates.column(name))
-        candidates = candidates.set_column(candidates.column_names.index(name), name, column)
-    for name in ("keep", "reason", "duplicate_of"):
-        candidates = candidates.append_column(name, outcome.decisions.column(name))
-    effects = outcome.ledger.effects()
-    rules = [
-        RuleSummary(
-            name=rule.name,
-            threshold=rule.threshold,
-            why=rule.why,
-            passed=effect["passes"],
-            failed=effect["fails"],
-            failed_alone=effect["alone"],
-            not_measured=effect["not_measured"],
-            column=rule.value,
-            bounds=tuple(bound for bound in (rule.min, rule.max) if bound is not None),
-        )
-        for rule, effect in zip(outcome.ledger.rules, effects, strict=True)
-    ]
-    counts = failures.group_by("kind").aggregate([("key", "count")])
-    with room_for(run.out):
-        render_report(
-            run.out / "report" / "index.html",
-            name=run.recipe.name,
-            funnel=outcome.funnel,
-            candidates=candidates,
-            samples=samples,
-            rules=rules,
-            failures=counts.rename_columns(["kind", "count"]),
-            thumbnails=original,
-            marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
-            facts=facts,
-        )
 
 
 def _record_run(run: Build, result: BuildResult) -> None:

@@ -16,12 +16,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from training.backbones import Backbone
 
 _NAME = re.compile(r"epoch-(\d{6,})$")
 WEIGHTS, META = "state.safetensors", "state.json"
@@ -178,6 +180,35 @@ def _set_generators(tensors: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(tensors["rng/cpu"])
     if torch.cuda.is_available() and "rng/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng/cuda"])
+
+
+@runtime_checkable
+class SavesAdapter(Protocol):
+    """A backbone that can write its adapter as others load it (PEFT folders)."""
+
+    def save_adapter(self, folder: Path, values: Mapping[str, Tensor]) -> None:
+        """Writes `values`, the trained parameters by name, into `folder`."""
+        ...
+
+
+def write_weights(
+    folder: Path, backbone: Backbone, values: Mapping[str, Tensor], *, config_hash: str
+) -> Path:
+    """What came out of a run, for use: weights.safetensors by parameter name, with what it belongs to in its metadata.
+
+    A backbone that `SavesAdapter` writes adapter/ as well.
+    """
+    file = folder / "weights.safetensors"
+    unfinished = folder / f".weights.{os.getpid()}"
+    kept = {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in values.items()
+    }
+    about = {"backbone": backbone.name, "base": backbone.weights_sha256, "config": config_hash}
+    save_file(kept, unfinished, metadata={**about, "license": backbone.license})
+    unfinished.replace(file)
+    if isinstance(backbone, SavesAdapter):
+        backbone.save_adapter(folder / "adapter", kept)
+    return file
 
 
 def exported(path: Path, part: str = "ema") -> dict[str, Tensor]:

@@ -21,7 +21,13 @@ from torch import Tensor
 
 from training.adapters import borrowed
 from training.backbones import Backbone, load_backbone
-from training.checkpoint import TrainState, checkpoints, load_checkpoint, save_checkpoint
+from training.checkpoint import (
+    TrainState,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    write_weights,
+)
 from training.data import LRDataset, LRSource, derived_seed
 from training.epoch import advantages_of, make_rollouts, one_update
 from training.heldout import gains, hacked, held_out, measure, yardstick
@@ -232,6 +238,7 @@ def main(
 
     if world.main:
         log.write_parquet()
+        write_weights(config.out, backbone, state.ema, config_hash=config.hash)
     trackers.finish()
     return TrainResult(
         epochs=state.epoch,

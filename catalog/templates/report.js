@@ -26,7 +26,8 @@
     const line = style.getPropertyValue("--line").trim();
     for (const [key, figure] of Object.entries(figures)) {
       const place = document.getElementById("chart-" + key);
-      if (!place) continue;
+      // What is folded away has no width yet; it is drawn when it is opened.
+      if (!place || place.closest("details:not([open])")) continue;
       const axis = { gridcolor: line, zeroline: false, linecolor: line, automargin: true, fixedrange: true };
       const layout = coloured(figure.layout, style);
       const whole = {
@@ -56,6 +57,13 @@
     draw();
   });
   dark.addEventListener("change", () => { nameTheme(); draw(); });
+
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", draw);
+  // A printed page shows everything.
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+    draw();
+  });
 
   const viewButton = document.getElementById("view");
   viewButton.addEventListener("click", () => {

@@ -218,6 +218,17 @@ def test_the_log_is_whole_and_names_are_those_of_others(tmp_path):
     assert len(list((tmp_path / "grids").glob("*.png"))) == 4
 
 
+def test_the_averaged_weights_are_left_for_use_with_what_they_belong_to(tmp_path):
+    from safetensors import safe_open
+
+    config = small_config(tmp_path, epochs=1)
+    result = main(config, **parts())
+    with safe_open(tmp_path / "weights.safetensors", "pt") as file:
+        about = {"backbone": "small", "base": "0" * 64, "config": config.hash}
+        assert file.metadata() == {**about, "license": "Apache-2.0"}
+        assert all(file.get_tensor(name).equal(value) for name, value in result.ema.items())
+
+
 def test_an_evaluation_of_ones_own_sees_the_averaged_weights(tmp_path):
     seen = {}
 
