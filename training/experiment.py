@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.backbones import Backbone, load_backbone
+from training.backbones.tiny import upsample
 from training.experiment_lrs import held_out_lrs, some_lrs, training_lrs
 from training.photographs import make_pairs, photographs
 from training.rewards import Reward, load_reward
@@ -295,6 +297,36 @@ def held_out_pairs(experiment: Experiment) -> tuple[Tensor, Tensor, Tensor]:
         part.replace(file)
     kept = load_file(file)
     return kept["lr"].float() / 255, kept["hr"].float() / 255, kept["photo"]
+
+
+def ladder(
+    experiment: Experiment, runs: Mapping[str, Sequence[Path]]
+) -> dict[str, dict[str, float]]:
+    """Where restorations of held-out pairs lie between bicubic interpolation and the photographs: means by row.
+
+    `runs`: name -> weights whose numbers are averaged. Columns: both critics, `detail` (mean difference of horizontal
+    neighbours, grey levels) and PSNR in dB.
+    """
+    lr, hr, _ = held_out_pairs(experiment)
+    critics = {
+        "critic": load_reward("photo_critic", weights=experiment.critic_file),
+        "second critic": load_reward("photo_critic", weights=experiment.second_critic_file),
+    }
+
+    def row(image: Tensor) -> dict[str, float]:
+        found = {n: c.score(image, lr, c.prepare(lr)).mean().item() for n, c in critics.items()}
+        found["detail"] = 255 * (image[..., 1:] - image[..., :-1]).abs().mean().item()
+        error = (image - hr).square().mean((1, 2, 3))
+        found["PSNR, dB"] = (-10 * torch.log10(error)).mean().item()
+        return found
+
+    rows = {"photograph": row(hr), "bicubic": row(upsample(lr))}
+    for name, files in runs.items():
+        each = [
+            row(_restore(experiment, load_backbone("tiny", weights=file), lr, 0)) for file in files
+        ]
+        rows[name] = {key: sum(r[key] for r in each) / len(each) for key in each[0]}
+    return rows
 
 
 def samples(experiment: Experiment, weights: Path, *, count: int = 8) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from training.experiment import (
     MEASURED,
     REWARDS,
     Experiment,
+    ladder,
     lr_set,
     samples,
 )
@@ -83,6 +84,7 @@ def report(experiment: Experiment, name: str = "results") -> Path:
         f"PSNR on {len(base['psnr_db'])} pairs of {len(set(base['psnr_photo'].tolist()))} held-out photographs. "
         f"{len(seeds)} training seed{'s' if len(seeds) > 1 else ''}, "
         f"{experiment.epochs} epochs of {experiment.groups} x {experiment.group_size} rollouts. "
+        f"In the picture: LR, base, {', '.join(arms)}. "
         "Mean difference [95 % bootstrap interval over photographs]; bold: the interval leaves out 0.",
         "",
         f"Base: {means}.",
@@ -102,6 +104,8 @@ def report(experiment: Experiment, name: str = "results") -> Path:
         lines += ["**Seed by seed, against the base**", ""]
         for seed in seeds:
             lines += [f"Seed {seed}:", "", table(experiment, arms, "base", [seed]), ""]
+    lines += ["**Between bicubic and the photograph, on held-out pairs**", ""]
+    lines += [_ladder(experiment, arms, seeds), ""]
     if "benchmark-like" in arms:
         lines += ["**The two sets of LR, at the base**", "", _lr_sets(experiment), ""]
     lines += ["**Cost**", "", _costs(experiment, arms, seeds), ""]
@@ -125,6 +129,18 @@ def _lr_sets(experiment: Experiment) -> str:
     labels = degradations_in(experiment.dataset, keys)
     told = ", ".join(f"{label} {count}" for label, count in labels.items())
     return "\n".join([*lines, f"| degradation labels | {told} | none (reduced by 4, JPEG 90) |"])
+
+
+def _ladder(experiment: Experiment, arms: Sequence[str], seeds: Sequence[int]) -> str:
+    runs = {"base": [experiment.backbone_file]}
+    for arm in arms:
+        runs[arm] = [experiment.run_folder(arm, s) / "weights.safetensors" for s in seeds]
+    rows = ladder(experiment, runs)
+    columns = list(rows["base"])
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | " + " | ".join(f"{row[c]:.2f}" for c in columns) + " |")
+    return "\n".join(lines)
 
 
 def _costs(experiment: Experiment, arms: Sequence[str], seeds: Sequence[int]) -> str:

@@ -174,9 +174,7 @@ def default_folder(dataset: Path) -> Path:
     return dataset.parent / "precomputed"
 
 
-def store_beside(
-    dataset: Path, *, rewards: Sequence[Reward], backbone: Backbone
-) -> Store | None:
+def store_beside(dataset: Path, *, rewards: Sequence[Reward], backbone: Backbone) -> Store | None:
     """The store beside a dataset; None where there is none, or nothing in it for these rewards and this backbone."""
     folder = default_folder(dataset)
     if not folder.is_dir():
