@@ -179,6 +179,8 @@ def make_catalog(out: Path, count: int) -> None:
             "lower_better": [True] * len(where),
             "weights_sha256": pa.nulls(len(where), pa.string()),
             "license": ["x"] * len(where),
+            "device": ["cpu"] * len(where),
+            "precision": ["float32"] * len(where),
         }
 
     commit("download", ["original@1"], objects, ObjectRecord)

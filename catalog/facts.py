@@ -46,6 +46,7 @@ def candidates(
     measures: Sequence[tuple[str, str]] = (),
     scores: Sequence[tuple[str, str]] = (),
     hash_version: str | None = None,
+    embedding: tuple[str, str] | None = None,
 ) -> pa.Table:
     """The facts of the files that these sources listed, one row per page id, in page id order.
 
@@ -57,13 +58,16 @@ def candidates(
         measures: (name, version) wanted; become columns `measure.<name>`.
         scores: likewise `score.<name>`.
         hash_version: which hashes to join.
+        embedding: (encoder, version) wanted; becomes the columns `embedding` and `thumbnail`, a few kilobytes a file.
 
     Returns:
         `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `removed` (why it may not be released, or `none`),
         `object` (present, a failure's kind, or null when never tried), phash ... spread, decoded_width,
         decoded_height, and the measures and scores (float64, null where missing).
     """
-    query = _query(catalog, sources, gate_version, fields, measures, scores, hash_version)
+    query = _query(
+        catalog, sources, gate_version, fields, measures, scores, hash_version, embedding
+    )
     with opened(catalog, "listing", "verdicts", "failures", "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
 
@@ -76,6 +80,7 @@ def _query(
     measures: Sequence[tuple[str, str]],
     scores: Sequence[tuple[str, str]],
     hash_version: str | None,
+    embedding: tuple[str, str] | None,
 ) -> str:
     order = ", ".join(
         f"({text_literal(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
@@ -88,6 +93,10 @@ def _query(
             wide += f", {stage}_wide AS MATERIALIZED ({_wide(catalog, stage, wanted)})"
             joins += f" LEFT JOIN {stage}_wide ON {stage}_wide.sha1 = l.sha1"
             pivots += "".join(f", {column_name(f'{stage}.{name}')}" for name, _ in wanted)
+    if embedding is not None:
+        wide += f", seen AS MATERIALIZED ({_seen(catalog, *embedding)})"
+        joins += " LEFT JOIN seen ON seen.sha1 = l.sha1"
+        pivots += ", seen.vector AS embedding, seen.thumbnail"
     at = "source_key = {0}.source_key AND l.part = {0}.part AND l.part_row = {0}.part_row"
     return (
         f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
@@ -141,6 +150,15 @@ def _hashes(catalog: Catalog, version: str | None) -> str:
     cells = ", ".join(f"arg_max({name}, file_index) AS {name}" for name in HASHES)
     where = f"version = {text_literal(version or '')}"
     return f"SELECT sha1, {cells} FROM {scan(catalog, 'hash')} WHERE {where} GROUP BY sha1"
+
+
+def _seen(catalog: Catalog, name: str, version: str) -> str:
+    """One row per SHA-1, the latest part wins; see `_wide`."""
+    return (
+        "SELECT sha1, arg_max(vector, file_index) AS vector, arg_max(thumbnail, file_index) AS thumbnail "
+        f"FROM {scan(catalog, 'embed')} WHERE name = {text_literal(name)} "
+        f"AND version = {text_literal(version)} GROUP BY sha1"
+    )
 
 
 def _wide(catalog: Catalog, stage: str, wanted: Sequence[tuple[str, str]]) -> str:

@@ -28,7 +28,7 @@ from catalog.views import opened
 pc: Any = compute
 
 PURGED_TITLE = "(purged)"
-_BY_SHA1 = ("download", "hash", "measure", "score")
+_BY_SHA1 = ("download", "hash", "measure", "score", "embed")
 _BLANK: dict[str, Any] = {"title": PURGED_TITLE, "state": "purged", "raw_json": "{}"}
 
 

@@ -212,6 +212,27 @@ class ScoreRecord:
     weights_sha256: str | None
     license: str
     """Licence of the scorer, SPDX id: some forbid commercial use of what they computed."""
+    device: str
+    """cpu or cuda: the last digits depend on it."""
+    precision: str
+    """float32, float16 or bfloat16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRecord:
+    """What an encoder saw of one image, for twins that hashes miss (filters/embedding.py)."""
+
+    sha1: str
+    name: str
+    """Of the encoder."""
+    version: str
+    weights_sha256: str
+    license: str
+    """Of the encoder's weights, SPDX id."""
+    vector: bytes
+    """Of unit length, float16, little-endian."""
+    thumbnail: bytes
+    """Luma, uint8 [64, 64] row by row."""
 
 
 @dataclass(frozen=True, kw_only=True)

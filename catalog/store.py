@@ -34,6 +34,7 @@ from filelock import FileLock, Timeout
 from catalog.records import (
     CheckRow,
     Decision,
+    EmbeddingRecord,
     FailureRecord,
     FileRecord,
     HashRecord,
@@ -57,6 +58,7 @@ STAGES: dict[str, pa.Schema] = {
     "hash": schema(HashRecord),
     "measure": schema(MeasureRecord),
     "score": schema(ScoreRecord),
+    "embed": schema(EmbeddingRecord),
     "failure": schema(FailureRecord),
     "decision": schema(Decision),
     "request": schema(RequestRow),

@@ -29,9 +29,10 @@ _VIEWS = {
     "hashes": ("hash", "sha1, version"),
     "measures": ("measure", "sha1, name, version"),
     "scores": ("score", "sha1, name, version"),
+    "embeddings": ("embed", "sha1, name, version"),
 }
 
-_STAGES_OF_FAILURES = ("download", "hash", "measure", "score")
+_STAGES_OF_FAILURES = ("download", "hash", "measure", "score", "embed")
 
 
 def text_literal(value: str) -> str:
@@ -64,8 +65,8 @@ def connect(
 def create_views(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, only: Sequence[str] = ()
 ) -> None:
-    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, failures, requests, checks,
-    tombstones, all_decisions and ledger; or `only` some, because each opens all parts of its stage."""
+    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, embeddings, failures, requests,
+    checks, tombstones, all_decisions and ledger; or `only` some, because each opens all parts of its stage."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")

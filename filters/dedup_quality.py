@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.dedupe import DedupePolicy, confirmed_edges
+from filters.dedupe import DedupePolicy, Seen, confirmed_edges, once, seen_edges
+from filters.embedding import Embed, look
 from filters.hashing import ImageHashes, hash_image
 from filters.synthesis import encode_jpeg, gaussian_blur, gaussian_noise
 
@@ -106,6 +107,8 @@ TRANSFORMS: dict[str, Callable[[Photo], bytes]] = {
     "crop 3 %": _stored(lambda image: _cropped(image, 0.03)),
     "crop 5 %": _stored(lambda image: _cropped(image, 0.05)),
     "crop 10 %": _stored(lambda image: _cropped(image, 0.10)),
+    "crop 20 %": _stored(lambda image: _cropped(image, 0.20)),
+    "crop 30 %": _stored(lambda image: _cropped(image, 0.30)),
     "mirror": _stored(_mirrored),
     "mirror, resize 50 %, JPEG 50": _stored(_both(lambda i: _resized(i, 0.5), _mirrored), 50),
     "grey": _stored(_grey),
@@ -172,35 +175,44 @@ def dedup_quality(
     photos: Sequence[tuple[str, Photo]],
     policy: DedupePolicy,
     *,
+    embed: Embed | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> DedupQuality:
     """Injects every kind of copy of every photograph and looks for them.
 
     Args:
         photos: (name, uint8 [H, W, 3]).
+        embed: the policy's encoder, where it has one.
         advance: called with 1 after each photograph.
     """
     from PIL import Image
 
     from filters.measures import open_image
 
-    def hashed(content: bytes) -> ImageHashes:
-        with open_image(content) as image:
-            return hash_image(image)
-
     hashes: list[ImageHashes] = []
+    vectors: list[bytes | None] = []
+    thumbnails: list[bytes | None] = []
+
+    def note(image: Image.Image) -> None:
+        hashes.append(hash_image(image))
+        if embed is not None:
+            seen = look(np.asarray(image.convert("RGB")), embed)
+            vectors.append(seen.vector)
+            thumbnails.append(seen.thumbnail)
+
     owner: list[int] = []
     kind: list[str] = []
     for number, (_, photo) in enumerate(photos):
-        hashes.append(hash_image(Image.fromarray(photo)))
+        note(Image.fromarray(photo))
         owner.append(number)
         kind.append("")
         for name, make in TRANSFORMS.items():
-            hashes.append(hashed(make(photo)))
+            with open_image(make(photo)) as image:
+                note(image)
             owner.append(number)
             kind.append(name)
         advance(1)
-    edges = _edges(hashes, policy)
+    edges = _edges(hashes, policy, (vectors, thumbnails) if embed is not None else None)
     photo_of, names = np.array(owner), np.array(kind)
     alike = _alike(edges, photo_of, names, [name for name, _ in photos])
     known = {(a, b) for a, b, _, _ in alike}
@@ -228,18 +240,19 @@ def dedup_quality(
     )
 
 
-def _edges(hashes: Sequence[ImageHashes], policy: DedupePolicy) -> NDArray[np.int64]:
-    def column(name: str, kind: Any) -> NDArray[Any]:
-        return np.array([getattr(h, name) for h in hashes], dtype=kind)
-
-    return confirmed_edges(
-        column("phash", np.uint64),
-        column("dhash", np.uint64),
-        column("phash_mirror", np.uint64),
-        column("dhash_mirror", np.uint64),
-        column("spread", np.float64),
-        policy,
+def _edges(
+    hashes: Sequence[ImageHashes], policy: DedupePolicy, seen: Seen | None
+) -> NDArray[np.int64]:
+    names = ("phash", "dhash", "phash_mirror", "dhash_mirror")
+    plain, plain_d, mirror, mirror_d = (
+        np.array([getattr(h, name) for h in hashes], dtype=np.uint64) for name in names
     )
+    spread = np.array([h.spread for h in hashes], dtype=np.float64)
+    edges = confirmed_edges(plain, plain_d, mirror, mirror_d, spread, policy)
+    if seen is not None and policy.embedding is not None:
+        more = seen_edges(seen, plain, plain_d, mirror, mirror_d, spread, policy)
+        edges = once(np.concatenate([edges, more]))
+    return edges
 
 
 def _alike(

@@ -2,21 +2,26 @@
 
 pHash alone proposes (plain against plain, and plain against mirrored), because dHash alone matches 4 unrelated pairs
 in 1,000; dHash of the same orientation confirms. A copy is dropped only on a confirmed edge to the copy that is kept,
-never along a chain: of A ~ B ~ C with A unlike C, B goes and both A and C stay.
+never along a chain: of A ~ B ~ C with A unlike C, B goes and both A and C stay. Where a recipe names an encoder, what
+it saw proposes pairs as well, and aligned thumbnails confirm them (filters/embedding.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filters.embedding import EmbeddingPolicy, aligned_edges, thumbnails_of, vectors_of
 from filters.neighbors import pairs_within
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
+Seen = tuple[Sequence[bytes | None], Sequence[bytes | None]]
+"""[N] vectors and [N] thumbnails as filters.embedding keeps them; None where the encoder has not seen a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,8 @@ class DedupePolicy:
     blank_spread: float = 2.0
     """Below this standard deviation of the 32x32 thumbnail (0 to 255) an image is blank: its hashes match anything, so
     they are not compared."""
+    embedding: EmbeddingPolicy | None = None
+    """Set: also crops, borders and overlays that hashes miss, by an encoder; costs a pass of it over every image."""
 
     def __post_init__(self) -> None:
         for radius in (self.phash_radius, self.dhash_radius):
@@ -51,7 +58,8 @@ class DedupeResult:
     duplicate_of: Ints
     """[N] page id of the kept copy that this one is dropped for; -1: not dropped."""
     edges: Ints
-    """[E, 5] confirmed: row i < row j, pHash distance, dHash distance, 1 when one is the mirror image."""
+    """[E, 5] confirmed, by hashes or by an embedding: row i < row j, pHash distance, dHash distance, 1 when one is the
+    mirror image."""
 
 
 def dedupe(
@@ -66,16 +74,23 @@ def dedupe(
     size_bytes: Ints,
     uploaded_at: Ints,
     policy: DedupePolicy,
+    seen: Seen | None = None,
 ) -> DedupeResult:
     """Groups near-duplicates and says which copy of each stays. All arguments are [N]; the order does not matter.
 
     Which copy stays: more pixels, then more bytes, then earlier upload (`uploaded_at`, seconds), then lower page id.
+
+    Args:
+        seen: what the policy's encoder saw, where it has one.
 
     Raises:
         filters.neighbors.TooManyPairs: tens of millions of pairs; raise blank_spread or lower phash_radius.
     """
     count = len(page_ids)
     edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+    if policy.embedding is not None and seen is not None:
+        more = seen_edges(seen, phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+        edges = once(np.concatenate([edges, more]))
     preference = np.lexsort((page_ids, uploaded_at, -size_bytes, -pixels))
     rank = np.empty(count, dtype=np.int64)
     rank[preference] = np.arange(count)
@@ -123,6 +138,39 @@ def confirmed_edges(
     edges = np.column_stack(
         [np.minimum(first, second), np.maximum(first, second), distance, confirmed, flipped]
     )[good].astype(np.int64)
+    return once(edges)
+
+
+def seen_edges(
+    seen: Seen,
+    phash: Hashes,
+    dhash: Hashes,
+    phash_mirror: Hashes,
+    dhash_mirror: Hashes,
+    spread: NDArray[np.float64],
+    policy: DedupePolicy,
+) -> Ints:
+    """[E, 5] edges as DedupeResult has them, of rows that an encoder saw and that are not blank."""
+    assert policy.embedding is not None
+    vectors, thumbnails = seen
+    rows = np.flatnonzero(
+        np.array([vector is not None for vector in vectors], dtype=bool)
+        & (spread >= policy.blank_spread)
+    )
+    found = aligned_edges(
+        vectors_of([vectors[row] or b"" for row in rows.tolist()]),
+        thumbnails_of([thumbnails[row] or b"" for row in rows.tolist()]),
+        policy.embedding,
+    )
+    i, j, flipped = rows[found[:, 0]], rows[found[:, 1]], found[:, 2]
+    second_phash = np.where(flipped == 1, phash_mirror[j], phash[j])
+    second_dhash = np.where(flipped == 1, dhash_mirror[j], dhash[j])
+    bits = [np.bitwise_count(phash[i] ^ second_phash), np.bitwise_count(dhash[i] ^ second_dhash)]
+    return np.column_stack([i, j, *(b.astype(np.int64) for b in bits), flipped])
+
+
+def once(edges: Ints) -> Ints:
+    """Each pair once, in order; where it is close both ways, the plain one."""
     order = np.lexsort((edges[:, 2], edges[:, 4], edges[:, 1], edges[:, 0]))
     edges = edges[order]
     if len(edges):

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from filters.classifier import Points, amount_of, load_classifier
+from filters.classifier import Classifier, Points, amount_of, load_classifier
 
 LABELS = (
     "blur",
@@ -106,13 +106,10 @@ class DegradationPolicy:
             needed |= set(load_classifier(self.classifier).measures)
         return needed
 
-    @property
-    def scored(self) -> tuple[LabelCurve, ...]:
+    def scored(self, classifier: Classifier) -> tuple[LabelCurve, ...]:
         """The classifier's curves, those of labels with curves of their own left out."""
-        if self.classifier is None:
-            return ()
         own = {curve.label for curve in self.curves}
-        points = load_classifier(self.classifier).points
+        points = classifier.points
         return tuple(amount_curve(label, points[label]) for label in LABELS if label not in own)
 
 
@@ -163,19 +160,23 @@ def label(measures: pa.Table, policy: DegradationPolicy) -> pa.Table:
 
 
 def severities_of(
-    values: Mapping[str, NDArray[np.float64]], policy: DegradationPolicy, rows: int
+    values: Mapping[str, NDArray[np.float64]],
+    policy: DegradationPolicy,
+    rows: int,
+    classifier: Classifier | None = None,
 ) -> NDArray[np.float64]:
     """[labels, n] in LABELS' order, NaN where nothing is known.
 
     Args:
         values: [n] of each measure that the policy needs, NaN where it is null.
+        classifier: default: the one that the policy names.
     """
     severities = np.full((len(LABELS), rows), np.nan)
-    scored = policy.scored
-    if policy.classifier is not None and scored and rows:
+    if classifier is None and policy.classifier is not None:
         classifier = load_classifier(policy.classifier)
+    if classifier is not None and rows:
         scores = classifier.scores({name: values[name] for name in classifier.measures})
-        for curve in scored:
+        for curve in policy.scored(classifier):
             at = LABELS.index(curve.label)
             begins = classifier.points[curve.label].begins
             severities[at] = gated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +34,110 @@ Floats = NDArray[np.float64]
 LABEL_AT = DegradationPolicy.label_at
 
 
-def write_results(out: Path, classifier: Classifier, held_out: Examples) -> None:
-    """`results.md`, `severity.png` and `reliability.png` about photographs that the classifier has not seen."""
-    scores = classifier.scores(held_out.measures)
+@dataclass(frozen=True, kw_only=True)
+class Natural:
+    """A photograph that is degraded by nature, and what is said of it."""
+
+    photo: str
+    ails: str
+    """What a person sees."""
+    severity: Mapping[str, float | None]
+    """By label; None where it cannot be told."""
+
+
+def write_results(
+    out: Path,
+    classifier: Classifier,
+    held_out: Examples,
+    *,
+    content: Mapping[str, str],
+    natural: Sequence[Natural],
+) -> None:
+    """`results.md`, `severity.png` and `reliability.png` about photographs that the classifier has not seen.
+
+    Args:
+        content: what each photograph shows.
+        natural: those that took no part, because they are degraded by nature.
+    """
+    said = _said(classifier, held_out)
+    lines = [
+        _head(classifier, held_out),
+        "",
+        *_separation_lines(separations(held_out, said.scores, said.borne)),
+        "",
+        *_clean_lines(held_out, said, content),
+        "",
+        *_monotony_lines(monotony(held_out, said.severity)),
+        "",
+        *_natural_lines(natural),
+    ]
+    (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _plot_severity(out / "severity.png", held_out, said.severity)
+    _plot_reliability(out / "reliability.png", held_out, said.scores)
+
+
+def write_clean(
+    out: Path,
+    classifier: Classifier,
+    clean: Examples,
+    *,
+    content: Mapping[str, str],
+    natural: Sequence[Natural],
+) -> Path:
+    """`clean.md`: those tables of `results.md` that need clean photographs only."""
+    lines = [
+        _head(classifier, clean),
+        "",
+        *_clean_lines(clean, _said(classifier, clean), content),
+        "",
+        *_natural_lines(natural),
+    ]
+    file = out / "clean.md"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What a classifier says of examples."""
+
+    scores: Mapping[str, Floats]
+    severity: Mapping[str, Floats]
+    borne: Mapping[str, NDArray[np.bool_]]
+    undecided: NDArray[np.bool_]
+
+
+def _said(classifier: Classifier, examples: Examples) -> _Said:
+    scores = classifier.scores(examples.measures)
     policy = DegradationPolicy()
-    flat = too_flat(held_out.measures, policy)
+    flat = too_flat(examples.measures, policy)
     severity = {name: _severity(classifier, name, scores) for name in LABELS}
     borne = {name: severity[name] >= policy.label_at for name in LABELS}
     for name in SHARPNESS:
         borne[name] &= ~flat
     undecided = ~np.any(list(borne.values()), axis=0) & flat
-    lines = [
+    return _Said(scores=scores, severity=severity, borne=borne, undecided=undecided)
+
+
+def _head(classifier: Classifier, examples: Examples) -> str:
+    return (
         f"Weights: `{classifier.name}`, SHA-256 `{classifier.sha256[:16]}`. Held out: "
-        f"{len(set(held_out.photo.tolist()))} pictures, {len(held_out.photo)} images.",
+        f"{len(set(examples.photo.tolist()))} pictures, {len(examples.photo)} images."
+    )
+
+
+def _clean_lines(examples: Examples, said: _Said, content: Mapping[str, str]) -> list[str]:
+    by_view = false_rates(examples, said.borne, said.undecided)
+    by_content = false_rates(examples, said.borne, said.undecided, content)
+    return [
+        "### Labels that clean photographs bear",
         "",
-        *_separation_lines(separations(held_out, scores, borne)),
+        *_false_lines("view", by_view),
         "",
-        *_false_lines(false_rates(held_out, borne, undecided)),
+        "By what they show, whole and busiest views:",
         "",
-        *_monotony_lines(monotony(held_out, severity)),
+        *_false_lines("content", by_content),
     ]
-    (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    _plot_severity(out / "severity.png", held_out, severity)
-    _plot_reliability(out / "reliability.png", held_out, scores)
 
 
 def _severity(classifier: Classifier, label: str, scores: Mapping[str, Floats]) -> Floats:
@@ -96,12 +178,13 @@ def _separation_lines(found: Sequence[Separation]) -> list[str]:
     return ["### Separation", "", *_table(head, rows)]
 
 
-def _false_lines(found: Sequence[FalseRate]) -> list[str]:
-    head = ("clean photographs", "way", "images", "any label", "undecided", *LABELS)
+def _false_lines(what: str, found: Sequence[FalseRate]) -> list[str]:
+    head = (what, "way", "photographs", "images", "any label", "undecided", *LABELS)
     rows = [
         (
-            f.view,
+            f.group,
             f.way,
+            str(f.photographs),
             str(f.images),
             f"{f.any_label:.3f}",
             f"{f.undecided:.3f}",
@@ -109,7 +192,7 @@ def _false_lines(found: Sequence[FalseRate]) -> list[str]:
         )
         for f in found
     ]
-    return ["### Labels that clean photographs bear", "", *_table(head, rows)]
+    return _table(head, rows)
 
 
 def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
@@ -121,6 +204,24 @@ def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
     )
     rows = [(m.label, m.kind, f"{m.rank:.2f}", f"{m.rising:.2f}") for m in found]
     return ["### Severity against the known amount", "", *_table(head, rows)]
+
+
+def _natural_lines(found: Sequence[Natural]) -> list[str]:
+    """Labels with their severity, strongest first; then what comes nearest to one."""
+    rows: list[tuple[str, str, str, str]] = []
+    for photo in found:
+        known = {name: value for name, value in photo.severity.items() if value is not None}
+        ranked = sorted(known, key=lambda name: -known[name])
+        borne = [name for name in ranked if known[name] >= LABEL_AT]
+        below = [name for name in ranked if 0.25 <= known[name] < LABEL_AT]
+        said = [
+            ", ".join(f"{name} {known[name]:.2f}" for name in names) for names in (borne, below)
+        ]
+        flat = all(photo.severity[name] is None for name in SHARPNESS)
+        nothing = "undecided: too flat to tell" if flat else "none"
+        rows.append((photo.photo, photo.ails, said[0] or nothing, said[1]))
+    head = ("photograph", "what ails it", "labels", "mildly")
+    return ["### Degraded by nature", "", *_table(head, rows)]
 
 
 def _plot_severity(file: Path, examples: Examples, severity: Mapping[str, Floats]) -> None:

@@ -165,6 +165,9 @@ def _twins(
     def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
         return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
 
+    seen = None
+    if recipe.dedupe.embedding is not None:
+        seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
     uploaded = some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64())
     result = dedupe(
         page_ids=numbers("page_id", np.int64),
@@ -177,6 +180,7 @@ def _twins(
         size_bytes=numbers("size_bytes", np.int64),
         uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
         policy=recipe.dedupe,
+        seen=seen,
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0

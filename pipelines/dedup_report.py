@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from pyarrow import compute
 from catalog.store import write_parquet
 from filters.dedup_quality import DedupQuality, dedup_quality
 from filters.dedupe import DedupePolicy
+from filters.embedding import EmbeddingPolicy
 from filters.leakage import fingerprint, read_index
 from filters.measures import NotAnImage, open_photo
+from pipelines.embedding import load_seeing
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
 
@@ -28,6 +31,7 @@ def dedup_report(
     *,
     most: int = 100,
     recipe: Path | None = None,
+    encoder: str | None = None,
     progress: Progress | None = None,
 ) -> DedupQuality:
     """Injects copies of the photographs in `folder` and looks for them.
@@ -35,12 +39,18 @@ def dedup_report(
     Args:
         most: so many of them, evenly over their names.
         recipe: whose `dedupe` section is tried; default: the defaults.
+        encoder: try it as the embedding stage, with the defaults of filters.embedding where the recipe has none.
 
     Raises:
+        training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
         RecipeError: the recipe is none, or the folder holds fewer than two photographs.
     """
     progress = progress or NoProgress()
     policy = load_recipe(recipe).dedupe if recipe else DedupePolicy()
+    if encoder is not None:
+        stage = policy.embedding or EmbeddingPolicy()
+        policy = replace(policy, embedding=replace(stage, encoder=encoder))
+    embed = load_seeing(policy.embedding.encoder).embed if policy.embedding else None
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
     step = max(1.0, len(files) / most)
     chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
@@ -59,7 +69,7 @@ def dedup_report(
     if len(photos) < 2:
         raise RecipeError(f"{folder} holds {len(photos)} photographs; at least two are needed.")
     with progress.stage("photographs", len(photos)) as advance:
-        return dedup_quality(photos, policy, advance=advance)
+        return dedup_quality(photos, policy, embed=embed, advance=advance)
 
 
 def add_fingerprints(

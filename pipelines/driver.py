@@ -1,4 +1,4 @@
-"""One build from end to end: list, gate, download, hash, measure, score, decide, export, link, report.
+"""One build from end to end: list, gate, download, hash, measure, score, embed, decide, export, link, report.
 
 The same function serves the command line and the Prefect flow; they differ in the runner and in how progress is told.
 Every stage asks the catalog what is pending, so that the same command after a kill goes on where the last one was.
@@ -75,6 +75,8 @@ def build(
         _compute(run, "hash", present, [HASH_VERSION])
         for stage in ("measure", "score"):
             _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
+        if joined["embedding"] is not None:
+            _compute(run, "embed", present, ["@".join(joined["embedding"])])
         with run.timed("decide"):
             candidates, _ = gated(run, **joined)
         return publish(run, recipe_hash, started, candidates)

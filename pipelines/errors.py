@@ -15,7 +15,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from crawler.limits import DoorError
     from filters.leakage import FingerprintError
     from filters.measures import UnknownMeasure
-    from filters.metrics import UnknownMetric, WeightsMissing
+    from filters.metrics import DeviceMissing, UnknownMetric, WeightsMissing
     from filters.policy import RuleError
     from pipelines.demo_train import OtherExperiment
     from pipelines.hub import PushError
@@ -45,6 +45,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         CheckpointError,
         ConsistencyError,
         DatasetError,
+        DeviceMissing,
         DiskFull,
         DoorError,
         ExportError,

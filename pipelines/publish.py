@@ -26,7 +26,7 @@ from pipelines.decide import Outcome, decide
 from pipelines.recipe import Recipe
 from pipelines.report import write_report
 from pipelines.run import Build, BuildResult
-from pipelines.stages import measure_versions, score_versions
+from pipelines.stages import embed_versions, measure_versions, score_versions
 
 pc: Any = compute
 
@@ -46,13 +46,15 @@ SAMPLE_FACTS = (
 
 
 def joined_facts(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], str]:
-    """What `gated` shall join for a decision (measures, scores, hashes, each in a version), and the recipe's hash.
+    """What `gated` shall join for a decision (measures, scores, hashes, embeddings, each in a version), and the
+    recipe's hash.
 
     Args:
         stored: take the versions that were last computed instead of those that the code has now; loads no model.
 
     Raises:
-        filters.measures.UnknownMeasure, filters.metrics.UnknownMetric, WeightsMissing: unless `stored`.
+        filters.measures.UnknownMeasure, filters.metrics.UnknownMetric, WeightsMissing, DeviceMissing,
+        training.consistency.UnknownEncoder, ConsistencyError: unless `stored`.
     """
     from filters.hashing import VERSION as HASH_VERSION
 
@@ -60,10 +62,19 @@ def joined_facts(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], s
     if stored:
         measures = _last_planned(run.catalog, "measure", recipe.measures)
         scores = _last_planned(run.catalog, "score", recipe.scores)
+        encoder = recipe.dedupe.embedding
+        seen = _last_planned(run.catalog, "embed", [encoder.encoder] if encoder else [])
     else:
-        measures, scores = measure_versions(recipe.measures), score_versions(recipe.scores)
-    recipe_hash = recipe.hash([*measures, *scores, HASH_VERSION], run.limit)
-    joined = {"measures": _pairs(measures), "scores": _pairs(scores), "hash_version": HASH_VERSION}
+        measures = measure_versions(recipe.measures)
+        scores = score_versions(recipe.scores, recipe.scoring)
+        seen = embed_versions(recipe.dedupe)
+    recipe_hash = recipe.hash([*measures, *scores, *seen, HASH_VERSION], run.limit)
+    joined = {
+        "measures": _pairs(measures),
+        "scores": _pairs(scores),
+        "hash_version": HASH_VERSION,
+        "embedding": _pairs(seen)[0] if seen else None,
+    }
     return joined, recipe_hash
 
 

@@ -28,6 +28,7 @@ from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
 from filters.leakage import LeakagePolicy, index_hash
 from filters.measures import measure_names
+from filters.metrics import Scoring
 from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.sampling import SamplingPolicy
@@ -135,6 +136,8 @@ class Recipe(BaseModel):
     """Names of filters/measures/*, beside those that the labels need."""
     scores: tuple[str, ...] = ()
     """Names of metrics: files of filters/metrics/ or `pyiqa:<name>`."""
+    scoring: Scoring = Scoring()
+    """Device and precision of the metrics."""
     dedupe: DedupePolicy = DedupePolicy()
     leakage: LeakagePolicy = LeakagePolicy()
     """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy)."""

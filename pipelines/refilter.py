@@ -44,7 +44,7 @@ class Refiltered:
     to_download: int
     """Candidates that pass the recipe's gate and were never fetched."""
     to_measure: dict[str, int]
-    """measure.<name> or score.<name> -> files at hand without a value in any version."""
+    """measure.<name>, score.<name> or embedding.<encoder> -> files at hand without a value in any version."""
     unlisted: int
     """Sources of the recipe that were never listed."""
 
@@ -99,6 +99,11 @@ def _unmeasured(
             count = int(wanted.sum()) if name not in held else 0
             if count:
                 found[f"{stage}.{name}"] = count
+    encoder = run.recipe.dedupe.embedding
+    if encoder is not None:
+        lacking = wanted & table.column("embedding").is_null().to_numpy()
+        if lacking.any():
+            found[f"embedding.{encoder.encoder}"] = int(lacking.sum())
     return found
 
 
@@ -188,7 +193,9 @@ def what_if(
 
 def _needs_more(recipe: Recipe, new: Recipe) -> bool:
     """Whether the changed recipe looks at columns that the table of the old one may not have."""
-    return (recipe.prefilter, recipe.sources) != (new.prefilter, new.sources)
+    before, after = recipe.dedupe.embedding, new.dedupe.embedding
+    seen = after is not None and (before is None or before.encoder != after.encoder)
+    return seen or (recipe.prefilter, recipe.sources) != (new.prefilter, new.sources)
 
 
 def _moves(before: Outcome, after: Outcome) -> tuple[dict[str, int], dict[str, int]]:
@@ -286,9 +293,15 @@ def _with(recipe: Recipe, target: str, field: str, value: Any, change: str) -> R
         # Nothing looks at this value yet: what if something did?
         rule = Rule(name=_tail(values[0]), value=values[0], why="asked what if", **{field: value})
         return _validated(recipe, {"rules": (*recipe.rules, rule)}, change)
-    section = getattr(recipe, target, None) if target in type(recipe).model_fields else None
+    outer, _, inner = target.partition(".")
+    section = getattr(recipe, outer, None) if outer in type(recipe).model_fields else None
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        return _validated(recipe, {target: _replaced(section, field, value, change)}, change)
+        if inner:
+            within = getattr(section, inner, None)
+            if not dataclasses.is_dataclass(within) or isinstance(within, type):
+                raise RecipeError(f"{change!r}: the recipe has no section {target!r}.")
+            field, value = inner, _replaced(within, field, value, change)
+        return _validated(recipe, {outer: _replaced(section, field, value, change)}, change)
     rules = (*recipe.gate, *recipe.rules)
     raise RecipeError(
         f"{change!r}: the recipe has no rule or section {target!r}; rules: {', '.join(r.name for r in rules)}."

@@ -10,12 +10,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from catalog.records import FailureRecord, HashRecord, MeasureRecord, ScoreRecord, to_table
+from catalog.records import (
+    EmbeddingRecord,
+    FailureRecord,
+    HashRecord,
+    MeasureRecord,
+    ScoreRecord,
+    to_table,
+)
 from catalog.store import BatchRef, Catalog
 from crawler.download import ObjectStore
 from pipelines.runners import BatchResult
+
+if TYPE_CHECKING:
+    from filters.dedupe import DedupePolicy
+    from filters.metrics import Scoring
 
 Worker = Callable[[str, bytes], list[Any]]
 
@@ -74,9 +85,10 @@ def _measure_worker(versions: tuple[str, ...]) -> Worker:
 
 def _score_worker(versions: tuple[str, ...]) -> Worker:
     from filters.measures import open_photo
-    from filters.metrics import load_metric
+    from filters.metrics import Scoring, load_metric
 
-    metrics = [load_metric(version.split("@")[0]) for version in versions]
+    named = [version.split("@") for version in versions]
+    metrics = [load_metric(name, Scoring.of(version)) for name, version in named]
 
     def work(sha1: str, data: bytes) -> list[Any]:
         photo = open_photo(data)
@@ -89,8 +101,34 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
                 lower_better=metric.lower_better,
                 weights_sha256=metric.weights_sha256,
                 license=metric.license,
+                device=metric.scoring.device,
+                precision=metric.scoring.precision,
             )
             for metric in metrics
+        ]
+
+    return work
+
+
+def _embed_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.embedding import look
+    from filters.measures import open_photo
+    from pipelines.embedding import load_seeing
+
+    seeing = load_seeing(versions[0].split("@")[0])
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        seen = look(open_photo(data).rgb, seeing.embed)
+        return [
+            EmbeddingRecord(
+                sha1=sha1,
+                name=seeing.name,
+                version=seeing.version,
+                weights_sha256=seeing.weights_sha256,
+                license=seeing.license,
+                vector=seen.vector,
+                thumbnail=seen.thumbnail,
+            )
         ]
 
     return work
@@ -100,6 +138,7 @@ COMPUTE: dict[str, tuple[Callable[[tuple[str, ...]], Worker], type]] = {
     "hash": (_hash_worker, HashRecord),
     "measure": (_measure_worker, MeasureRecord),
     "score": (_score_worker, ScoreRecord),
+    "embed": (_embed_worker, EmbeddingRecord),
 }
 """Stages over images that are at hand: how to make their worker, and the record type of their parts."""
 
@@ -148,13 +187,28 @@ def measure_versions(names: tuple[str, ...]) -> list[str]:
     return [f"{name}@{load_measure(name).version}" for name in names]
 
 
-def score_versions(names: tuple[str, ...]) -> list[str]:
+def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
     """`name@version` of the recipe's metrics.
 
     Raises:
         filters.metrics.UnknownMetric: a name that neither a file nor pyiqa has.
         filters.metrics.WeightsMissing: its weights are not on this machine.
+        filters.metrics.DeviceMissing: nor is the device.
     """
     from filters.metrics import load_metric
 
-    return [f"{name}@{load_metric(name).version}" for name in names]
+    return [f"{name}@{load_metric(name, scoring).version}" for name in names]
+
+
+def embed_versions(policy: DedupePolicy) -> list[str]:
+    """`name@version` of the recipe's encoder; none where it has none.
+
+    Raises:
+        training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
+    """
+    from pipelines.embedding import load_seeing
+
+    if policy.embedding is None:
+        return []
+    seeing = load_seeing(policy.embedding.encoder)
+    return [f"{seeing.name}@{seeing.version}"]

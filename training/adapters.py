@@ -70,10 +70,14 @@ class LoraAdapters:
         alpha: int = 64,
         dropout: float = 0.0,
         init: bool | str = "gaussian",
+        ranks: Mapping[str, Mapping[str, int]] | None = None,
+        alphas: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         """`targets` names the layers per module, as PEFT's target_modules; other parameters are frozen.
 
-        `old` starts equal to `default`, and both, B being zero, equal to the reference.
+        `ranks` and `alphas` name those of layers that differ, per module. `old` starts equal to `default`, and both, B
+        being zero, equal to the reference. Adapters are float32 also in a module of half precision: AdamW's steps are
+        too small for it.
 
         Raises:
             ValueError: modules and targets do not have the same names, or a target is in no layer (PEFT's message).
@@ -95,6 +99,8 @@ class LoraAdapters:
                 lora_dropout=dropout,
                 init_lora_weights=init,  # pyright: ignore[reportArgumentType]  # PEFT takes the words as well
                 target_modules=wanted if isinstance(wanted, str) else list(wanted),
+                rank_pattern=dict((ranks or {}).get(name, {})),
+                alpha_pattern=dict((alphas or {}).get(name, {})),
             )
             self.configs[name] = config
             with warnings.catch_warnings():
@@ -105,6 +111,9 @@ class LoraAdapters:
         old = self.parameters("old")
         with torch.no_grad():
             for name, value in self.parameters("default").items():
+                for parameter in (value, old[name]):
+                    if parameter.dtype in (torch.bfloat16, torch.float16):
+                        parameter.data = parameter.data.float()
                 old[name].copy_(value)
         self._used: Adapter | None = "default"
         self._switch("default")

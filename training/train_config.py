@@ -98,7 +98,7 @@ class TrainConfig:
     kl_beta: float = 1e-4
     """Weight of mean (v - v_ref)^2."""
     norm_guard: float = 0.0
-    """Weight of a hinge relu(|v| / |v_ref| - 1)^2 per sample, against growing velocities; 0: only logged."""
+    """Weight of a hinge relu(norm(v) / norm(v_ref) - 1)^2 per sample, against growing velocities; 0: only logged."""
     decay: Schedule = "linear_to_0_5"
     """How much of the old policy is kept after an epoch: copy, linear_to_0_5, delayed_linear_to_0_999."""
     ema_cap: float = 0.9

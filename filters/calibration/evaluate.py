@@ -58,9 +58,11 @@ class Separation:
 class FalseRate:
     """Clean photographs that bear a label all the same."""
 
-    view: str
+    group: str
+    """A view, or a type of content."""
     way: str
     images: int
+    photographs: int
     any_label: float
     undecided: float
     by_label: Mapping[str, float]
@@ -147,21 +149,36 @@ def _between(examples: Examples, scores: Floats, rows: Flags, against: Flags) ->
 
 
 def false_rates(
-    examples: Examples, borne: Mapping[str, Flags], undecided: Flags
+    examples: Examples,
+    borne: Mapping[str, Flags],
+    undecided: Flags,
+    content: Mapping[str, str] | None = None,
 ) -> list[FalseRate]:
-    """What becomes of clean photographs, by view."""
+    """What becomes of clean photographs, by view; or, on whole and sharp views, by what they show.
+
+    Args:
+        content: type of content by photograph, `other` where there is none; None: by view.
+    """
     found: list[FalseRate] = []
     anything = np.any([borne[label] for label in LABELS], axis=0)
-    for view in VIEWS:
+    clean = examples.kind == "clean"
+    if content is None:
+        groups = [(view, examples.view == view) for view in VIEWS]
+    else:
+        usable = np.isin(examples.view, ["whole", "sharp"])
+        shown = np.array([content.get(str(photo), "other") for photo in examples.photo])
+        groups = [(name, usable & (shown == name)) for name in np.unique(shown[clean]).tolist()]
+    for name, here in groups:
         for way in ("lab", "camera"):
-            rows = (examples.kind == "clean") & (examples.view == view) & (examples.way == way)
+            rows = clean & here & (examples.way == way)
             if not rows.any():
                 continue
             found.append(
                 FalseRate(
-                    view=view,
+                    group=name,
                     way=way,
                     images=int(rows.sum()),
+                    photographs=len(np.unique(examples.photo[rows])),
                     any_label=float(anything[rows].mean()),
                     undecided=float(undecided[rows].mean()),
                     by_label={label: float(borne[label][rows].mean()) for label in LABELS},

@@ -226,11 +226,12 @@ def views(photo: Photo) -> dict[str, Photo]:
     return found
 
 
-def photo_examples(name: str, photo: Photo) -> Iterator[Example]:
+def photo_examples(name: str, photo: Photo, *, damaged: bool = True) -> Iterator[Example]:
     """All examples of one photograph, about 130 for each view; the flat view comes clean only.
 
     Args:
         name: of the photograph; with the kind and the amount it seeds what is random.
+        damaged: False: only the clean ones, four for each view.
     """
     for view, picture in views(photo).items():
         for way in WAYS:
@@ -245,7 +246,7 @@ def photo_examples(name: str, photo: Photo) -> Iterator[Example]:
                     rgb=rgb,
                     quantization=table,
                 )
-            if view == "flat":
+            if view == "flat" or not damaged:
                 continue
             for kind in KINDS:
                 for level, amount in enumerate(kind.amounts, start=1):

@@ -27,8 +27,6 @@ from filters.degradation import LABELS
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LEFT_OUT = ("jpeg_quality", "colorfulness")
-"""Measures that the classifier does not look at: they say how the last save was set and what is in the picture."""
 KNOTS = 11
 FOLDS = 5
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -77,7 +75,7 @@ def examples_of(table: pa.Table) -> Examples:
     """The table of `pipelines.calibrate.measured_examples` as arrays; nulls become NaN."""
     about = ("photo", "view", "kind", "way")
     named: dict[str, Any] = {name: np.array(table.column(name).to_pylist()) for name in about}
-    skip = {*about, "level", "turn", *LEFT_OUT}
+    skip = {*about, "level", "turn"}
     return Examples(
         **named,
         level=table.column("level").to_numpy(),

@@ -1,16 +1,18 @@
 """IQA metrics behind two protocols, no-reference and full-reference: a file each, or any of pyiqa's by `pyiqa:<name>`.
 
-A metric file `filters/metrics/<name>.py` has a function `load() -> Metric`. Metrics score one image at a time on the
-CPU with one thread of torch, so that a score depends neither on batch mates nor on the number of workers.
+A metric file `filters/metrics/<name>.py` has a function `load(scoring) -> Metric`. Metrics score one image at a time,
+on a CPU with one thread of torch, so that a score depends neither on batch mates nor on the number of workers. Device
+and precision can move its last digits: other than cpu and float32 they are part of the version.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 from filters.measures import Photo
 
@@ -21,6 +23,49 @@ class UnknownMetric(ValueError):
 
 class WeightsMissing(RuntimeError):
     """The metric needs weights that are not on this machine; the message says how to get them."""
+
+
+class DeviceMissing(RuntimeError):
+    """The recipe wants scores on a device that this machine does not have."""
+
+
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How metrics compute."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    """Below float32 by torch's autocast."""
+
+    @property
+    def suffix(self) -> str:
+        """What a version ends with; nothing for the default."""
+        return "" if self == Scoring() else f"+{self.device}.{self.precision}"
+
+    @classmethod
+    def of(cls, version: str) -> Scoring:
+        """That of a version.
+
+        Raises:
+            ValueError: its suffix is none.
+        """
+        for device in get_args(Device):
+            for precision in get_args(Precision):
+                scoring = cls(device=device, precision=precision)
+                if scoring.suffix and version.endswith(scoring.suffix):
+                    return scoring
+        if "+c" in version:
+            raise ValueError(f"{version!r} ends with no known device and precision.")
+        return cls()
+
+
+ON_CPU = Scoring()
 
 
 class Metric(Protocol):
@@ -49,6 +94,11 @@ class Metric(Protocol):
     @property
     def weights_sha256(self) -> str | None:
         """Of the weights file; None where there is none."""
+        ...
+
+    @property
+    def scoring(self) -> Scoring:
+        """Device and precision."""
         ...
 
     def score(self, photo: Photo) -> float | None:
@@ -100,22 +150,22 @@ def metric_names() -> list[str]:
 
 
 @cache
-def load_metric(name: str) -> Metric:
+def load_metric(name: str, scoring: Scoring = ON_CPU) -> Metric:
     """Makes a metric ready to score.
 
     Raises:
         UnknownMetric: no such metric; the message names the nearest.
-        WeightsMissing: see there.
+        WeightsMissing, DeviceMissing: see there.
     """
     if name.startswith("pyiqa:"):
         from filters.metrics.pyiqa_adapter import load_pyiqa
 
-        return load_pyiqa(name)
+        return load_pyiqa(name, scoring)
     names = metric_names()
     if name not in names:
         nearest = difflib.get_close_matches(name, [*names, f"pyiqa:{name}"], n=1, cutoff=0.0)
         raise UnknownMetric(f"There is no metric {name!r}; did you mean {nearest[0]!r}?")
-    return importlib.import_module(f"filters.metrics.{name}").load()
+    return importlib.import_module(f"filters.metrics.{name}").load(scoring)
 
 
 @cache

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from filters.measures import Photo
-from filters.metrics import UnknownMetric, WeightsMissing
+from filters.metrics import ON_CPU, DeviceMissing, Scoring, UnknownMetric, WeightsMissing
 
 SMALLEST_PX = 32
 _ONE_AT_A_TIME = threading.Lock()
@@ -30,20 +30,21 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class PyiqaMetric:
-    """A metric of pyiqa on the CPU."""
+    """A metric of pyiqa."""
 
     name: str
     version: str
     lower_better: bool
     weights_sha256: str | None
     license: str = "LicenseRef-PolyForm-Noncommercial-1.0.0"
+    scoring: Scoring = ON_CPU
     model: Any = field(repr=False)
 
     def score(self, photo: Photo) -> float | None:
         """One image, RGB in [0, 1]; None below 32 px, or where the metric gives no number (a flat image)."""
         if min(photo.rgb.shape[:2]) < SMALLEST_PX:
             return None
-        return _run(self.model, photo)
+        return _run(self.model, photo, scoring=self.scoring)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,36 +74,49 @@ class PyiqaReferenceMetric:
         return _run(self.model, photo, reference)
 
 
-def _run(model: Any, *photos: Photo) -> float | None:
+def _run(model: Any, *photos: Photo, scoring: Scoring = ON_CPU) -> float | None:
     import torch
 
     images = [
         torch.from_numpy(photo.rgb.copy()).permute(2, 0, 1)[None].float() / 255 for photo in photos
     ]
+    below = scoring.precision != "float32"
+    lower = torch.autocast(
+        scoring.device, dtype=getattr(torch, scoring.precision) if below else None, enabled=below
+    )
     # The number of threads changes the order of sums, hence the last bits; it is a setting of the whole process.
-    with _ONE_AT_A_TIME, torch.no_grad():
+    with _ONE_AT_A_TIME, torch.no_grad(), lower:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            value = float(model(*images).item())
+            value = float(model(*(image.to(scoring.device) for image in images)).item())
         finally:
             torch.set_num_threads(threads)
     return value if np.isfinite(value) else None
 
 
-def load_pyiqa(name: str) -> PyiqaMetric:
+def load_pyiqa(name: str, scoring: Scoring = ON_CPU) -> PyiqaMetric:
     """Loads `pyiqa:<metric>`.
 
     Raises:
+        DeviceMissing: there is no such device here.
         UnknownMetric: pyiqa has no no-reference metric of that name.
         WeightsMissing: its weights are neither here nor to be fetched.
     """
-    model = _create(name, "NR")
+    import torch
+
+    if scoring.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing(
+            f"{name} is to be scored on cuda, and torch sees no GPU here: set scoring.device to cpu, or build on a "
+            "machine that has one (`lucidlr refilter` needs neither)."
+        )
+    model = _create(name, "NR", scoring.device)
     return PyiqaMetric(
         name=name,
-        version=_version(),
+        version=_version() + scoring.suffix,
         lower_better=bool(model.lower_better),
         weights_sha256=weights_hash(model),
+        scoring=scoring,
         model=model,
     )
 
@@ -128,7 +142,7 @@ def _version() -> str:
     return f"pyiqa-{metadata.version('pyiqa')}"
 
 
-def _create(name: str, mode: Literal["NR", "FR"]) -> Any:
+def _create(name: str, mode: Literal["NR", "FR"], device: str = "cpu") -> Any:
     import pyiqa
 
     wanted = name.removeprefix("pyiqa:")
@@ -142,7 +156,7 @@ def _create(name: str, mode: Literal["NR", "FR"]) -> Any:
     try:
         # pyiqa prints what it downloads; our standard output belongs to the command that runs.
         with _hub_if_reachable(), contextlib.redirect_stdout(sys.stderr):
-            return pyiqa.create_metric(wanted, device="cpu")
+            return pyiqa.create_metric(wanted, device=device)
     # The network and hub clients raise subclasses of OSError; a hub client that is told to stay offline, ValueError.
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else ""

@@ -17,13 +17,18 @@ def dedup_report(
     folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],
     most: Annotated[int, typer.Option(min=2, help="Look at so many, evenly over the names.")] = 100,
     recipe: Annotated[Path | None, typer.Option(help="Whose dedupe section to try.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Also look for crops with it, e.g. efficientnet_lite0.")
+    ] = None,
 ) -> None:
     """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
     from pipelines.dedup_report import dedup_report as run_report
     from pipelines.dedup_report import dedup_report_lines
     from pipelines.progress import TerminalProgress
 
-    found = run_report(folder, most=most, recipe=recipe, progress=TerminalProgress())
+    found = run_report(
+        folder, most=most, recipe=recipe, encoder=encoder, progress=TerminalProgress()
+    )
     for line in dedup_report_lines(found):
         typer.echo(line)
 
@@ -55,19 +60,32 @@ def calibrate(
     out: Out = Path("out/calibration"),
     name: Annotated[str, typer.Option(help="Of the weights: <name>-<version>.")] = "degradation-1",
     workers: Workers = None,
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean", help="Only count the labels that clean photographs bear; trains nothing."
+        ),
+    ] = False,
 ) -> None:
     """Degrade photographs by known amounts, train the labels' classifier on half of them, judge it on the rest."""
     import os
 
     from pipelines.calibrate import calibrate as run_calibration
+    from pipelines.calibrate import judge_clean
     from pipelines.progress import TerminalProgress
+
+    count = workers or os.cpu_count() or 1
+    if clean:
+        told = judge_clean(photographs, out, name=name, workers=count, progress=TerminalProgress())
+        typer.echo(f"results    {told}")
+        return
 
     weights = run_calibration(
         photographs,
         graphics,
         out,
         name=name,
-        workers=workers or os.cpu_count() or 1,
+        workers=count,
         progress=TerminalProgress(),
     )
     typer.echo(f"weights    {weights}  (to use them, put them into filters/weights/)")

@@ -202,3 +202,16 @@ def lucidflux_memory(
     width, height = parse_size(size)
     for line in table(height, width):
         typer.echo(line)
+
+
+@app.command("lucidflux-export")
+def lucidflux_export(
+    run: Annotated[Path, typer.Argument(help="A training run's folder, or one checkpoint of it.")],
+    to: Annotated[Path, typer.Option(help="Folder for lora_dit and lora_condition.")],
+    part: Annotated[str, typer.Option(help="ema (what was evaluated), default or old.")] = "ema",
+) -> None:
+    """A trained LucidFlux as LoRA in LucidNFT's layout: for `restore --adapter` and the official script."""
+    from training.backbones.lucidflux.lora import export_checkpoint
+
+    for folder in export_checkpoint(run, to, part=part):
+        typer.echo(folder)

@@ -20,6 +20,7 @@ RECORD_TYPES = [
     records.HashRecord,
     records.MeasureRecord,
     records.ScoreRecord,
+    records.EmbeddingRecord,
     records.FailureRecord,
     records.LedgerRow,
     records.Decision,

@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from filters.measures import Photo
-from filters.metrics import UnknownMetric, WeightsMissing, load_metric
+from filters.metrics import DeviceMissing, Scoring, UnknownMetric, WeightsMissing, load_metric
 from filters.metrics.pyiqa_adapter import load_pyiqa
 from filters.synthesis import gaussian_blur, jpeg
 
@@ -30,6 +30,24 @@ def test_a_score_says_what_made_it(piqe):
     assert piqe.name == "pyiqa:piqe"
     assert piqe.version.startswith("pyiqa-0.1.")
     assert "PolyForm-Noncommercial" in piqe.license
+    assert (piqe.scoring.device, piqe.scoring.precision) == ("cpu", "float32")
+
+
+def test_another_precision_is_another_version_and_a_device_that_is_not_here_is_named(piqe):
+    lower = Scoring(precision="bfloat16")
+    metric = load_metric("pyiqa:piqe", lower)
+    assert metric.version == f"{piqe.version}+cpu.bfloat16"
+    assert Scoring.of(metric.version) == lower
+    assert Scoring.of(piqe.version) == Scoring()
+    score = metric.score(Photo(SHARP))
+    assert score is not None and np.isfinite(score)
+    with pytest.raises(ValueError, match="no known device"):
+        Scoring.of("pyiqa-1+cpu.float8")
+    import torch
+
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceMissing, match=r"set scoring\.device to cpu"):
+            load_metric("pyiqa:piqe", Scoring(device="cuda"))
 
 
 def test_scores_do_not_depend_on_threads_or_on_what_was_scored_before(piqe):

@@ -8,7 +8,9 @@ import yaml
 from filters.degradation import DegradationPolicy
 from pipelines.recipe import RecipeError, load_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "pipelines" / "recipes").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "pipelines" / "recipes"
+# Those of builds; `lucidlr evaluate` and `lucidlr train` have recipes of their own.
+RECIPES = [path for path in sorted(FOLDER.glob("*.yaml")) if "\nsources:" in path.read_text()]
 DEMO = next(path for path in RECIPES if path.name == "demo.yaml")
 
 

@@ -234,6 +234,10 @@ def test_what_a_recipe_does_not_choose_any_more_is_told_by_its_rule(built, tmp_p
     told = compare(tmp_path / "old", built, out=built)
     assert set(told.reasons) == {"decision:degraded"}
     assert told.changes["removed"] == told.reasons["decision:degraded"] > 0
+    # The other way round they are additions, and the recipe of the smaller release says why it left them out.
+    assert compare(built, tmp_path / "old", out=built).added == {
+        "was:degraded": told.changes["removed"]
+    }
     lines = "\n".join(diff_lines(compare(tmp_path / "old", built)))
     assert f"{told.changes['removed']}  no longer chosen by the recipe (its hash changed)" in lines
 

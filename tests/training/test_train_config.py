@@ -62,18 +62,43 @@ def test_all_times_but_one_are_trained_at_by_default():
     assert TrainConfig(train_times=2).times_per_rollout == 2
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, RewardSpec])
-def test_every_field_is_explained(kind):
+def explained_fields(kind) -> dict[str, tuple[str, str]]:
+    """Field -> default as written, and the docstring under it."""
     tree = ast.parse(inspect.getsource(train_config))
     body = next(
         n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == kind.__name__
     ).body
-    explained = {
-        field.target.id
-        for field, after in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(after, ast.Expr)
-        and isinstance(after.value, ast.Constant)
-    }
-    assert {f.name for f in dataclasses.fields(kind)} <= explained
+    found = {}
+    for field, after in itertools.pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ):
+            default = "" if field.value is None else plain(ast.unparse(field.value))
+            found[field.target.id] = (default, " ".join(str(after.value.value).split()))
+    return found
+
+
+def plain(default: str) -> str:
+    """As YAML has it."""
+    if default.startswith("field("):
+        return "{}"
+    default = default.removeprefix("Path(").removesuffix(")") if "Path" in default else default
+    for python, yaml in (("None", "null"), ("True", "true"), ("False", "false"), ("'", "")):
+        default = default.replace(python, yaml)
+    return default.replace("(", "[").replace(",)", "]").replace(")", "]")
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, RewardSpec])
+def test_every_field_is_explained(kind):
+    assert {f.name for f in dataclasses.fields(kind)} == set(explained_fields(kind))
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, RewardSpec])
+def test_the_guide_lists_every_key_with_its_default_and_meaning(kind):
+    guide = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    for name, (default, meaning) in explained_fields(kind).items():
+        row = f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |"
+        assert row in guide, f"docs/training.md needs the line\n{row}"

@@ -7,8 +7,11 @@ non-commercial licence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from training.backbones import BackboneError
 
 if TYPE_CHECKING:
     from training.backbones.lucidflux.backbone import LucidFlux
@@ -26,17 +29,23 @@ def load(
     corrected: bool = False,
     offload: bool = False,
     gradient_checkpointing: bool = False,
+    lora_rank: int | None = None,
+    lora_alpha: int = 64,
+    lora_targets: Mapping[str, Sequence[str] | str] | None = None,
+    lora_from: Path | str | None = None,
 ) -> LucidFlux:
     """A LucidFlux from a weights folder (see folder.py; `lucidlr lucidflux-download` makes one).
 
     Args:
-        adapter: LoRA in LucidNFT's layout, merged into the weights.
+        adapter: LoRA in LucidNFT's layout, merged into the weights: the reference contains it.
         width, height: of the result, multiples of 64, whatever the LR's shape (with `corrected`: of its area).
-        device: default: cuda if there is one.
+        device: default: this process's cuda if there is one.
         dtype: of transformer and branches.
         corrected: do what was probably meant instead of the official oddities: deviates from the paper's results.
         offload: keep modules that are not at work in the CPU's memory.
         gradient_checkpointing: less memory in training, for a second forward pass.
+        lora_rank, lora_alpha, lora_targets: new adapters to train; see lora.LoraOptions.
+        lora_from: train LucidNFT's adapters further, unmerged: the reference is without them.
 
     Raises:
         BackboneError: see there.
@@ -46,11 +55,18 @@ def load(
     from training.backbones.lucidflux.backbone import LucidFlux
     from training.backbones.lucidflux.checksums import weights_sha256
     from training.backbones.lucidflux.folder import load_parts
+    from training.backbones.lucidflux.lora import LoraOptions, attach, attach_official
     from training.backbones.lucidflux.oddities import CORRECTED, OFFICIAL
     from training.backbones.lucidflux.preprocess import check_size
 
     check_size(width, height)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if lora_rank is not None and lora_from is not None:
+        raise BackboneError(
+            "lora_rank is for new adapters, lora_from for given ones: name one of them"
+        )
+    # The current device, as several processes have one each.
+    own = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
+    place = torch.device(device or own)
     main = getattr(torch, dtype)
     parts = load_parts(
         Path(weights),
@@ -59,6 +75,12 @@ def load(
         small_dtype=main if place.type == "cuda" else torch.float32,
         adapter=None if adapter is None else Path(adapter),
     )
+    adapters = None
+    if lora_from is not None:
+        adapters = attach_official(parts, Path(lora_from))
+    elif lora_rank is not None:
+        options = LoraOptions(rank=lora_rank, alpha=lora_alpha, targets=lora_targets)
+        adapters = attach(parts, options)
     return LucidFlux(
         parts,
         weights_sha256=weights_sha256(Path(weights)),
@@ -69,4 +91,5 @@ def load(
         oddities=CORRECTED if corrected else OFFICIAL,
         offload=offload,
         gradient_checkpointing=gradient_checkpointing,
+        adapters=adapters,
     )

@@ -256,6 +256,9 @@ def _hang(root: nn.Module, name: str, leaf: nn.Module) -> None:
 def split(pairs: Pairs, table: Table) -> Pairs:
     """Official modules to diffusers' modules: each part shares lora_A and takes its rows of lora_B.
 
+    Ranks that do nothing for a part (others have them for themselves, see `fuse`) are left out there, so that `split`
+    undoes `fuse` to the bit.
+
     Raises:
         BackboneError: a module that the table lacks.
     """
@@ -264,57 +267,63 @@ def split(pairs: Pairs, table: Table) -> Pairs:
         raise BackboneError(
             f"The adapter is for modules that LucidFlux lacks: {', '.join(strangers)}"
         )
-    return {
-        target: Pair(
-            pairs[source.name].a, cut_rows(pairs[source.name].b, source), pairs[source.name].scale
-        )
-        for target, source in table.items()
-        if source.name in pairs
-    }
+    parts: Pairs = {}
+    for target, source in table.items():
+        if source.name in pairs:
+            whole = pairs[source.name]
+            b = cut_rows(whole.b, source)
+            used = b.ne(0).any(0)
+            if used.any():
+                parts[target] = Pair(whole.a[used], b[:, used], whole.scale)
+            elif not whole.b.any():
+                # Not trained yet: nothing tells whose ranks are whose.
+                parts[target] = Pair(whole.a, b, whole.scale)
+    return parts
 
 
-def fuse(pairs: Pairs, table: Table, rows: Mapping[str, int]) -> Pairs:
+def fuse(pairs: Pairs, table: Table) -> Pairs:
     """The inverse of `split`. Parts trained apart have a lora_A each: ranks add up, lora_B becomes block-diagonal.
 
-    Args:
-        rows: output rows of each of diffusers' modules: parts without an adapter get zeros.
+    Parts without an adapter get zeros.
 
     Raises:
         BackboneError: a module that the table lacks.
     """
     if strangers := sorted(set(pairs) - set(table)):
         raise BackboneError(f"These modules have no official name: {', '.join(strangers)}")
-    groups: dict[str, dict[int, tuple[str, Source]]] = {}
-    for target, source in table.items():
-        groups.setdefault(source.name, {})[source.part] = (target, source)
-    fused: Pairs = {}
-    for official, parts in groups.items():
-        present = {part: pairs[target] for part, (target, _) in parts.items() if target in pairs}
-        if present:
-            sizes = {part: rows[target] for part, (target, _) in parts.items()}
-            fused[official] = _fused(present, sizes, parts[min(parts)][1])
-    return fused
+    groups: dict[Source, dict[int, Pair]] = {}
+    for target, pair in pairs.items():
+        source = table[target]
+        groups.setdefault(source._replace(part=0), {})[source.part] = pair
+    return {source.name: _fused(present, source) for source, present in groups.items()}
 
 
-def _fused(present: dict[int, Pair], rows: dict[int, int], source: Source) -> Pair:
+def _fused(present: dict[int, Pair], source: Source) -> Pair:
     first = next(iter(present.values()))
     shared = len(present) == parts_of(source.cut) and all(
         pair.scale == first.scale and torch.equal(pair.a, first.a) for pair in present.values()
     )
     if shared:
-        return Pair(
-            first.a,
-            join_rows({part: pair.b for part, pair in present.items()}, source),
-            first.scale,
-        )
+        b = join_rows({part: pair.b for part, pair in present.items()}, source)
+        return Pair(first.a, b, first.scale)
     a = torch.cat([pair.a for _, pair in sorted(present.items())])
-    columns = {part: torch.zeros(size, a.shape[0], dtype=a.dtype) for part, size in rows.items()}
+    some_part, some = next(iter(present.items()))
+    unit = some.b.shape[0] // _share(source, some_part)
+    blocks = {
+        part: torch.zeros(unit * _share(source, part), a.shape[0], dtype=a.dtype, device=a.device)
+        for part in range(parts_of(source.cut))
+    }
     start = 0
     for part, pair in sorted(present.items()):
         rank = pair.a.shape[0]
-        columns[part][:, start : start + rank] = pair.b * (pair.scale / first.scale)
+        blocks[part][:, start : start + rank] = pair.b * (pair.scale / first.scale)
         start += rank
-    return Pair(a, join_rows(columns, source), first.scale)
+    return Pair(a, join_rows(blocks, source), first.scale)
+
+
+def _share(source: Source, part: int) -> int:
+    """How many units of rows a part has: the MLP of a single block is four times as high as q, k and v."""
+    return 4 if source.cut == "linear1" and part == 3 else 1
 
 
 def tables(sizes: Sizes) -> dict[str, Table]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.backbones import Conditioning
+from training.adapters import LoraAdapters
+from training.backbones import Adapter, BackboneError, Conditioning
 from training.backbones.lucidflux import preprocess
 from training.backbones.lucidflux.branches import Inputs, predict
 from training.backbones.lucidflux.colour import colour_fix
@@ -21,6 +23,7 @@ from training.backbones.lucidflux.latents import (
     token_positions,
     unpack,
 )
+from training.backbones.lucidflux.lora import save_official, scales_of
 from training.backbones.lucidflux.oddities import OFFICIAL, Oddities
 
 
@@ -47,6 +50,7 @@ class LucidFlux:
         oddities: Oddities = OFFICIAL,
         offload: bool = False,
         gradient_checkpointing: bool = False,
+        adapters: LoraAdapters | None = None,
     ) -> None:
         preprocess.check_size(width, height)
         self.parts = parts
@@ -57,9 +61,10 @@ class LucidFlux:
         self.offload = offload
         self.dtype = parts.text.dtype
         self.text, self.pooled = parts.text.to(self.device), parts.pooled.to(self.device)
+        self._adapters = adapters
         if gradient_checkpointing:
-            for module in (parts.transformer, parts.branches.lq, parts.branches.pre):
-                module.enable_gradient_checkpointing()  # pyright: ignore[reportCallIssue]
+            parts.transformer.enable_gradient_checkpointing()  # pyright: ignore[reportCallIssue]
+            parts.branches.enable_gradient_checkpointing()
         if not offload:
             for module in parts.modules().values():
                 module.to(self.device)
@@ -113,7 +118,9 @@ class LucidFlux:
 
     def velocity(self, z: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
         """In the model's dtype inside, in z's outside; a bfloat16 z goes the official way bit by bit."""
-        with self._awake("branches", "transformer", "connector"):
+        # Dtypes are chosen here, one by one; autocast would choose others.
+        plain = torch.autocast(self.device.type, enabled=False)
+        with self._awake("branches", "transformer", "connector"), plain:
             tokens = pack(z.to(self.device, self.dtype))
             count = tokens.shape[0]
             inputs = Inputs(
@@ -160,3 +167,29 @@ class LucidFlux:
         vae = self.parts.sizes.vae
         image = self.parts.vae(z.to(self.device, torch.float32) / vae.scale + vae.shift)
         return (image.clamp(-1, 1) + 1) / 2
+
+    def trainable_modules(self) -> Mapping[str, nn.Module]:
+        """`transformer` and `branches`, as far as they carry adapters."""
+        return self._trained().trainable_modules()
+
+    def adapter_parameters(self, adapter: Adapter) -> Mapping[str, nn.Parameter]:
+        """LoRA by `<module>.<layer>.lora_A.weight`."""
+        return self._trained().parameters(adapter)
+
+    def use(self, adapter: Adapter | None) -> AbstractContextManager[None]:
+        """Switches adapters; without any there is only the reference, whatever is asked for."""
+        return nullcontext() if self._adapters is None else self._adapters.use(adapter)
+
+    def save_adapter(self, out: Path, values: Mapping[str, Tensor] | None = None) -> list[Path]:
+        """`default` (or these values for it) in LucidNFT's layout below `out`; returns the folders written."""
+        adapters = self._trained()
+        chosen = adapters.parameters("default") if values is None else values
+        return save_official(chosen, scales_of(adapters), self.parts.sizes, out)
+
+    def _trained(self) -> LoraAdapters:
+        if self._adapters is None:
+            raise BackboneError(
+                "This LucidFlux carries no trainable adapters: load it with lora_rank (new ones) or lora_from "
+                "(a folder in LucidNFT's layout)"
+            )
+        return self._adapters

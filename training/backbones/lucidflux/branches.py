@@ -71,6 +71,11 @@ class DualConditionBranch(nn.Module):
         self.modulation_lq = modulation_lq
         self.modulation_pre = modulation_pre
 
+    def enable_gradient_checkpointing(self) -> None:
+        """In both branches; the modulations are small."""
+        for branch in (self.lq, self.pre):
+            branch.enable_gradient_checkpointing()  # pyright: ignore[reportCallIssue]
+
     def forward(
         self, inputs: Inputs, lq_image: Tensor, pre_image: Tensor, blocks: int
     ) -> list[Tensor]:
