@@ -115,7 +115,7 @@ def critics(experiment: Experiment, *, processes: int, progress: Progress) -> No
     jobs = ((100, experiment.critic_file), (200, experiment.second_critic_file))
     _in_processes(
         "critics",
-        [(_critic, (experiment, seed, file)) for seed, file in jobs],
+        [(_critic, (experiment, seed, file)) for seed, file in jobs if not file.is_file()],
         processes=processes,
         progress=progress,
     )
@@ -149,7 +149,9 @@ def train_arms(experiment: Experiment, *, processes: int, progress: Progress) ->
     from training.experiment import spreads
 
     spreads(experiment)
-    jobs = [(arm, seed) for seed in range(experiment.seeds) for arm in experiment.arms]
+    runs = [(arm, seed) for seed in range(experiment.seeds) for arm in experiment.arms]
+    done = "weights.safetensors"
+    jobs = [(a, s) for a, s in runs if not (experiment.run_folder(a, s) / done).is_file()]
     _in_processes(
         "train",
         [(_train, (experiment, arm, seed)) for arm, seed in jobs],
@@ -168,7 +170,7 @@ def evaluation(experiment: Experiment, *, processes: int, progress: Progress) ->
             jobs.append((weights, folder / f"{arm}-{seed}.npz"))
     _in_processes(
         "evaluate",
-        [(_evaluate, (experiment, weights, file)) for weights, file in jobs],
+        [(_evaluate, (experiment, weights, file)) for weights, file in jobs if not file.is_file()],
         processes=processes,
         progress=progress,
     )
@@ -210,6 +212,8 @@ def _in_processes(
     processes: int,
     progress: Progress,
 ) -> None:
+    if not jobs:
+        return
     with progress.stage(name, len(jobs)) as advance:
         if processes == 1:
             for function, given in jobs:
