@@ -24,7 +24,8 @@ from training.train_config import load_config
 
 @flow(name="precompute-rewards", persist_result=False)
 def precompute_rewards(
-    config: str = "pipelines/recipes/nft.yaml",
+    recipe: str = "pipelines/recipes/nft/tiny_consistency.yaml",
+    dataset: str | None = None,
     to: str | None = None,
     changes: dict[str, Any] | None = None,
     device: str = "cpu",
@@ -32,15 +33,17 @@ def precompute_rewards(
     """Works out what is missing for a training.
 
     Args:
-        config: path of the training's configuration.
-        to: folder of the store; default: `precomputed` beside the dataset.
-        changes: keys of the configuration to change for this run, e.g. dataset or epochs.
+        recipe: path of the training's configuration.
+        dataset: in the place of the one that it names.
+        to: folder of the store; default: `precomputed` beside the dataset, where training looks.
+        changes: other keys of the configuration to change for this run, e.g. epochs.
         device: where scorers run.
 
     Returns:
         Kind -> crops that were worked out now.
     """
-    settings = load_config(Path(config), changes)
+    named = {} if dataset is None else {"dataset": dataset}
+    settings = load_config(Path(recipe), {**(changes or {}), **named})
     source, crops, wanted = makers_and_crops(settings)
     assert settings.dataset is not None  # makers_and_crops refuses that
     folder = Path(to) if to else default_folder(settings.dataset)

@@ -63,6 +63,9 @@ def _write(file: Path, pairs: list[tuple[Path, Path]], scores: list[float]) -> N
 @app.command()
 def precompute(
     config: Annotated[Path, typer.Argument(help="Configuration of the training (YAML).")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Folder of an exported dataset, e.g. out/demo/dataset.")
+    ] = None,
     to: Annotated[
         Path | None, typer.Option(help="Folder of the store; default: beside the dataset.")
     ] = None,
@@ -74,7 +77,7 @@ def precompute(
     from training.precompute import precompute as run_precompute
     from training.train_config import load_config
 
-    settings = load_config(config)
+    settings = load_config(config, {} if dataset is None else {"dataset": str(dataset)})
     source, crops, wanted = makers_and_crops(settings)
     assert settings.dataset is not None  # makers_and_crops refuses that
     folder = to or default_folder(settings.dataset)
