@@ -3,19 +3,18 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
 from pipelines.evaluate_benchmarks import with_checkpoint
 from pipelines.evaluation import checked, load_evaluation, run_evaluation
 from pipelines.recipe import RecipeError
-from tests.prefect_server import api, run_deployment
+from tests.prefect_server import ROOT, api, run_deployment
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "pipelines" / "recipes" / "evaluate_demo.yaml"
 
 
@@ -248,8 +247,50 @@ def test_a_checkpoint_of_another_backbone_is_refused_and_the_rest_evaluated(set_
         "metrics": ["PSNR"],
     }
     done = run_evaluation(checked(content), set_of_six / "out").done
-    assert "does not fit tiny" in str(done.problems[0])
+    assert "give the options that training had" in str(done.problems[0])
     assert done.computed == {"PSNR": 6}
+    (run / "weights.safetensors").unlink()
+    done = run_evaluation(checked(content), set_of_six / "out").done
+    assert "does not fit tiny" in str(done.problems[0])
+
+
+@pytest.mark.slow
+def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect_server, tmp_path):
+    url, _, _ = prefect_server
+    build, run = tmp_path / "build", tmp_path / "run"
+    dataset = f"dataset={build / 'dataset'}"
+    run_deployment(prefect_server, "build-lucidlr/demo", f"out={build}")
+    small = {"epochs": 2, "groups": 3, "group_size": 4, "rollout_steps": 3, "eval_lrs": 8}
+    changes = json.dumps({"epochs": 1, "groups": 2})
+    run_deployment(
+        prefect_server, "precompute-rewards/precompute-demo", dataset, f"changes={changes}"
+    )
+    recipe = tmp_path / "train.yaml"
+    content = yaml.safe_load((ROOT / "pipelines" / "recipes" / "train_demo.yaml").read_text())
+    recipe.write_text(yaml.safe_dump({"train": content["train"] | small}))
+    # Training ends with the subflow evaluate-benchmarks on its checkpoint.
+    run_deployment(
+        prefect_server, "train-lucidnft/train-demo", f"recipe={recipe}", f"out={run}", dataset
+    )
+    runs = api(url, "/flow_runs/filter", {})
+    subflows = [r for r in runs if r["parent_task_run_id"] and r["state_type"] == "COMPLETED"]
+    assert {r["parameters"]["checkpoint"] for r in subflows} >= {str(run)}
+    means = pq.read_table(run / "evaluation" / "aggregate.parquet").to_pylist()
+    psnr = {row["method"]: row for row in means if row["metric"] == "PSNR"}
+    assert {"bicubic", "tiny", "tiny(+LucidNFT)"} <= set(psnr)
+    assert psnr["tiny(+LucidNFT)"]["base"] == "tiny"
+    gallery = (run / "evaluation" / "gallery" / "index.html").read_text()
+    assert "LucidLR (this build)" in gallery, "the dataset is measured in the table of datasets"
+    assert 'id="training"' in gallery, "the run's curves are on the page"
+    # Then the deployment by itself: everything was scored.
+    run_deployment(
+        prefect_server,
+        "evaluate-benchmarks/evaluate-demo",
+        f"out={run / 'evaluation'}",
+        f"checkpoint={run}",
+    )
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())
+    assert sum(summary["computed"].values()) == 0
 
 
 @pytest.mark.slow
