@@ -3,8 +3,8 @@
     prefect deployment run train-lucidnft/train-demo        (see docs/prefect.md)
 
 A recipe is a configuration of `lucidlr train` (training/train_config.py). Or it has that as its section `train` and,
-for the tiny backbone, a section `pretrain` (training/pretrain_tiny.py). Nothing is cached by Prefect: a task that is done finds its files, and one that was cut
-off goes on from its last checkpoint.
+for the tiny backbone, a section `pretrain` (training/pretrain_tiny.py). Nothing is cached by Prefect: a task that is
+done finds its files, and one that was cut off goes on from its last checkpoint.
 """
 
 from __future__ import annotations
