@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.backbones.lucidflux_tiny import tiny
-from training.backbones import Configured
+from training.backbones import BackboneError, Configured
 from training.backbones.lucidflux import latents, preprocess
 from training.backbones.lucidflux.backbone import LucidFlux
 
@@ -56,6 +56,13 @@ def test_officially_every_lr_becomes_the_same_size(lucidflux: LucidFlux) -> None
     image = lucidflux.decode(torch.zeros(1, 16, 8, 16), cond)
     assert image.shape == (1, 3, 64, 128)
     assert image.dtype == torch.float32 and image.min() >= 0 and image.max() <= 1
+
+
+def test_other_shapes_and_no_steps_are_refused(lucidflux: LucidFlux) -> None:
+    with pytest.raises(BackboneError, match=r"takes LR \[B,3,h,w\], got \[3, 4, 4\]"):
+        lucidflux.encode(torch.zeros(3, 4, 4))
+    with pytest.raises(BackboneError, match="at least 1 step"):
+        lucidflux.schedule(0, (16, 8, 16))
 
 
 def test_corrected_keeps_the_shape_and_counts_tokens(lucidflux_weights: Path) -> None:
