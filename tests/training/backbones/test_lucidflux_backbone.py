@@ -11,6 +11,8 @@ from tests.training.backbones.lucidflux_tiny import tiny
 from training.backbones import BackboneError, Configured
 from training.backbones.lucidflux import latents, preprocess
 from training.backbones.lucidflux.backbone import LucidFlux
+from training.data import LRTensors
+from training.precompute import Store, crops_of_training, makers, precompute
 
 
 def lr(count: int = 2, height: int = 20, width: int = 30) -> torch.Tensor:
@@ -90,6 +92,21 @@ def test_what_a_conditioning_depends_on_is_in_the_key_of_what_is_precomputed(
     others = [tiny(lucidflux_weights, **change).configuration for change in changes]
     assert len({lucidflux.configuration, *others}) == 4
     assert tiny(lucidflux_weights, guidance=1.0).configuration == lucidflux.configuration
+
+
+def test_precomputed_conditioning_is_the_same_to_the_bit_and_not_found_for_another_size(
+    lucidflux: LucidFlux, lucidflux_weights: Path, tmp_path: Path
+) -> None:
+    source = LRTensors(lr())
+    crops = crops_of_training(source, seed=0, epochs=1, groups=2)
+    precompute(tmp_path, source, crops, makers([], lucidflux))
+    kept = Store(tmp_path, rewards=[], backbone=lucidflux).conditioning(crops)
+    fresh = lucidflux.encode(torch.stack([source.read(crop) for crop in crops]))
+    assert kept is not None and kept.keys() == fresh.keys()
+    for name, value in fresh.items():
+        assert torch.equal(kept[name], value) and kept[name].dtype == value.dtype
+    wider = tiny(lucidflux_weights, width=192)
+    assert Store(tmp_path, rewards=[], backbone=wider).conditioning(crops) is None
 
 
 def test_in_bfloat16_the_proxy_network_sees_the_rounded_lr(lucidflux_weights: Path) -> None:

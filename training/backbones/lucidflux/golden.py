@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def worst_of_pieces(findings: Sequence[Finding]) -> list[Finding]:
     worst: dict[tuple[str, float], Finding] = {}
     for one in findings:
         key = one.piece, one.allowed
-        # Whatever is not at most the worst so far is worse, NaN included.
-        if key not in worst or not one.worst <= worst[key].worst:
+        # NaN is worse than any number, and compares with none.
+        before = worst.get(key)
+        if before is None or (isnan(one.worst), one.worst) > (isnan(before.worst), before.worst):
             worst[key] = one
     return list(worst.values())
 
