@@ -1,4 +1,4 @@
-"""What changed between two releases of a dataset, row by row, each removal with its reason.
+"""What changed between two releases of a dataset, row by row, each addition and removal with its reason.
 
 Rows are matched by page id. The photographs are not read: their SHA-1 tells whether the bytes are others. DuckDB joins
 the shards within a bounded memory and spills to disk, so that a million rows take no more than a few thousand.
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from catalog.manifest import DatasetError, Manifest, load_manifest
 from catalog.store import Catalog, room_for
 from catalog.tombstones import read_tombstones
-from catalog.views import column_name, connect, opened, text_literal
+from catalog.views import column_name, connect, opened, runs_table, text_literal
 
 KINDS = {
     "sha1": "overwritten",
@@ -35,6 +35,8 @@ KINDS = {
 
 RECIPE_CHANGED = "recipe_changed"
 UNKNOWN = "unknown"
+NEWLY_LISTED = "newly_listed"
+SAME_RECIPE = "same_recipe"
 _LIST = pa.list_(
     pa.struct([("column", pa.string()), ("before", pa.string()), ("after", pa.string())])
 )
@@ -50,8 +52,9 @@ DIFF = pa.schema(
     ]
 )
 """One row per page that differs. `change`: added, removed or changed; `kinds`: of a change; `reason`: of a removal
-(tombstone:<reason>, decision:<reason>, recipe_changed, unknown); `columns`: what differs, values as text. The title of
-what has a tombstone is left out."""
+(tombstone:<reason>, decision:<reason>, recipe_changed, unknown) or of an addition (newly_listed; was:<reason> for which
+the old recipe left it out; recipe_changed; same_recipe); `columns`: what differs, values as text. The title of what has
+a tombstone is left out."""
 
 _BATCH = 10_000
 
@@ -71,6 +74,8 @@ class Diff:
     """Column -> pages in which it differs."""
     reasons: dict[str, int]
     """Of the removed pages."""
+    added: dict[str, int]
+    """Reasons of the added pages."""
     columns_added: tuple[str, ...]
     """Columns (`measures.x` for a field of a struct) that only the new release has; not compared row by row."""
     columns_removed: tuple[str, ...]
@@ -92,7 +97,7 @@ def diff_datasets(
 
     Args:
         old, new: folders with a manifest.json.
-        catalog: where `new` was decided, for the reasons of removals that no tombstone explains.
+        catalog: where `new` was decided, for the reasons of removals that no tombstone explains, and of additions.
         to_json, to_parquet: files for all rows that differ; written by rename.
         shown: rows of each change in `Diff.first`.
         memory: what DuckDB may take before it spills to disk.
@@ -108,11 +113,10 @@ def diff_datasets(
         for view, folder, held in zip(("old", "new"), (old, new), manifests, strict=True):
             files = ", ".join(text_literal(str(folder / shard.path)) for shard in held.shards)
             connection.execute(f"CREATE VIEW {view} AS SELECT * FROM read_parquet([{files}])")
-        _register_reasons(connection, new, manifests[1], catalog)
-        fallback = (
-            UNKNOWN if manifests[0].recipe_hash == manifests[1].recipe_hash else RECIPE_CHANGED
-        )
-        connection.execute(f"CREATE TABLE diff AS {_query(shared, fallback)}")
+        _register_reasons(connection, new, manifests, catalog)
+        same = manifests[0].recipe_hash == manifests[1].recipe_hash
+        fallbacks = (UNKNOWN, SAME_RECIPE) if same else (RECIPE_CHANGED, RECIPE_CHANGED)
+        connection.execute(f"CREATE TABLE diff AS {_query(shared, *fallbacks)}")
         found = Diff(
             old=manifests[0],
             new=manifests[1],
@@ -123,7 +127,8 @@ def diff_datasets(
             columns=_counted(
                 connection, "name", '(SELECT unnest("columns")."column" AS name FROM diff)'
             ),
-            reasons=_counted(connection, "reason", "diff WHERE reason IS NOT NULL"),
+            reasons=_counted(connection, "reason", "diff WHERE change = 'removed'"),
+            added=_counted(connection, "reason", "diff WHERE change = 'added'"),
             columns_added=tuple(name for name in sides[1] if name not in sides[0]),
             columns_removed=tuple(name for name in sides[0] if name not in sides[1]),
             first=_first(connection, shown),
@@ -171,23 +176,52 @@ def _leaves_of(folder: Path, manifest: Manifest) -> dict[str, tuple[str, ...]]:
 
 
 def _register_reasons(
-    connection: duckdb.DuckDBPyConnection, new: Path, manifest: Manifest, catalog: Catalog | None
+    connection: duckdb.DuckDBPyConnection,
+    new: Path,
+    manifests: tuple[Manifest, Manifest],
+    catalog: Catalog | None,
 ) -> None:
-    """Tables `stones` and `decided`: page_id, reason."""
+    """Tables `stones`, `decided` and `decided_before` (page_id, reason), and `since` (page_id)."""
     connection.register("stones", read_tombstones(new))
-    decided = pa.table({"page_id": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})
+    nothing = pa.table({"page_id": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})
+    decided = before = nothing
+    since = nothing.select(["page_id"])
     if catalog is not None:
-        with opened(catalog, "all_decisions") as facts:
-            decided = facts.sql(
+        old, now = manifests
+        with opened(catalog, "all_decisions", "listing") as facts:
+            left_out = (
                 "SELECT page_id, any_value(reason) AS reason FROM all_decisions "
-                "WHERE recipe_hash = ? AND NOT keep GROUP BY page_id",
-                params=[manifest.recipe_hash],
-            ).to_arrow_table()
-    connection.register("decided", decided)
+                "WHERE recipe_hash = ? AND NOT keep GROUP BY page_id"
+            )
+            decided = facts.sql(left_out, params=[now.recipe_hash]).to_arrow_table()
+            # The decisions of one recipe are those of its last build; of an older one with it nothing is known.
+            if old.recipe_hash != now.recipe_hash:
+                before = facts.sql(left_out, params=[old.recipe_hash]).to_arrow_table()
+            if ended := _end_of(old, catalog):
+                since = facts.sql(
+                    "SELECT page_id FROM listing WHERE page_id IS NOT NULL GROUP BY page_id "
+                    "HAVING min(fetched_at) > ?::TIMESTAMPTZ",
+                    params=[ended],
+                ).to_arrow_table()
+    for name, table in (("decided", decided), ("decided_before", before), ("since", since)):
+        connection.register(name, table)
 
 
-def _query(shared: Mapping[str, tuple[str, ...]], fallback: str) -> str:
-    """One row per page that differs, as `DIFF` has it."""
+def _end_of(manifest: Manifest, catalog: Catalog) -> str | None:
+    """When the build that made a release ended, as ISO 8601; None where this catalog did not make it."""
+    runs = runs_table(catalog.root / "runs").select(["dataset_hash", "finished_at"]).to_pylist()
+    ends = [run["finished_at"] for run in runs if run["dataset_hash"] == manifest.dataset_hash]
+    # The first: a later export of the same dataset does not make its files younger.
+    return min(ends, default=None)
+
+
+def _query(shared: Mapping[str, tuple[str, ...]], removed: str, added: str) -> str:
+    """One row per page that differs, as `DIFF` has it.
+
+    Args:
+        shared: columns that both have.
+        removed, added: reason where nothing else is known.
+    """
     cells: list[str] = []
     for name, steps in shared.items():
         path = ".".join(map(column_name, steps))
@@ -208,11 +242,15 @@ def _query(shared: Mapping[str, tuple[str, ...]], fallback: str) -> str:
         f'ELSE list_filter([{", ".join(cells)}], lambda x: x IS NOT NULL) END AS "columns" '
         "FROM old o FULL JOIN new n ON o.page_id = n.page_id), "
         "told AS (SELECT j.*, coalesce('tombstone:' || coalesce(p.reason, h.reason), 'decision:' || d.reason, "
-        f"{text_literal(fallback)}) AS why FROM joined j LEFT JOIN pages p ON p.page_id = j.page_id "
+        f"{text_literal(removed)}) AS why, CASE WHEN j.page_id IN (SELECT page_id FROM since) "
+        f"THEN {text_literal(NEWLY_LISTED)} ELSE coalesce('was:' || b.reason, {text_literal(added)}) END AS why_added "
+        "FROM joined j LEFT JOIN pages p ON p.page_id = j.page_id "
         "LEFT JOIN hashes h ON h.sha1 = j.sha1 LEFT JOIN decided d ON d.page_id = j.page_id "
+        "LEFT JOIN decided_before b ON b.page_id = j.page_id "
         "WHERE j.change <> 'changed' OR len(j.\"columns\") > 0) "
         'SELECT page_id, change, list_sort(list_distinct(list_transform("columns", '
-        f"lambda x: CASE {kinds} ELSE 'other' END))) AS kinds, CASE WHEN change = 'removed' THEN why END AS reason, "
+        f"lambda x: CASE {kinds} ELSE 'other' END))) AS kinds, "
+        "CASE change WHEN 'removed' THEN why WHEN 'added' THEN why_added END AS reason, "
         "CASE WHEN change = 'removed' AND regexp_matches(why, '^(tombstone:|decision:removed:)') THEN NULL "
         'ELSE old_title END AS title_before, title_after, "columns" FROM told'
     )
@@ -270,6 +308,7 @@ def summary(found: Diff) -> dict[str, Any]:
         "kinds": found.kinds,
         "columns": found.columns,
         "reasons": found.reasons,
+        "added_reasons": found.added,
         "columns_added": list(found.columns_added),
         "columns_removed": list(found.columns_removed),
     }

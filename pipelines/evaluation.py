@@ -63,6 +63,7 @@ class MethodConfig(_Section):
     folder: str | None = None
     backbone: str | None = None
     options: dict[str, Any] = {}
+    checkpoint: str | None = None
     steps: int = 8
     seed: int = 0
 
@@ -190,6 +191,7 @@ def run_evaluation(
     results = write_results(
         done,
         out,
+        name=recipe.name,
         methods=[method.name for method in recipe.methods],
         metrics=list(recipe.metrics),
         deltas=recipe.deltas,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from catalog.diff import RECIPE_CHANGED, UNKNOWN, Diff, diff_datasets
+from catalog.diff import NEWLY_LISTED, RECIPE_CHANGED, SAME_RECIPE, UNKNOWN, Diff, diff_datasets
 from catalog.export import VersionError
 from catalog.manifest import load_manifest
 from catalog.store import Catalog
@@ -19,6 +19,11 @@ from pipelines.refilter import Refiltered, refilter
 _TOLD = {
     RECIPE_CHANGED: "no longer chosen by the recipe (its hash changed)",
     UNKNOWN: "unknown: no tombstone, the same recipe; name the catalog with --out",
+}
+_TOLD_OF_ADDITIONS = {
+    NEWLY_LISTED: "listed since",
+    RECIPE_CHANGED: "chosen by another recipe (its hash changed)",
+    SAME_RECIPE: "chosen by the same recipe: listed or fetched since, or in the place of what was removed",
 }
 
 
@@ -105,6 +110,9 @@ def diff_lines(found: Diff) -> Iterator[str]:
     yield f"{found.unchanged:>9,}  unchanged"
     for change in ("added", "removed", "changed"):
         yield f"{found.changes.get(change, 0):>9,}  {change}"
+        if change == "added":
+            told = {_TOLD_OF_ADDITIONS.get(name, name): n for name, n in found.added.items()}
+            yield from _indented(told)
         if change == "removed":
             yield from _indented({_TOLD.get(name, name): n for name, n in found.reasons.items()})
         if change == "changed":

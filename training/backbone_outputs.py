@@ -1,17 +1,16 @@
-"""Outputs of a backbone of ours for the images of a benchmark: one image at a time, with noise of its own.
+"""Outputs of a backbone of ours for the images of a benchmark: one image at a time, by training/restore.py.
 
-The noise of an image follows from the method's seed and the image's name, so that a method gives the same outputs
+The noise of an image follows from the method's seed and the image's bytes, so that a method gives the same outputs
 whatever else is evaluated with it, and two checkpoints of one backbone start from the same noise: their difference is
 the checkpoint's.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,46 +18,60 @@ from filters.measures import open_photo
 from training.benchmark_inputs import Case, Pixels, png_bytes, write_bytes
 from training.methods import Method, MethodError
 
+if TYPE_CHECKING:
+    from training.backbones import Backbone
+
 
 def restore_cases(method: Method, cases: Sequence[Case], folder: Path) -> None:
     """Writes <name>.png for each case.
 
     Raises:
-        MethodError: no such backbone, its weights are not here, or it cannot take an image.
+        MethodError: no such backbone, its weights are not here, the checkpoint is another's, or an image that it
+            cannot take.
     """
     import torch
 
     from training.backbones import BackboneError, UnknownBackbone, load_backbone
-    from training.flow_matching import euler_step
+    from training.checkpoint import CheckpointError
+    from training.restore import Settings, image_seed, restore_one
 
     if method.backbone is None:
         raise MethodError(f"{method.name}: which backbone? Give its name.")
+    settings = Settings(steps=method.steps, seed=method.seed)
     try:
         backbone = load_backbone(method.backbone, **method.options)
-        for case in cases:
-            lr = torch.from_numpy(open_photo(case.lr.read_bytes()).rgb.copy())
-            lr = lr.permute(2, 0, 1)[None].float() / 255
-            with torch.no_grad(), backbone.use("default"):
-                cond = backbone.encode(lr)
-                shape = backbone.latent_shape((lr.shape[2], lr.shape[3]))
-                z = _noise(method.seed, case.name, shape)
-                times = backbone.schedule(method.steps, shape).tolist()
-                for t, t_next in pairwise(times):
-                    v = backbone.velocity(z, torch.full((1,), t), cond)
-                    z = euler_step(z, v, t, t_next)
-                sr = backbone.decode(z, cond)[0]
-            pixels = (sr.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-            write_bytes(folder / f"{case.name}.png", png_bytes(_fitted(pixels, case.size)))
-    except (BackboneError, UnknownBackbone) as error:
+        with _trained(backbone, method):
+            for case in cases:
+                pixels = open_photo(case.lr.read_bytes()).rgb
+                lr = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+                seed = image_seed(method.seed, case.lr_sha256)
+                sr = restore_one(lr, backbone, settings, seed=seed).numpy()
+                write_bytes(folder / f"{case.name}.png", png_bytes(_fitted(sr, case.size)))
+    except (BackboneError, UnknownBackbone, CheckpointError) as error:
         raise MethodError(f"{method.name}: {error}") from error
 
 
-def _noise(seed: int, name: str, shape: tuple[int, ...]) -> Any:
-    import torch
+@contextmanager
+def _trained(backbone: Backbone, method: Method) -> Generator[None]:
+    """Within: the averaged weights of the checkpoint, if there is one."""
+    from training.adapters import borrowed
+    from training.checkpoint import checkpoints, exported
 
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.randn((1, *shape), generator=generator)
+    if method.checkpoint is None:
+        yield
+        return
+    path = Path(method.checkpoint)
+    found = checkpoints(path) if path.is_dir() else []
+    values = exported(found[-1] if found else path)
+    parameters = backbone.adapter_parameters("default")
+    if set(values) != set(parameters) or any(
+        values[name].shape != parameters[name].shape for name in values
+    ):
+        raise MethodError(
+            f"{method.name}: {path} does not fit {method.backbone}: other parameters, or of other shapes."
+        )
+    with borrowed(parameters, values):
+        yield
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:

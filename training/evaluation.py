@@ -18,6 +18,7 @@ import pyarrow as pa
 from filters.measures import NotAnImage, Photo, open_photo
 from training.benchmark_inputs import Case, prepare
 from training.benchmarks import Benchmark
+from training.lr_labels import Labelled, labels_of
 from training.methods import Method, MethodError, Outputs, Produce, outputs_of
 from training.metrics import MetricSpec, NotRun, Scorer, load_scorer, lower_is_better
 from training.score_cache import Identity, Kept, ScoreCache
@@ -77,8 +78,14 @@ class Evaluated:
     """PER_IMAGE."""
     cases: Mapping[str, Sequence[Case]]
     """By benchmark."""
+    benchmarks: Mapping[str, Benchmark]
+    """By name."""
     outputs: Mapping[tuple[str, str], Mapping[str, Path]]
     """(benchmark, method) -> case -> scored file."""
+    labels: Mapping[str, Mapping[str, Labelled]] = field(
+        default_factory=dict[str, Mapping[str, Labelled]]
+    )
+    """Benchmark -> case -> what ails its LR."""
     not_run: Mapping[str, str] = field(default_factory=dict[str, str])
     """Metric -> why."""
     problems: Sequence[Problem] = ()
@@ -114,11 +121,13 @@ def evaluate(
     problems: list[Problem] = []
     cases: dict[str, list[Case]] = {}
     outputs: dict[tuple[str, str], dict[str, Path]] = {}
+    labels: dict[str, dict[str, Labelled]] = {}
     hashes: dict[Path, str] = {}
     made = 0
     for benchmark in benchmarks:
         name = benchmark.name
         cases[name], unreadable = prepare(benchmark, out)
+        labels[name] = labels_of(cases[name], out)
         for what in (*benchmark.problems, *unreadable):
             problems.append(Problem(benchmark=name, method=None, what=what))
         for method in methods:
@@ -181,7 +190,9 @@ def evaluate(
     return Evaluated(
         scores=pa.Table.from_pylist(rows, schema=PER_IMAGE),
         cases=cases,
+        benchmarks={benchmark.name: benchmark for benchmark in benchmarks},
         outputs=outputs,
+        labels=labels,
         not_run=not_run,
         problems=problems,
         computed=computed,

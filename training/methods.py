@@ -87,6 +87,8 @@ class Method:
     """backbone: its name in training/backbones/."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """backbone: what `load_backbone` takes, e.g. weights."""
+    checkpoint: str | None = None
+    """backbone: a run of `lucidlr train`, or one checkpoint of it; its averaged weights are put in use."""
     steps: int = 8
     """backbone: Euler steps."""
     seed: int = 0
@@ -160,7 +162,7 @@ def _is_made(output: Path, case: Case) -> bool:
 def fingerprint(method: Method) -> str:
     """8 hex digits of all that outputs depend on: other options or another checkpoint are another folder."""
     digest = hashlib.sha256(repr(method).encode())
-    for value in method.options.values():
+    for value in (method.checkpoint, *method.options.values()):
         path = Path(value) if isinstance(value, str) else None
         if path is not None and path.exists():
             files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())

@@ -11,23 +11,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training.aggregate import aggregate, delta_lines, measured_table
 from training.benchmark_inputs import write_bytes
+from training.benchmarks import SPECS, BenchmarkSpec
 from training.evaluation import Evaluated
+from training.lr_labels import Labelled
 from training.published import BENCHMARKS
-from training.tables import Table, beside, html_table, latex, markdown, published_table
+from training.tables import Table, beside, html_table, latex, markdown, published_table, tie_lines
 
 LEGEND = (
     "Best bold, second underlined, of each origin for itself. In brackets the difference to the method's base; "
     "* resolved: paired bootstrap over images, 5 % with Holm's correction over the metrics. Published numbers are the "
     "authors' and were not measured here."
 )
+
+
+class NoEvaluation(FileNotFoundError):
+    """The folder holds no finished evaluation; the message says how to make one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,7 @@ def write_results(
     done: Evaluated,
     out: Path,
     *,
+    name: str,
     methods: Sequence[str],
     metrics: Sequence[str],
     deltas: Mapping[str, str],
@@ -59,8 +67,8 @@ def write_results(
     )
     known = [name for name in BENCHMARKS if name in done.cases]
     table = beside(published_table(), measured) if known else measured
-    for name, content in (("scores.parquet", done.scores), ("aggregate.parquet", means)):
-        write_bytes(out / name, parquet_bytes(content))
+    for file, content in (("scores.parquet", done.scores), ("aggregate.parquet", means)):
+        write_bytes(out / file, parquet_bytes(content))
     notes = [f"Not run: {metric}: {why}" for metric, why in done.not_run.items()]
     text = "\n\n".join([markdown(table), LEGEND, *notes]) + "\n"
     write_bytes(out / "tables" / "results.md", text.encode())
@@ -69,19 +77,92 @@ def write_results(
     lines = delta_lines(means) or ["No method has a base to be compared with."]
     write_bytes(out / "tables" / "deltas.md", ("\n".join(lines) + "\n").encode())
     summary = {
+        "name": name,
         "computed": dict(done.computed),
         "reused": done.reused,
         "outputs_made": done.made,
         "not_run": dict(done.not_run),
         "problems": [str(problem) for problem in done.problems],
-        "images": {name: len(cases) for name, cases in done.cases.items()},
+        "benchmarks": {
+            name: {
+                "images": len(done.cases[name]),
+                "protocol": benchmark.protocol,
+                "paired": benchmark.paired,
+                "usage": benchmark.spec.usage,
+                "type": benchmark.spec.type,
+            }
+            for name, benchmark in done.benchmarks.items()
+        },
+        "ties": tie_lines(table),
         "methods": list(methods),
         "metrics": list(metrics),
         "deltas": dict(deltas),
     }
+    write_bytes(out / "files.json", json.dumps(_files(done, out), ensure_ascii=False).encode())
     content = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     write_bytes(out / "summary.json", content.encode())
     return Results(folder=out, scores=done.scores, means=means, table=table)
+
+
+def _files(done: Evaluated, out: Path) -> list[dict[str, Any]]:
+    """Per image its LR, HR and outputs, as paths below `out` where they lie there."""
+
+    def told(path: Path | None) -> str | None:
+        if path is None:
+            return None
+        whole, folder = path.resolve(), out.resolve()
+        return str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole)
+
+    return [
+        {
+            "benchmark": name,
+            "image": case.name,
+            "size": list(case.size),
+            **asdict(done.labels[name][case.name]),
+            "lr": told(case.lr),
+            "hr": told(case.hr),
+            "outputs": {
+                method: told(files[case.name])
+                for (benchmark, method), files in done.outputs.items()
+                if benchmark == name and case.name in files
+            },
+        }
+        for name, cases in done.cases.items()
+        for case in cases
+    ]
+
+
+def load_labels(out: Path) -> dict[str, tuple[BenchmarkSpec, dict[str, Labelled]]]:
+    """Benchmark -> what it is, and what ails each of its LR, as an evaluation wrote it.
+
+    Raises:
+        NoEvaluation: `out` holds none.
+    """
+    if not (out / "summary.json").is_file():
+        raise NoEvaluation(
+            f"{out} holds no evaluation (no summary.json); run `lucidlr evaluate --out {out}`."
+        )
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    found: dict[str, tuple[BenchmarkSpec, dict[str, Labelled]]] = {}
+    for name, about in summary["benchmarks"].items():
+        spec = BenchmarkSpec(
+            name=name,
+            paired=about["paired"],
+            images=about["images"],
+            layouts=(),
+            where="",
+            usage=about["usage"],
+            type=about["type"],
+        )
+        found[name] = (SPECS.get(name, spec), {})
+    for entry in json.loads((out / "files.json").read_text(encoding="utf-8")):
+        found[entry["benchmark"]][1][entry["image"]] = Labelled(
+            labels=tuple(entry["labels"]),
+            severity=entry["severity"],
+            width=entry["width"],
+            height=entry["height"],
+        )
+    return found
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -32,6 +32,7 @@ from training.data import LRDataset, LRSource, derived_seed
 from training.epoch import advantages_of, make_rollouts, one_update
 from training.heldout import gains, hacked, held_out, measure, yardstick
 from training.old_policy import blend_, decay
+from training.precompute import store_beside
 from training.rewards import Reward, load_reward
 from training.rollout import Precomputed, move, rest
 from training.train_config import ConfigError, TrainConfig
@@ -74,7 +75,8 @@ def main(
 
     Objects take the place of what the configuration names: backbone, rewards (in the order of config.rewards, which
     give their weights), LR to train on and to evaluate on. `evaluate` runs at every evaluation, besides the
-    built-in one, on the main process (on all of them if the backbone is sharded).
+    built-in one, on the main process (on all of them if the backbone is sharded). `precomputed` defaults to the
+    store beside the dataset (`lucidlr precompute`), if there is one.
 
     Raises:
         ConfigError, DataError, CheckpointError, UnknownBackbone, UnknownReward, RewardError: see there.
@@ -92,6 +94,8 @@ def main(
         )
     names = [reward.name for reward in rewards]
     lrs = lrs or _dataset(config, config.split)
+    if precomputed is None and config.dataset is not None:
+        precomputed = store_beside(config.dataset, rewards=rewards, backbone=backbone)
     watched = held_out(_held_out_source(config, eval_lrs), seed=config.seed, count=config.eval_lrs)
 
     for module in backbone.trainable_modules().values():

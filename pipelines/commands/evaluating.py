@@ -41,6 +41,9 @@ def evaluate(
         bool, typer.Option("--partial", help="Take incomplete copies of known benchmarks.")
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Score again what failed.")] = False,
+    with_gallery: Annotated[
+        bool, typer.Option("--gallery/--no-gallery", help="Also write the gallery.")
+    ] = True,
 ) -> None:
     """Score methods on benchmarks; what was scored before is not scored again."""
     from pipelines.evaluation import checked, load_evaluation, run_evaluation
@@ -62,9 +65,43 @@ def evaluate(
         checked(content), out, against=against, retry=retry, progress=TerminalProgress()
     )
     _tell(result, out)
+    if with_gallery:
+        from pipelines.gallery import gallery_of
+
+        typer.echo(f"gallery    {gallery_of(out, progress=TerminalProgress())}")
     if result.regressions:
         lines = "\n".join(f"  {regression}" for regression in result.regressions)
         raise Regressed(f"Worse than before by more than chance explains:\n{lines}")
+
+
+@app.command()
+def gallery(
+    out: Annotated[Path, typer.Argument(help="Folder of an evaluation.")] = Path("out/evaluation"),
+    title: Annotated[str | None, typer.Option(help="Default: the name of the evaluation.")] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="A training run (or its log.csv), for its curves.")
+    ] = None,
+    separability: Annotated[
+        Path | None,
+        typer.Option(help="CSV: rollouts, measure, and a column per kind of advantage."),
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="An exported dataset, for the table of datasets.")
+    ] = None,
+) -> None:
+    """Write the page to look at: before and after, zoom in step, worst cases first, tables, curves."""
+    from pipelines.gallery import gallery_of
+    from pipelines.progress import TerminalProgress
+
+    page = gallery_of(
+        out,
+        title=title,
+        training_log=training,
+        separability=separability,
+        dataset=dataset,
+        progress=TerminalProgress(),
+    )
+    typer.echo(f"gallery    {page}")
 
 
 def _tell(result: Any, out: Path) -> None:

@@ -82,7 +82,6 @@ def restore(
     if device is not None:
         options["device"] = device
     if lucidflux:
-        from training.backbones.lucidflux.adapters import fingerprint
         from training.backbones.lucidflux.folder import LICENSE_NOTE
 
         typer.echo(LICENSE_NOTE, err=True)
@@ -96,7 +95,7 @@ def restore(
         notes |= {"size": size, "dtype": dtype.value, "corrected": str(corrected)}
         if adapter is not None:
             options["adapter"] = adapter
-            notes["adapter_sha256"] = fingerprint(adapter)
+            notes["adapter"] = "merged"
     settings = restore_settings(
         lucidflux, corrected, steps=steps, solver=solver, seed=seed, seeds=seeds, notes=notes
     )

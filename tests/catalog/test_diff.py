@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +12,11 @@ import pytest
 
 from catalog.diff import DIFF, diff_datasets
 from catalog.export import export_dataset
-from catalog.manifest import DatasetError
+from catalog.manifest import DatasetError, load_manifest
 from catalog.records import Decision, to_table
-from catalog.store import Catalog
+from catalog.store import LISTING, Catalog
 from catalog.tombstones import TOMBSTONES
+from pipelines.release import diff_lines
 from tests.catalog.release_samples import reader, release
 
 
@@ -121,7 +122,7 @@ def test_added_and_removed_rows_are_told_apart_by_direction(made, old, tmp_path)
     assert (there.changes, back.changes) == ({"removed": 2}, {"added": 2})
     assert [row["page_id"] for row in back.first] == [1000, 1007]
     assert [row["title_after"] for row in back.first] == ["File:Tile 0.jpg", "File:Tile 1.jpg"]
-    assert back.reasons == {}
+    assert back.reasons == there.added == {}
     assert there.unchanged == back.unchanged == 22
 
 
@@ -154,6 +155,46 @@ def test_a_removal_says_why_tombstone_before_decision_before_recipe(made, old, t
     assert diff_datasets(old, new).reasons == {"recipe_changed": 3, "tombstone:requested": 2}
     same = export((without(samples, 1000), store), tmp_path / "same")
     assert diff_datasets(old, same).reasons == {"unknown": 1}
+
+
+def test_an_addition_says_why_newly_listed_before_the_old_decision_before_the_recipe(
+    made, old, tmp_path
+):
+    samples, store = made
+    added = (1000, 1007, 1014)
+    before = export((without(samples, *added), store), tmp_path / "before", recipe_hash="r0")
+    catalog = Catalog(tmp_path / "catalog")
+    ended = datetime(2026, 3, 1, tzinfo=UTC)
+    (catalog.root / "runs").mkdir(exist_ok=True)
+    run = {"dataset_hash": load_manifest(before).dataset_hash, "finished_at": ended.isoformat()}
+    (catalog.root / "runs" / "1.json").write_text(json.dumps(run))
+    listed = [
+        {
+            **dict.fromkeys(LISTING.names),
+            "page_id": page,
+            "fetched_at": ended + timedelta(days=days),
+        }
+        # The second listing of a page does not make it new.
+        for page, days in ((1000, 2), (1007, -2), (1007, 2), (1014, -2))
+    ]
+    needed = [f.name for f in LISTING if not f.nullable and pa.types.is_string(f.type)]
+    rows = [{**row, **dict.fromkeys(needed, "x")} for row in listed]
+    catalog.write_rows("listing", "source", "1", pa.Table.from_pylist(rows, LISTING))
+    catalog.write_rows(
+        "decision", "r0", "all", to_table([decision("r0", 1007, "degraded")], Decision)
+    )
+    told = diff_datasets(before, old, catalog=catalog)
+    assert {row["page_id"]: row["reason"] for row in told.first} == {
+        1000: "newly_listed",
+        1007: "was:degraded",
+        1014: "recipe_changed",
+    }
+    assert told.added == {"newly_listed": 1, "recipe_changed": 1, "was:degraded": 1}
+    lines = "\n".join(diff_lines(told))
+    assert "1  listed since" in lines
+    assert "1  was:degraded" in lines
+    same = export((without(samples, *added), store), tmp_path / "same")
+    assert diff_datasets(same, old).added == {"same_recipe": 3}
 
 
 def decision(recipe_hash, page_id, reason):

@@ -54,6 +54,7 @@ def test_evaluate_makes_tables_and_a_second_run_computes_nothing(set_of_six):
         f"theirs={set_of_six / 'theirs'}",
         "--delta",
         "theirs=bicubic",
+        "--no-gallery",
     )
     first = lucidlr(*call, "--metric", "PSNR")
     assert first.returncode == 0, first.stderr[-3000:]
@@ -127,7 +128,7 @@ def test_the_demo_is_evaluated_with_nothing_downloaded_and_the_rest_is_not_run(t
     done = lucidlr("evaluate", "--out", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["images"] == {"tiny": 12}
+    assert summary["benchmarks"]["tiny"]["images"] == 12
     assert {"PSNR", "SSIM", "PIQE"} <= set(summary["metrics"]) - set(summary["not_run"])
     assert "needs the projection head" in summary["not_run"]["LucidConsistency"]
     scores = pq.read_table(tmp_path / "scores.parquet")

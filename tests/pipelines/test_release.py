@@ -168,6 +168,26 @@ class TestTakenDown:
         assert [store.has(row["sha1"]) for row in asked] == [False] * 3
 
 
+@pytest.mark.slow
+def test_a_takedown_names_the_near_duplicates_that_could_take_its_place(built, tmp_path):
+    """The export would rightly release the twin of what is gone: another file, though the same photograph."""
+    with duckdb.connect(str(built / "lucidlr.duckdb"), read_only=True) as connection:
+        twins = connection.execute(
+            "SELECT k.title, list(c.title ORDER BY c.page_id) FROM decisions c JOIN decisions k "
+            "ON k.page_id = c.duplicate_of WHERE k.keep GROUP BY ALL ORDER BY len(list(c.title)) DESC"
+        ).fetchall()
+    title, copies = twins[0]
+    assert len(copies) >= 2
+    removals = tmp_path / "removals.txt"
+    removals.write_text(title)
+    done = lucidlr("takedown", removals, "--out", built)
+    assert done.returncode == 0, done.stderr
+    for copy in copies:
+        assert f"near-duplicate that stays: {copy}\n" in done.stdout
+    again = take_down(built, [title, *copies])
+    assert again.copies == []
+
+
 def files_in(folder: Path):
     return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
@@ -234,6 +254,10 @@ def test_what_a_recipe_does_not_choose_any_more_is_told_by_its_rule(built, tmp_p
     told = compare(tmp_path / "old", built, out=built)
     assert set(told.reasons) == {"decision:degraded"}
     assert told.changes["removed"] == told.reasons["decision:degraded"] > 0
+    # The other way round they are additions, and the recipe of the smaller release says why it left them out.
+    assert compare(built, tmp_path / "old", out=built).added == {
+        "was:degraded": told.changes["removed"]
+    }
     lines = "\n".join(diff_lines(compare(tmp_path / "old", built)))
     assert f"{told.changes['removed']}  no longer chosen by the recipe (its hash changed)" in lines
 

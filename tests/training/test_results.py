@@ -41,7 +41,12 @@ def run(tmp_path_factory):
         folder / "out",
     )
     results = write_results(
-        done, folder / "out", methods=["noisy", "mild"], metrics=METRICS, deltas={"mild": "noisy"}
+        done,
+        folder / "out",
+        name="try",
+        methods=["noisy", "mild"],
+        metrics=METRICS,
+        deltas={"mild": "noisy"},
     )
     return done, results
 
@@ -98,6 +103,6 @@ def test_the_files_say_what_was_measured_published_and_not_run(run):
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
     summary = json.loads((results.folder / "summary.json").read_text())
     assert summary["computed"] == {"PSNR": 23, "LucidConsistency": 0}
-    assert summary["images"] == {"RealSR": 12}
+    assert summary["benchmarks"]["RealSR"]["images"] == 12
     assert any("11: no output of noisy" in problem for problem in summary["problems"])
     assert pq.read_table(results.folder / "scores.parquet").equals(done.scores)

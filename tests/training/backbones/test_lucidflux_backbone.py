@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.training.backbones.lucidflux_tiny import tiny
+from training.backbones import Configured
 from training.backbones.lucidflux import latents, preprocess
 from training.backbones.lucidflux.backbone import LucidFlux
 
@@ -72,6 +73,16 @@ def test_corrected_keeps_the_shape_and_counts_tokens(lucidflux_weights: Path) ->
     # The true count, 4096, shifts by e^1.15 instead of e^0.4675: e.g. 3.158 / (3.158 + 1/0.75 - 1) = 0.9045.
     assert official[1].item() == pytest.approx(0.8272287, abs=1e-6)
     assert corrected[1].item() == pytest.approx(0.9045, abs=1e-4)
+
+
+def test_what_a_conditioning_depends_on_is_in_the_key_of_what_is_precomputed(
+    lucidflux: LucidFlux, lucidflux_weights: Path
+) -> None:
+    assert isinstance(lucidflux, Configured)
+    changes = ({"width": 192}, {"dtype": "bfloat16"}, {"corrected": True})
+    others = [tiny(lucidflux_weights, **change).configuration for change in changes]
+    assert len({lucidflux.configuration, *others}) == 4
+    assert tiny(lucidflux_weights, guidance=1.0).configuration == lucidflux.configuration
 
 
 def test_in_bfloat16_the_proxy_network_sees_the_rounded_lr(lucidflux_weights: Path) -> None:

@@ -69,6 +69,13 @@ class LucidFlux:
             for module in parts.modules().values():
                 module.to(self.device)
 
+    @property
+    def configuration(self) -> str:
+        """What a conditioning depends on besides pixels and weights."""
+        size = f"{self.width}x{self.height}"
+        siglip = next(self.parts.siglip.parameters()).dtype
+        return f"{size} {self.dtype} {siglip} {self.oddities}"
+
     @contextmanager
     def _awake(self, *names: str) -> Generator[None]:
         """With offloading, only these modules are on the device; all others wait in the CPU's memory."""

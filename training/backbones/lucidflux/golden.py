@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from training.backbones import BackboneError
-from training.backbones.lucidflux import adapters, latents, load, networks, preprocess
+from training.backbones.lucidflux import latents, load, merging, networks, preprocess
 from training.backbones.lucidflux.branches import (
     Inputs,
     Modulation,
@@ -218,7 +218,7 @@ def _denoise(golden: Golden, weights: Golden, dtype: torch.dtype) -> list[Tensor
 def _adapters(folder: Path) -> Differences:
     golden = Golden(folder, "i_lora_merged")
     dit, condition = Golden(folder, "a_transformer"), Golden(folder, "d_dual_composer")
-    state, sections = adapters.merge_into(dit.state(), condition.sections(), folder / "i_lora")
+    state, sections = merging.merge_into(dit.state(), condition.sections(), folder / "i_lora")
     for name in sorted(golden.tensors):
         if name.startswith("transformer.merged."):
             official = name.removeprefix("transformer.merged.")
