@@ -51,6 +51,8 @@ class Removals:
     """Page id -> the line that named it."""
     unknown: list[str]
     """Lines that name no file of this catalog."""
+    copies: list[str]
+    """Titles of near-duplicates of these pages that stay: with its twin gone, one of them may enter the dataset."""
 
 
 def removed(catalog: Catalog) -> pa.Table:
@@ -107,13 +109,25 @@ def look_up(catalog: Catalog, lines: Iterable[str]) -> Removals:
     named = [line for line in named if line and not line.startswith("#")]
     pages: dict[int, str] = {}
     unknown: list[str] = []
-    with opened(catalog, "listing") as connection:
+    with opened(catalog, "listing", "tombstones", "all_decisions") as connection:
         for line in named:
             found = _pages(connection, line)
             pages |= dict.fromkeys(found, line)
             if not found:
                 unknown.append(line)
-    return Removals(pages=pages, unknown=unknown)
+        copies = _copies(connection, list(pages))
+    return Removals(pages=pages, unknown=unknown, copies=copies)
+
+
+def _copies(connection: duckdb.DuckDBPyConnection, pages: list[int]) -> list[str]:
+    """Titles of what any recipe's decisions put into one cluster with these pages, without what is removed already."""
+    rows = connection.execute(
+        "SELECT DISTINCT o.page_id, o.title FROM all_decisions d JOIN all_decisions o USING (recipe_hash, cluster_id) "
+        "WHERE list_contains(?::BIGINT[], d.page_id) AND NOT list_contains(?::BIGINT[], o.page_id) "
+        f"AND o.page_id NOT IN (SELECT page_id FROM ({REMOVED_PAGES})) ORDER BY o.page_id",
+        [pages, pages],
+    ).fetchall()
+    return list(dict.fromkeys(title for _, title in rows))
 
 
 def _pages(connection: duckdb.DuckDBPyConnection, line: str) -> list[int]:

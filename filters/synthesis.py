@@ -147,7 +147,7 @@ def gaussian_noise(
 def encode_jpeg(image: Photo, quality: int) -> bytes:
     """The bytes of a baseline JPEG, 4:2:0, IJG quality 1 to 100."""
     _need(1 <= quality <= 100, "quality", quality, "between 1 and 100")
-    _check(image)
+    check_photo(image)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
     return buffer.getvalue()
@@ -183,7 +183,7 @@ def overexpose(image: Photo, ev: float) -> Photo:
 def downscale(image: Photo, factor: float) -> Photo:
     """Smaller by `factor` in each direction, every pixel the mean of the area it stands for."""
     _need(factor >= 1, "factor", factor, "at least 1")
-    _check(image)
+    check_photo(image)
     height, width = image.shape[:2]
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     small = cv2.resize(_floats(image), size, interpolation=cv2.INTER_AREA)
@@ -193,7 +193,7 @@ def downscale(image: Photo, factor: float) -> Photo:
 def upscale(image: Photo, factor: float, method: Resampling = "cubic") -> Photo:
     """Area-averaged down by `factor`, then interpolated up again: same size, effective resolution 1/factor."""
     _need(factor > 1, "factor", factor, "above 1")
-    _check(image)
+    check_photo(image)
     height, width = image.shape[:2]
     small = _floats(downscale(image, factor))
     return _bytes(cv2.resize(small, (width, height), interpolation=_INTERPOLATION[method]))
@@ -226,7 +226,8 @@ def _coded(light: Plane) -> Photo:
     return _bytes(np.where(light <= 0.0031308, low, high) * np.float32(255.0))
 
 
-def _check(image: Photo) -> None:
+def check_photo(image: Photo) -> None:
+    """Raises ValueError for anything but uint8 RGB."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"Expected a uint8 RGB array [H,W,3], got {image.dtype} {list(image.shape)}; "
@@ -235,7 +236,7 @@ def _check(image: Photo) -> None:
 
 
 def _floats(image: Photo) -> Plane:
-    _check(image)
+    check_photo(image)
     return image.astype(np.float32)
 
 

@@ -163,6 +163,12 @@ def takedown(
     text = sys.stdin.read() if str(names) == "-" else names.read_text(encoding="utf-8")
     found = take_down(out, text.splitlines(), why=why)
     typer.echo(f"{len(found.pages)} files will be in no release any more.")
+    for title in found.copies:
+        typer.echo(f"near-duplicate that stays: {title}")
+    if found.copies:
+        typer.echo(
+            "Take them down, too, if the person who asked means the photograph and not the file."
+        )
     for line in found.unknown:
         typer.echo(f"not in this catalog: {line}")
     if found.pages:

@@ -58,3 +58,32 @@ def _write(file: Path, pairs: list[tuple[Path, Path]], scores: list[float]) -> N
         rows.writerow(["lr", "sr", "score"])
         rows.writerows([str(a), str(b), repr(s)] for (a, b), s in zip(pairs, scores, strict=True))
     part.replace(file)
+
+
+@app.command()
+def precompute(
+    config: Annotated[Path, typer.Argument(help="Configuration of the training (YAML).")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Folder of an exported dataset, e.g. out/demo/dataset.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the store; default: beside the dataset.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where scorers run: cpu, cuda.")] = "cpu",
+) -> None:
+    """Work out once what all rollouts of one LR share: embeddings, conditioning, the LR's own scores."""
+    from pipelines.progress import TerminalProgress
+    from training.precompute import default_folder, makers_and_crops
+    from training.precompute import precompute as run_precompute
+    from training.train_config import load_config
+
+    settings = load_config(config, {} if dataset is None else {"dataset": str(dataset)})
+    source, crops, wanted = makers_and_crops(settings)
+    assert settings.dataset is not None  # makers_and_crops refuses that
+    folder = to or default_folder(settings.dataset)
+    with TerminalProgress().stage("crops", len(crops) * len(wanted)) as advance:
+        report = run_precompute(folder, source, crops, wanted, device=device, advance=advance)
+    for made in report:
+        said = "shares nothing" if made.nothing else f"{made.made} made, {made.there} were there"
+        typer.echo(f"{made.kind:<32} {said}")
+    typer.echo(f"store      {folder}")

@@ -168,6 +168,26 @@ class TestTakenDown:
         assert [store.has(row["sha1"]) for row in asked] == [False] * 3
 
 
+@pytest.mark.slow
+def test_a_takedown_names_the_near_duplicates_that_could_take_its_place(built, tmp_path):
+    """The export would rightly release the twin of what is gone: another file, though the same photograph."""
+    with duckdb.connect(str(built / "lucidlr.duckdb"), read_only=True) as connection:
+        twins = connection.execute(
+            "SELECT k.title, list(c.title ORDER BY c.page_id) FROM decisions c JOIN decisions k "
+            "ON k.page_id = c.duplicate_of WHERE k.keep GROUP BY ALL ORDER BY len(list(c.title)) DESC"
+        ).fetchall()
+    title, copies = twins[0]
+    assert len(copies) >= 2
+    removals = tmp_path / "removals.txt"
+    removals.write_text(title)
+    done = lucidlr("takedown", removals, "--out", built)
+    assert done.returncode == 0, done.stderr
+    for copy in copies:
+        assert f"near-duplicate that stays: {copy}\n" in done.stdout
+    again = take_down(built, [title, *copies])
+    assert again.copies == []
+
+
 def files_in(folder: Path):
     return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 

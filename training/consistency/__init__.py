@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
-    from torch import Tensor
+    from torch import Tensor, device
 
 Images: TypeAlias = "Tensor | Sequence[Tensor]"
 """[B,3,H,W], or B images [3,H,W] of any sizes; float32 RGB in [0,1]."""
@@ -63,7 +63,7 @@ class Encoder(Protocol):
         """[B,D] float32, not normalised, without gradient; a function of each image's pixels alone."""
         ...
 
-    def to(self, device: str) -> None:
+    def to(self, device: str | device) -> None:
         """Moves the weights."""
         ...
 

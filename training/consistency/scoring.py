@@ -62,7 +62,7 @@ class LucidConsistency:
             projected = self.head.module(embeddings.to(device, torch.float32))
         return functional.normalize(projected, dim=-1).cpu()
 
-    def to(self, device: str) -> None:
+    def to(self, device: str | torch.device) -> None:
         """Moves encoder and head; what comes out stays on the CPU."""
         self.encoder.to(device)
         if self.head is not None:

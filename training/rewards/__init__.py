@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
@@ -60,22 +60,13 @@ class Reward(Protocol):
         ...
 
 
-@runtime_checkable
-class Movable(Protocol):
-    """A reward whose model can leave the accelerator while it is not needed: the trainer does so between phases."""
-
-    def to(self, device: str) -> None:
-        """Moves the weights there; scores stay the same up to the device's rounding."""
-        ...
-
-
 def reward_names() -> list[str]:
     """The files here; those of metrics come on top."""
     folder = Path(__file__).parent
     return sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
 
 
-def load_reward(name: str, **options: Any) -> Reward:
+def load_reward(name: str, /, **options: Any) -> Reward:
     """Makes a reward ready.
 
     Raises:

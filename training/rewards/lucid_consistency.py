@@ -43,8 +43,8 @@ class LucidConsistencyReward:
         """Of the encoder, and of the head behind a plus sign."""
         return self.scorer.weights_sha256
 
-    def to(self, device: str) -> None:
-        """Moves encoder and head; see training.rewards.Movable."""
+    def to(self, device: str | torch.device) -> None:
+        """Moves encoder and head; see training.rollout.Movable."""
         self.scorer.to(device)
 
     def prepare(self, lr: Tensor) -> Shared:

@@ -12,7 +12,8 @@ from filters.metrics import load_metric
 from filters.synthesis import downscale, gaussian_blur
 from training.consistency.head import new_head, save_head
 from training.consistency.images import to_tensor
-from training.rewards import Movable, RewardError, load_reward
+from training.rewards import RewardError, load_reward
+from training.rollout import Movable
 
 PHOTOS = [p[:256, :256] for p in (data.astronaut(), data.coffee(), data.chelsea())]
 

@@ -30,7 +30,7 @@ class EfficientNetLite0:
 
     file: Path
     size_px: int
-    device: str
+    device: str | torch.device
     batch_size: int
     model: Any = field(repr=False)
     name: str = "efficientnet_lite0"
@@ -47,7 +47,7 @@ class EfficientNetLite0:
         """Of the packaged file."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
-    def to(self, device: str) -> None:
+    def to(self, device: str | torch.device) -> None:
         """See Encoder."""
         self.model.to(device)
         self.device = device

@@ -12,7 +12,6 @@ Not stated in the official repository, hence assumed: the system text of its sco
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from training.consistency import ConsistencyError, Images
 from training.consistency.images import each_image, to_pillow
+from training.weights import folder_of, hash_of_weights
 
 MODEL = "Qwen/Qwen3-VL-Embedding-8B"
 INSTRUCTION = "Represent the user's input."
@@ -41,7 +41,7 @@ class Qwen3VLEmbedding:
     """See the module."""
 
     folder: Path
-    device: str
+    device: str | torch.device
     dtype: torch.dtype
     batch_size: int
     model: Any = field(repr=False)
@@ -62,15 +62,9 @@ class Qwen3VLEmbedding:
     @cached_property
     def weights_sha256(self) -> str:
         """Over names and contents of the model's safetensors files."""
-        digest = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.safetensors")):
-            with file.open("rb") as opened:
-                digest.update(
-                    f"{file.name} {hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode()
-                )
-        return digest.hexdigest()
+        return hash_of_weights(self.folder)
 
-    def to(self, device: str) -> None:
+    def to(self, device: str | torch.device) -> None:
         """See Encoder."""
         self.model.to(device)
         self.device = device
@@ -182,14 +176,18 @@ def load(
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     precision: torch.dtype = getattr(torch, dtype or ("float32" if device == "cpu" else "bfloat16"))
-    folder = _folder(model, revision)
     try:
+        folder = folder_of(model, revision)
         loaded, report = AutoModel.from_pretrained(
             folder, dtype=precision, output_loading_info=True
         )
         processor: Any = AutoProcessor.from_pretrained(folder)
+    # Hub clients raise subclasses of OSError for what the network refuses, ValueError for what is impossible.
     except (OSError, ValueError) as error:
-        raise ConsistencyError(f"{folder} does not load as {MODEL} does: {error}") from error
+        raise ConsistencyError(
+            f"{model} does not load as {MODEL} does ({type(error).__name__}: {error}). Fetch it on a machine with "
+            "internet (hf download) and give its folder, or take the encoder efficientnet_lite0."
+        ) from error
     if loaded.config.model_type != "qwen3_vl":
         raise ConsistencyError(f"{folder} is a {loaded.config.model_type}, not a qwen3_vl.")
     # Left to itself, transformers draws missing weights at random and goes on.
@@ -213,18 +211,3 @@ def load(
         model=loaded,
         processor=processor,
     )
-
-
-def _folder(model: str, revision: str | None) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, revision=revision))
-    # Hub clients raise subclasses of OSError for what the network refuses, and ValueError for impossible names.
-    except (OSError, ValueError) as error:
-        raise ConsistencyError(
-            f"{model} is neither a folder nor to be had from the hub ({type(error).__name__}: {error}). Fetch it on a "
-            "machine with internet (hf download) and give its folder, or take the encoder efficientnet_lite0."
-        ) from error
