@@ -257,6 +257,43 @@ def test_q_align_is_not_run_offline(caches):
         load_scorer(SPECS["Q-Align"])
 
 
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("UniPercept IQA", "UniPercept runs as a server"),
+        ("LucidConsistency", "needs the projection head"),
+    ],
+)
+def test_the_metrics_that_are_rewards_say_what_they_need(name, needs):
+    with pytest.raises(NotRun, match=needs):
+        load_scorer(SPECS[name])
+
+
+class Told:
+    """A reward that answers what it was told."""
+
+    version, weights_sha256 = "1", None
+
+    def __init__(self, value):
+        self.value = value
+
+    def prepare(self, lr):
+        return {}
+
+    def score(self, sr, lr, shared):
+        assert sr.shape == (1, 3, 256, 288)
+        return torch.tensor([self.value])
+
+
+def test_a_reward_is_put_on_the_papers_scale_and_no_number_is_an_error(monkeypatch):
+    monkeypatch.setattr("training.metrics.load_reward", lambda name, **options: Told(0.7093))
+    scorer = load_scorer(SPECS["UniPercept IQA"])
+    assert scorer.score(CAT, lr=None, hr=None) == pytest.approx(70.93)
+    monkeypatch.setattr("training.metrics.load_reward", lambda name, **options: Told(float("nan")))
+    with pytest.raises(ValueError, match="gave no number"):
+        load_scorer(SPECS["VisualQuality-R1"]).score(CAT, lr=None, hr=None)
+
+
 def test_a_pair_of_different_sizes_is_refused_and_not_resized():
     _, scorer = scorer_of("PSNR")
     with pytest.raises(ValueError, match="The image is 288x256, its reference 144x128"):
