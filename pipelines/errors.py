@@ -26,6 +26,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from training.data import DataError
     from training.epoch import TrainingError
     from training.methods import MethodError
+    from training.photographs import NoPhotographs
     from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
     from training.statistics import Regressed
@@ -51,6 +52,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         BackboneError,
         ListingError,
         NoBuild,
+        NoPhotographs,
         PushError,
         RecipeError,
         RestoreError,
