@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup check test test-all demo photos graphics bench clean
+.PHONY: setup check test test-all demo demo-train photos graphics bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -32,6 +32,11 @@ test-all: setup
 
 demo: setup
 	$(BIN)/lucidlr demo
+
+# NFT on the demo's dataset with a tiny model, three ways; about ten minutes on two idle cores. `make photos` first gives
+# the pretraining more photographs, as for docs/training-results.md.
+demo-train: setup
+	$(BIN)/lucidlr demo-train
 
 # Photographs from Debian packages, for claims about held-out photographs. No root; checksums are verified.
 photos:

@@ -95,12 +95,10 @@ def mix(rows: Sequence[Mapping[str, Any]]) -> Figure:
             [(row["label"], 100 * row["share"]) for row in rows],
             notes=[f"{row['count']:,} · {100 * row['share']:.0f} %" for row in rows],
         )
-    figure = bars(
-        [(row["label"], 100 * row["main"]) for row in rows],
-        notes=[f"{100 * row['main']:.0f} % (in all {100 * row['share']:.0f} %)" for row in rows],
-    )
-    figure["traces"][0] |= {"name": "main degradation", "showlegend": True}
-    figure["traces"].append(
+    figure = bars([(row["label"], 100 * row["main"]) for row in rows])
+    widest = max(100 * max(row["main"], row["target"] or 0.0) for row in rows)
+    figure["traces"][0] |= {"name": "main degradation", "showlegend": True, "textposition": "none"}
+    figure["traces"] += [
         {
             "type": "scatter",
             "mode": "markers",
@@ -113,12 +111,23 @@ def mix(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 "line": {"width": 3, "color": "var:threshold"},
             },
             "hovertemplate": "target %{x:.0f} %<extra></extra>",
-        }
-    )
+        },
+        # In a column of their own, where no mark runs through them.
+        {
+            "type": "scatter",
+            "mode": "text",
+            "showlegend": False,
+            "x": [1.03 * widest] * len(rows),
+            "y": list(range(len(rows))),
+            "text": [
+                f"{100 * row['main']:.0f} % (in all {100 * row['share']:.0f} %)" for row in rows
+            ],
+            "textposition": "middle right",
+            "hoverinfo": "skip",
+        },
+    ]
     figure["layout"] |= {"showlegend": True, "margin": {"t": 30, "b": 4, "l": 8, "r": 8}}
-    figure["layout"]["xaxis"]["range"][1] = max(
-        figure["layout"]["xaxis"]["range"][1], 135 * max(target for _, target in aims)
-    )
+    figure["layout"]["xaxis"]["range"][1] = 1.5 * widest
     figure["height"] += 26
     return figure
 

@@ -15,6 +15,7 @@ from pipelines.commands import (
     building,
     curating,
     evaluating,
+    experiments,
     releasing,
     restoring,
     scoring,
@@ -28,7 +29,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Naturally degraded photographs from Wikimedia Commons for real-world super-resolution.",
 )
-for group in (building, asking, curating, releasing, scoring, restoring, evaluating, training):
+GROUPS = (
+    building,
+    asking,
+    curating,
+    releasing,
+    scoring,
+    restoring,
+    evaluating,
+    training,
+    experiments,
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

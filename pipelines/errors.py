@@ -17,6 +17,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from filters.measures import UnknownMeasure
     from filters.metrics import DeviceMissing, UnknownMetric, WeightsMissing
     from filters.policy import RuleError
+    from pipelines.demo_train import OtherExperiment
     from pipelines.hub import PushError
     from pipelines.recipe import RecipeError
     from training.backbones import BackboneError, UnknownBackbone
@@ -27,6 +28,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from training.epoch import TrainingError
     from training.methods import MethodError
     from training.photographs import NoPhotographs
+    from training.pretrain_tiny import OtherRun
     from training.restore import RestoreError
     from training.rewards import RewardError, UnknownReward
     from training.statistics import Regressed
@@ -53,14 +55,16 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ListingError,
         NoBuild,
         NoPhotographs,
+        OtherExperiment,
+        OtherRun,
         PushError,
         RecipeError,
         RestoreError,
         RewardError,
         RuleError,
         StillReleased,
-        UnknownEncoder,
         UnknownBackbone,
+        UnknownEncoder,
         UnknownFile,
         UnknownMeasure,
         UnknownMetric,

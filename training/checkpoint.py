@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.backbones import Backbone
+from training.world import like, whole
 
 _NAME = re.compile(r"epoch-(\d{6,})$")
 WEIGHTS, META = "state.safetensors", "state.json"
@@ -58,16 +59,28 @@ class TrainState:
 
 
 def save_checkpoint(
-    folder: Path, state: TrainState, *, config: Mapping[str, Any], weights_sha256: str, keep: int
+    folder: Path,
+    state: TrainState,
+    *,
+    config: Mapping[str, Any],
+    weights_sha256: str,
+    keep: int,
+    write: bool = True,
 ) -> Path:
-    """Writes checkpoints/epoch-<n> below `folder` and removes old ones, except the `keep` newest and the best."""
+    """Writes checkpoints/epoch-<n> below `folder` and removes old ones, except the `keep` newest and the best.
+
+    Where parameters are sharded all processes have to call it, with `write` on one of them.
+    """
     home = folder / "checkpoints"
+    tensors = _tensors(state)
+    if not write:
+        return home / f"epoch-{state.epoch:06d}"
     home.mkdir(parents=True, exist_ok=True)
     final = home / f"epoch-{state.epoch:06d}"
     unfinished = home / f".{final.name}.{os.getpid()}"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    save_file(_tensors(state), unfinished / WEIGHTS)
+    save_file(tensors, unfinished / WEIGHTS)
     meta = {
         "epoch": state.epoch,
         "step": state.step,
@@ -133,9 +146,12 @@ def load_checkpoint(
         )
     with torch.no_grad():
         for name, value in state.parameters.items():
-            value.copy_(tensors[f"default/{name}"])
-            state.old[name].copy_(tensors[f"old/{name}"])
-            state.ema[name].copy_(tensors[f"ema/{name}"])
+            for part, target in (
+                ("default", value),
+                ("old", state.old[name]),
+                ("ema", state.ema[name]),
+            ):
+                target.copy_(like(tensors[f"{part}/{name}"], target))
     _load_optimizer(state, tensors)
     _set_generators(tensors)
     state.epoch, state.step = meta["epoch"], meta["step"]
@@ -159,15 +175,18 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
     if torch.cuda.is_available():
         found["rng/cuda"] = torch.cuda.get_rng_state()
     # safetensors refuses tensors that share memory, and wants them whole and on the CPU.
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in found.items()}
+    return {
+        name: whole(value.detach()).to("cpu", copy=True).contiguous()
+        for name, value in found.items()
+    }
 
 
 def _load_optimizer(state: TrainState, tensors: Mapping[str, Tensor]) -> None:
     slots: dict[int, dict[str, Tensor]] = {}
-    for number, name in enumerate(state.parameters):
+    for number, (name, parameter) in enumerate(state.parameters.items()):
         prefix = f"optimiser/{name}/"
         found = {
-            key.removeprefix(prefix): value
+            key.removeprefix(prefix): like(value, parameter)
             for key, value in tensors.items()
             if key.startswith(prefix)
         }

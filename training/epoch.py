@@ -34,7 +34,7 @@ from training.rollout import (
     unit_noise,
 )
 from training.train_config import TrainConfig
-from training.world import World
+from training.world import World, whole
 
 
 class TrainingError(RuntimeError):
@@ -194,8 +194,12 @@ def one_update(
     state.optimizer.zero_grad(set_to_none=True)
     if not count:
         return {"grad_norm": 0.0, "learning_rate": 0.0}
-    for first in range(0, len(pairs), config.train_batch):
-        some = pairs[first : first + config.train_batch]
+    pieces = [pairs[i : i + config.train_batch] for i in range(0, len(pairs), config.train_batch)]
+    # A sharded backbone needs everyone at every pass: who has nothing left repeats a row without weight.
+    rounds = world.most(len(pieces)) if config.shard else len(pieces)
+    for number in range(rounds):
+        real = number < len(pieces)
+        some = pieces[number] if real else [(made.units.start, 0)]
         units = torch.tensor([u for u, _ in some])
         x0 = made.x0[(units - made.units.start).to(world.device)]
         noise = torch.stack(
@@ -232,9 +236,11 @@ def one_update(
                 ratio = _norms(v) / _norms(v_ref).clamp(min=1e-12)
                 if config.norm_guard:
                     each = each + config.norm_guard * (ratio - 1).relu().square()
-                sums["velocity_norm_ratio"] += ratio.detach().sum()
+                sums["velocity_norm_ratio"] += ratio.detach().sum() * real
             # The backward pass belongs in here: gradient checkpointing runs the policy once more.
-            (each.sum() / count).backward()
+            (each.sum() * real / count).backward()
+        if not real:
+            continue
         rows = float(len(some))
         sums["rows"] += rows
         sums["total_loss"] += each.detach().sum()
@@ -246,7 +252,7 @@ def one_update(
         sums["x0_norm"] += x0.square().flatten(1).mean(1).sum()
     parameters = list(state.parameters.values())
     world.sum_gradients(parameters)
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
+    norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)))
     if not norm < torch.inf:
         raise TrainingError(
             f"the gradient of epoch {epoch + 1} is {norm}: lower learning_rate, raise kl_beta, or train in fp32."

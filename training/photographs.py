@@ -45,7 +45,6 @@ PACKAGED = {
 PACKAGED_HELD_OUT = ("camera", "chelsea", "flower")
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 _VIEW_PX = 192
-_PATCHES_PER_VIEW = 16
 _SHORT_SIDE_PX = 480
 """Larger photographs are reduced to this: it makes them sharp to the pixel and equal in what 32 px show."""
 _HELD_OUT_SHARE = 0.3
@@ -147,11 +146,13 @@ def fingerprint(photos: Sequence[Photograph]) -> str:
     return digest.hexdigest()
 
 
-def make_pairs(photos: Sequence[Photograph], *, count: int, seed: int, lr_px: int = 8) -> Pairs:
+def make_pairs(
+    photos: Sequence[Photograph], *, count: int, seed: int, lr_px: int = 8, per_view: int = 16
+) -> Pairs:
     """`count` pairs of patches, photographs in turn; a pure function of its arguments.
 
     A view of 192 px is cut out of a photograph (reduced by up to 2, turned, mirrored), degraded as a whole, and patches
-    are taken from it anywhere: borders and JPEG blocks fall as they would in a whole picture.
+    `per_view` of them, are taken from it anywhere: borders and JPEG blocks fall as they would in a whole picture.
     """
     lr, hr, photo = [], [], []
     view = 0
@@ -160,7 +161,7 @@ def make_pairs(photos: Sequence[Photograph], *, count: int, seed: int, lr_px: in
         index = view % len(photos)
         sharp = _view(photos[index].pixels, rng)
         small = degrade(sharp, rng)
-        for _ in range(min(_PATCHES_PER_VIEW, count - len(lr))):
+        for _ in range(min(per_view, count - len(lr))):
             y, x = (int(v) for v in rng.integers(0, small.shape[0] - lr_px + 1, 2))
             lr.append(small[y : y + lr_px, x : x + lr_px])
             side = SCALE * lr_px

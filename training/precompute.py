@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.backbones import Backbone, Conditioning, load_backbone
+from training.backbones import Backbone, Conditioning, Configured, load_backbone
 from training.data import Crop, LRDataset, LRSource, group_schedule
 from training.rewards import Reward, Shared, load_reward
 from training.train_config import ConfigError, TrainConfig
@@ -99,7 +99,7 @@ def makers(
         found.append(
             Maker(
                 kind="conditioning",
-                preprocessing=_hash("conditioning", backbone.name),
+                preprocessing=_hash("conditioning", backbone.name, *_configured(backbone)),
                 weights=backbone.weights_sha256,
                 make=backbone.encode,
             )
@@ -326,6 +326,10 @@ def _baseline(reward: Reward) -> Callable[[Tensor], dict[str, Tensor]]:
 def _parts(crops: Sequence[Crop]) -> Iterator[Sequence[Crop]]:
     for start in range(0, len(crops), PART_CROPS):
         yield crops[start : start + PART_CROPS]
+
+
+def _configured(backbone: Backbone) -> list[str]:
+    return [backbone.configuration] if isinstance(backbone, Configured) else []
 
 
 def _hash(*parts: object) -> str:

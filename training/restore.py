@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,7 +225,7 @@ def _write(path: Path, pixels: Tensor, entry: dict[str, str]) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text(ENTRY, json.dumps(entry, sort_keys=True))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         Image.fromarray(pixels.numpy()).save(part, format="PNG", pnginfo=info)
         part.replace(path)

@@ -125,6 +125,8 @@ class TrainConfig:
 
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """bf16: velocities under autocast, states and loss in fp32. fp64: states in float64, for tests."""
+    shard: bool = False
+    """FSDP2: base weights, adapters, averages and optimiser states are spread over the processes."""
     gradient_checkpointing: bool = False
     """Trade time for memory in modules that offer it."""
     offload_rewards: bool = True
@@ -220,6 +222,7 @@ _INDECISIVE = {
     "dataset",
     "rollout_batch",
     "train_batch",
+    "shard",
     "gradient_checkpointing",
     "offload_rewards",
     "eval_every",

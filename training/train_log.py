@@ -143,9 +143,12 @@ class Trackers:
             self._trackers.append(tracker)
 
     def log(self, row: Mapping[str, float], step: int) -> None:
-        """One row."""
+        """One row, at its epoch; `step`, which trackio keeps for itself, is `optimizer_steps` there."""
+        values = {
+            "optimizer_steps" if n == "step" else n: x for n, x in row.items() if n != "epoch"
+        }
         for tracker in self._trackers:
-            tracker.log({name: value for name, value in row.items() if name != "epoch"}, step=step)
+            tracker.log(values, step=step)
 
     def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
         """One picture [h,w,3]."""

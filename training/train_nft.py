@@ -37,7 +37,7 @@ from training.rewards import Reward, load_reward
 from training.rollout import Precomputed, move, rest
 from training.train_config import ConfigError, TrainConfig
 from training.train_log import Trackers, TrainLog, grid_image, reward_statistics
-from training.world import World
+from training.world import World, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,8 @@ def main(
 
     Objects take the place of what the configuration names: backbone, rewards (in the order of config.rewards, which
     give their weights), LR to train on and to evaluate on. `evaluate` runs at every evaluation, besides the
-    built-in one, on the main process. `precomputed` defaults to the store beside the dataset (`lucidlr precompute`),
-    if there is one.
+    built-in one, on the main process (on all of them if the backbone is sharded). `precomputed` defaults to the
+    store beside the dataset (`lucidlr precompute`), if there is one.
 
     Raises:
         ConfigError, DataError, CheckpointError, UnknownBackbone, UnknownReward, RewardError: see there.
@@ -102,8 +102,17 @@ def main(
         module.to(world.device)
         if config.gradient_checkpointing:
             _checkpoint_gradients(module)
+    if config.shard:
+        if config.groups * config.group_size % world.size:
+            raise ConfigError(f"shard: groups x group_size has to be a multiple of {world.size}.")
+        world.shard(backbone.trainable_modules().values())
+        watched = watched[: len(watched) // world.size * world.size]
     parameters = dict(backbone.adapter_parameters("default"))
     old = dict(backbone.adapter_parameters("old"))
+    if any(type(old[name]) is not type(value) for name, value in parameters.items()):
+        raise ConfigError(
+            "shard: this backbone keeps its old policy apart from its trainable modules."
+        )
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(
@@ -175,7 +184,8 @@ def main(
                     _save_grid(config.out / "grids" / f"epoch-{state.epoch:06d}.png", picture)
                     trackers.image("LR | SR", picture, state.epoch)
                 rest(rewards, world.device, offload=config.offload_rewards)
-            if evaluate is not None and world.main:
+            # Sharded weights can be used by all together only.
+            if evaluate is not None and (world.main or config.shard):
                 found |= dict(evaluate(backbone, state.epoch))
         world.wait()
         return found, reason
@@ -226,26 +236,27 @@ def main(
         improved = state.best.get("epoch") == state.epoch
         due = ends or stopped or improved or state.epoch % max(1, config.checkpoint_every) == 0
         if config.checkpoint_every and due:
-            if world.main:
-                last = save_checkpoint(
-                    config.out,
-                    state,
-                    config=decisive,
-                    weights_sha256=base,
-                    keep=config.keep_checkpoints,
-                )
+            last = save_checkpoint(
+                config.out,
+                state,
+                config=decisive,
+                weights_sha256=base,
+                keep=config.keep_checkpoints,
+                write=world.main,
+            )
             world.wait()
 
+    average = {name: whole(value) for name, value in state.ema.items()}
     if world.main:
         log.write_parquet()
-        write_weights(config.out, backbone, state.ema, config_hash=config.hash)
+        write_weights(config.out, backbone, average, config_hash=config.hash)
     trackers.finish()
     return TrainResult(
         epochs=state.epoch,
         steps=state.step,
         stopped=stopped,
         rows=log.rows,
-        ema=state.ema,
+        ema=average,
         checkpoint=last,
     )
 

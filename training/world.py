@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 class World:
@@ -53,11 +54,41 @@ class World:
         """The sum over processes, on each of them."""
         return self.accelerator.reduce(value, "sum") if self.size > 1 else value
 
+    def most(self, number: int) -> int:
+        """The largest of all processes' numbers."""
+        mine = torch.tensor([number], device=self.device)
+        return int(self.accelerator.gather(mine).max()) if self.size > 1 else number
+
+    def shard(self, modules: Iterable[nn.Module]) -> None:
+        """FSDP2, in place: blocks (what lies in a ModuleList) and what is left of a module are spread over all.
+
+        Every forward pass is a joint one from now on: all processes have to make the same number of them.
+        """
+        if self.size == 1:
+            return
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import FSDPModule, fully_shard
+
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        for module in modules:
+            lists = [child for child in module.children() if isinstance(child, nn.ModuleList)]
+            for part in [*(block for blocks in lists for block in blocks), module]:
+                # Not even the last one stays whole: adapters change between two forward passes.
+                fully_shard(part, mesh=mesh, reshard_after_forward=True)
+            for part in module.modules():
+                if isinstance(part, FSDPModule):
+                    # Sums, not means: the loss is divided by a global number already.
+                    part.set_gradient_divide_factor(1.0)
+                    part.set_force_sum_reduction_for_comms(True)
+
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """In place, in one piece; a process without a share in this step contributes nothing."""
         if self.size == 1:
             return
-        parameters = list(parameters)
+        # Those of sharded parameters met in the backward pass.
+        parameters = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+        if not parameters:
+            return
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -80,3 +111,15 @@ class World:
     def wait(self) -> None:
         """For all others."""
         self.accelerator.wait_for_everyone()
+
+
+def whole(value: Tensor) -> Tensor:
+    """A sharded tensor in one piece, on every process (all have to ask); others as they are."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def like(value: Tensor, target: Tensor) -> Tensor:
+    """A tensor in one piece, sharded as `target` is."""
+    if not isinstance(target, DTensor) or value.shape != target.shape:
+        return value
+    return distribute_tensor(value.to(target.device), target.device_mesh, target.placements)

@@ -82,7 +82,6 @@ def restore(
     if device is not None:
         options["device"] = device
     if lucidflux:
-        from training.backbones.lucidflux.adapters import fingerprint
         from training.backbones.lucidflux.folder import LICENSE_NOTE
 
         typer.echo(LICENSE_NOTE, err=True)
@@ -96,7 +95,7 @@ def restore(
         notes |= {"size": size, "dtype": dtype.value, "corrected": str(corrected)}
         if adapter is not None:
             options["adapter"] = adapter
-            notes["adapter_sha256"] = fingerprint(adapter)
+            notes["adapter"] = "merged"
     settings = restore_settings(
         lucidflux, corrected, steps=steps, solver=solver, seed=seed, seeds=seeds, notes=notes
     )
@@ -166,30 +165,38 @@ def lucidflux_download(
     from training.backbones.lucidflux.hub import ADAPTER_ASSETS, ASSETS, download
 
     typer.echo(LICENSE_NOTE, err=True)
-    to.mkdir(parents=True, exist_ok=True)
+    if not dry_run:
+        to.mkdir(parents=True, exist_ok=True)
     assets = ASSETS + ADAPTER_ASSETS if adapter else ASSETS
     done = download(to, assets, dry_run=dry_run, say=typer.echo)
     left = sum(fetch.bytes for fetch in done if fetch.state == "to fetch")
+    refused = [fetch for fetch in done if fetch.state == "refused"]
     typer.echo(f"to fetch: {left / 1e9:.2f} GB" if dry_run else f"weights    {to}")
+    if refused:
+        typer.echo(f"refused: {len(refused)} files, see above", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("lucidflux-check")
 def lucidflux_check(
     folder: Annotated[Path, typer.Argument(help="Golden values of the official code.")],
+    every: Annotated[
+        bool, typer.Option("--every", help="Every quantity, not only the worst of each piece.")
+    ] = False,
 ) -> None:
     """Compare LucidFlux with golden values of the official code, piece by piece; exit code 1 beyond a tolerance."""
-    from training.backbones.lucidflux.golden import check
+    from training.backbones.lucidflux.golden import check, worst_of_pieces
 
-    bad = 0
-    for found in check(folder):
-        verdict = "ok" if found.ok else "BEYOND"
-        bad += not found.ok
-        typer.echo(
-            f"{found.piece}  {found.what:<44} worst {found.worst:<10.3g} allowed {found.allowed:<7.3g} {verdict}"
-        )
+    found = list(check(folder))
+    bad = [one for one in found if not one.ok]
+    for one in found if every else worst_of_pieces(found):
+        typer.echo(one.line())
     if bad:
-        typer.echo(f"{bad} beyond their tolerance", err=True)
+        typer.echo(f"{len(bad)} of {len(found)} quantities are beyond their tolerance:", err=True)
+        for one in bad:
+            typer.echo(one.line(), err=True)
         raise typer.Exit(1)
+    typer.echo(f"all {len(found)} quantities are within their tolerances")
 
 
 @app.command("lucidflux-memory")

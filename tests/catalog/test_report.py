@@ -121,7 +121,7 @@ def test_every_measure_has_a_histogram_with_its_threshold_and_every_value_in_a_b
 
 def test_the_mix_is_drawn_against_the_target_and_the_map_counts_every_sample(tree):
     drawn = figures(tree)
-    bars, marks = drawn["mix"]["traces"]
+    bars, marks, _ = drawn["mix"]["traces"]
     labels = drawn["mix"]["layout"]["yaxis"]["ticktext"]
     # Shares of the main degradation add up; a label without a sample has a bar of no length, and its target.
     assert sum(bars["x"]) == pytest.approx(100)

@@ -14,7 +14,7 @@ import importlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -84,6 +84,16 @@ class Backbone(Protocol):
 
     def use(self, adapter: Adapter | None) -> AbstractContextManager[None]:
         """Within: `default`, `old`, or, with None, the reference (no adapter). Afterwards what was before."""
+        ...
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """A backbone whose conditioning depends on more than pixels and weights."""
+
+    @property
+    def configuration(self) -> str:
+        """Size, dtype, switches: whatever `encode` depends on, as text; part of the key of what is precomputed."""
         ...
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.training.backbones.lucidflux_tiny import GOLDEN, LORA
 from training.backbones import BackboneError
-from training.backbones.lucidflux import adapters, networks
+from training.backbones.lucidflux import adapters, merging, networks
 from training.backbones.lucidflux.adapters import Pair, fuse, read_pairs, split, tables
 from training.backbones.lucidflux.branches import flow
 from training.backbones.lucidflux.folder import Parts
@@ -151,9 +151,9 @@ def test_connector_lora_is_dropped_as_officially_but_with_a_warning(
     }
     changed_copy(CONDITION, tmp_path / "lora_condition", **extra)
     with caplog.at_level(logging.WARNING):
-        _, with_it = adapters.merge_into({}, condition.sections(), tmp_path)
+        _, with_it = merging.merge_into({}, condition.sections(), tmp_path)
     assert "redux_up" in caplog.text
-    _, without = adapters.merge_into({}, condition.sections(), CONDITION)
+    _, without = merging.merge_into({}, condition.sections(), CONDITION)
     for section, state in without.items():
         assert all(torch.equal(with_it[section][name], tensor) for name, tensor in state.items())
 
@@ -168,14 +168,14 @@ def test_what_is_no_plain_lora_or_for_other_modules_is_refused_by_name(tmp_path:
     strange = {f"base_model.model.foo.lora_{h}.weight": torch.ones(4, 4) for h in "AB"}
     other = changed_copy(DIT, tmp_path / "other" / "lora_dit", **strange)
     with pytest.raises(BackboneError, match="modules that LucidFlux lacks: foo"):
-        adapters.merge_into(dit.state(), {}, other.parent)
+        merging.merge_into(dit.state(), {}, other.parent)
     with pytest.raises(BackboneError, match="modules that LucidFlux lacks: foo"):
         split(read_pairs(other), tables(sizes("a_transformer"))["lora_dit"])
     cut = changed_copy(DIT, tmp_path / "cut" / "lora_dit")
     whole = (cut / "adapter_model.safetensors").read_bytes()
     (cut / "adapter_model.safetensors").write_bytes(whole[:1000])
     with pytest.raises(BackboneError, match="is cut off"):
-        adapters.merge_into(dit.state(), {}, cut.parent)
+        merging.merge_into(dit.state(), {}, cut.parent)
 
 
 def test_only_the_adapter_that_is_there_is_used(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from tests.training.backbones.lucidflux_tiny import tiny
+from training.backbones import BackboneError, Configured
 from training.backbones.lucidflux import latents, preprocess
 from training.backbones.lucidflux.backbone import LucidFlux
+from training.data import LRTensors
+from training.precompute import Store, crops_of_training, makers, precompute
 
 
 def lr(count: int = 2, height: int = 20, width: int = 30) -> torch.Tensor:
@@ -57,6 +60,13 @@ def test_officially_every_lr_becomes_the_same_size(lucidflux: LucidFlux) -> None
     assert image.dtype == torch.float32 and image.min() >= 0 and image.max() <= 1
 
 
+def test_other_shapes_and_no_steps_are_refused(lucidflux: LucidFlux) -> None:
+    with pytest.raises(BackboneError, match=r"takes LR \[B,3,h,w\], got \[3, 4, 4\]"):
+        lucidflux.encode(torch.zeros(3, 4, 4))
+    with pytest.raises(BackboneError, match="at least 1 step"):
+        lucidflux.schedule(0, (16, 8, 16))
+
+
 def test_corrected_keeps_the_shape_and_counts_tokens(lucidflux_weights: Path) -> None:
     model = tiny(lucidflux_weights, corrected=True, width=128, height=128)
     # 30 x 20 at 128 x 128 pixels' area: x sqrt(16384 / 600) = 5.23: 157 x 105, padded to 192 x 128.
@@ -72,6 +82,31 @@ def test_corrected_keeps_the_shape_and_counts_tokens(lucidflux_weights: Path) ->
     # The true count, 4096, shifts by e^1.15 instead of e^0.4675: e.g. 3.158 / (3.158 + 1/0.75 - 1) = 0.9045.
     assert official[1].item() == pytest.approx(0.8272287, abs=1e-6)
     assert corrected[1].item() == pytest.approx(0.9045, abs=1e-4)
+
+
+def test_what_a_conditioning_depends_on_is_in_the_key_of_what_is_precomputed(
+    lucidflux: LucidFlux, lucidflux_weights: Path
+) -> None:
+    assert isinstance(lucidflux, Configured)
+    changes = ({"width": 192}, {"dtype": "bfloat16"}, {"corrected": True})
+    others = [tiny(lucidflux_weights, **change).configuration for change in changes]
+    assert len({lucidflux.configuration, *others}) == 4
+    assert tiny(lucidflux_weights, guidance=1.0).configuration == lucidflux.configuration
+
+
+def test_precomputed_conditioning_is_the_same_to_the_bit_and_not_found_for_another_size(
+    lucidflux: LucidFlux, lucidflux_weights: Path, tmp_path: Path
+) -> None:
+    source = LRTensors(lr())
+    crops = crops_of_training(source, seed=0, epochs=1, groups=2)
+    precompute(tmp_path, source, crops, makers([], lucidflux))
+    kept = Store(tmp_path, rewards=[], backbone=lucidflux).conditioning(crops)
+    fresh = lucidflux.encode(torch.stack([source.read(crop) for crop in crops]))
+    assert kept is not None and kept.keys() == fresh.keys()
+    for name, value in fresh.items():
+        assert torch.equal(kept[name], value) and kept[name].dtype == value.dtype
+    wider = tiny(lucidflux_weights, width=192)
+    assert Store(tmp_path, rewards=[], backbone=wider).conditioning(crops) is None
 
 
 def test_in_bfloat16_the_proxy_network_sees_the_rounded_lr(lucidflux_weights: Path) -> None:

@@ -54,8 +54,22 @@ def test_the_command_prints_the_worst_difference_and_fails_beyond_the_tolerance(
     changed(tmp_path, "c_modulation.safetensors", "out.index5", 2e-6)
     bad = CliRunner().invoke(app, ["lucidflux-check", str(tmp_path)])
     assert bad.exit_code == 1
-    beyond = [line for line in bad.stdout.splitlines() if "BEYOND" in line]
-    assert len(beyond) == 1 and "index 5" in beyond[0] and "worst 2" in beyond[0]
+    for output in (bad.stdout, bad.stderr):
+        beyond = [line for line in output.splitlines() if "BEYOND" in line]
+        assert len(beyond) == 1 and "index 5" in beyond[0] and "worst 2" in beyond[0]
+    every = CliRunner().invoke(app, ["lucidflux-check", str(tmp_path), "--every"])
+    assert [line for line in every.stdout.splitlines() if "index 18" in line]
+
+
+def test_the_worst_of_a_piece_is_shown_for_each_of_its_tolerances_and_nan_is_the_worst() -> None:
+    found = [
+        golden.Finding("j", "a", 1e-6, 1e-5),
+        golden.Finding("j", "b", float("nan"), 1e-5),
+        golden.Finding("j", "c", 5e-6, 1e-5),
+        golden.Finding("j", "d", 0.0, 1.0),
+    ]
+    assert [one.what for one in golden.worst_of_pieces(found)] == ["b", "d"]
+    assert not found[1].ok
 
 
 def test_a_changed_weight_changes_the_verdict(tmp_path: Path) -> None:

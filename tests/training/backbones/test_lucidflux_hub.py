@@ -76,6 +76,13 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(hub: ModelHub, tmp_path: Path)
     assert not [request for request in hub.requests if request.startswith("GET")]
 
 
+def test_a_dry_run_tells_everything_that_is_in_the_way(hub: ModelHub, tmp_path: Path) -> None:
+    nowhere = asset("lab/nowhere", "a.bin")
+    done = download(tmp_path, (GATED, nowhere, OPEN), endpoint=hub.url, dry_run=True)
+    assert [fetch.state for fetch in done] == ["refused", "refused", "to fetch"]
+    assert "gated" in done[0].why and "does not show" in done[1].why
+
+
 def test_a_gated_repository_without_a_token_names_the_page_and_the_login(
     hub: ModelHub, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from tests.training.backbones.lucidflux_tiny import tiny
 from tests.training.small import Agreement, Contrast, small_config
 from training.adapters import borrowed
 from training.backbones import BackboneError
+from training.backbones.lucidflux import load
 from training.backbones.lucidflux.backbone import LucidFlux
 from training.backbones.lucidflux.lora import export_checkpoint
 from training.data import LRTensors
+from training.train_config import load_config
 from training.train_nft import main
 
 
@@ -89,6 +92,7 @@ def test_an_epoch_of_nft_trains_both_adapters_and_they_come_back_from_their_file
         assert torch.equal(velocity(again), base)
     merged = tiny(lucidflux_weights, adapter=tmp_path / "lucidnft")
     torch.testing.assert_close(velocity(merged), trained, rtol=0, atol=1e-5)
+    assert merged.weights_sha256 != again.weights_sha256 == model.weights_sha256
 
 
 def test_without_adapters_there_is_nothing_to_train_and_the_message_says_how(
@@ -139,3 +143,11 @@ def test_gradient_checkpointing_changes_no_gradient(lucidflux_weights: Path) -> 
     assert plain.keys() == checked.keys() and len(plain) > 100
     for name, gradient in plain.items():
         torch.testing.assert_close(checked[name], gradient)
+
+
+def test_the_recipe_for_lucidflux_names_options_that_there_are_and_trains_adapters() -> None:
+    config = load_config(
+        Path(__file__).parents[3] / "pipelines" / "recipes" / "nft" / "lucidflux.yaml", {}
+    )
+    assert set(config.backbone_options) <= set(inspect.signature(load).parameters)
+    assert config.backbone_options["lora_rank"] > 0

@@ -83,7 +83,7 @@ def load(
         adapters = attach(parts, options)
     return LucidFlux(
         parts,
-        weights_sha256=weights_sha256(Path(weights)),
+        weights_sha256=weights_sha256(Path(weights), None if adapter is None else Path(adapter)),
         width=width,
         height=height,
         guidance=guidance,

@@ -7,7 +7,6 @@ their parts and split the rows of lora_B.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -17,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.backbones import BackboneError
-from training.backbones.lucidflux.branches import OFFICIAL_NAMES
-from training.backbones.lucidflux.checksums import file_sha256
 from training.backbones.lucidflux.keys import (
     Source,
     Table,
@@ -74,19 +71,6 @@ def find_adapters(root: Path) -> dict[str, Path]:
     return found
 
 
-def fingerprint(root: Path) -> str:
-    """SHA-256 over the adapters below `root`: with the base weights' it names a result.
-
-    Raises:
-        BackboneError: no adapter there.
-    """
-    digest = hashlib.sha256()
-    for kind, folder in sorted(find_adapters(root).items()):
-        for name in (CONFIG, WEIGHTS):
-            digest.update(f"{kind}/{name} {file_sha256(folder / name)}\n".encode())
-    return digest.hexdigest()
-
-
 def read_pairs(folder: Path) -> Pairs:
     """The LoRA of one PEFT folder, by official module name.
 
@@ -136,43 +120,6 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
 
 
-def merge_into(
-    dit: Mapping[str, Tensor],
-    sections: Mapping[str, Mapping[str, Tensor]],
-    root: Path,
-    *,
-    dtype: torch.dtype | None = None,
-) -> tuple[dict[str, Tensor], dict[str, Mapping[str, Tensor]]]:
-    """Official weights of transformer and lucidflux.pth with the adapters below `root` merged in.
-
-    PEFT does it, on modules of the official names, so that whatever PEFT can merge works. Adapters take the dtype of
-    the weights, as under the PEFT that the official code pins; in bfloat16 the last bit may differ from theirs.
-
-    Raises:
-        BackboneError: an adapter for modules that are not there.
-    """
-    found = find_adapters(root)
-    merged_dit = dict(dit)
-    merged_sections = dict(sections)
-    if DIT in found:
-        merged_dit |= _merged(merged_dit, found[DIT], dtype)
-    if CONDITION in found:
-        official = {
-            f"{WRAPPER}{child}.{name}": tensor
-            for child, section in OFFICIAL_NAMES.items()
-            for name, tensor in sections[section].items()
-        }
-        merged = _merged(official, found[CONDITION], dtype)
-        for child, section in OFFICIAL_NAMES.items():
-            start = f"{WRAPPER}{child}."
-            merged_sections[section] = dict(sections[section]) | {
-                name.removeprefix(start): tensor
-                for name, tensor in merged.items()
-                if name.startswith(start)
-            }
-    return merged_dit, merged_sections
-
-
 def ignored_connector(names: list[str], folder: Path) -> list[str]:
     """Connector LoRA among these names, with a warning: officially it is dropped, so it does nothing here either."""
     ignored = sorted(name for name in names if name.startswith("connector."))
@@ -183,74 +130,6 @@ def ignored_connector(names: list[str], folder: Path) -> list[str]:
             ", ".join(ignored),
         )
     return ignored
-
-
-def _merged(
-    official: Mapping[str, Tensor], folder: Path, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    """The weights that an adapter changes, merged."""
-    from peft import PeftModel
-    from peft.tuners.lora import LoraLayer
-
-    tensors = read_tensors(folder / WEIGHTS)
-    names = {name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in tensors}
-    read_config(folder)
-    names -= set(ignored_connector(sorted(names), folder))
-    if absent := sorted(name for name in names if f"{name}.weight" not in official):
-        raise BackboneError(f"{folder} adapts modules that LucidFlux lacks: {', '.join(absent)}")
-    if unfit := sorted(name for name in names if not _fits(name, official, tensors)):
-        raise BackboneError(
-            f"{folder} is for a model of another size; these do not fit: {', '.join(unfit)}"
-        )
-    skeleton = nn.Module()
-    for name in sorted(names):
-        weight = official[f"{name}.weight"].to(dtype)
-        _hang(skeleton, name, _layer(weight))
-    model = PeftModel.from_pretrained(skeleton, str(folder), autocast_adapter_dtype=False)
-    adapted = {
-        name.removeprefix(PREFIX)
-        for name, module in model.named_modules()
-        if isinstance(module, LoraLayer)
-    }
-    if adapted != names:
-        raise BackboneError(
-            f"{folder}: adapter_config.json does not name all modules that the tensors are for: "
-            f"{', '.join(sorted(names - adapted))}"
-        )
-    state = model.merge_and_unload().state_dict()
-    return {name: tensor.detach() for name, tensor in state.items()}
-
-
-def _fits(name: str, official: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
-    weight = official[f"{name}.weight"]
-    a = tensors.get(f"{PREFIX}{name}.lora_A.weight")
-    b = tensors.get(f"{PREFIX}{name}.lora_B.weight")
-    return (
-        a is not None
-        and b is not None
-        and a.shape[1:] == weight.shape[1:]
-        and b.shape[:2] == (weight.shape[0], a.shape[0])
-    )
-
-
-def _layer(weight: Tensor) -> nn.Module:
-    with torch.device("meta"):
-        if weight.ndim == 4:
-            size = (weight.shape[2], weight.shape[3])
-            module = nn.Conv2d(weight.shape[1], weight.shape[0], size, padding=1, bias=False)
-        else:
-            module = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-    module.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    return module
-
-
-def _hang(root: nn.Module, name: str, leaf: nn.Module) -> None:
-    *path, last = name.split(".")
-    for part in path:
-        if part not in dict(root.named_children()):
-            root.add_module(part, nn.Module())
-        root = root.get_submodule(part)
-    root.add_module(last, leaf)
 
 
 def split(pairs: Pairs, table: Table) -> Pairs:
@@ -359,7 +238,7 @@ def write_pairs(pairs: Pairs, folder: Path) -> None:
         "base_model_name_or_path": None,
         "inference_mode": True,
         "r": rank,
-        "lora_alpha": scale * rank,
+        "lora_alpha": _number(scale * rank),
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -367,7 +246,7 @@ def write_pairs(pairs: Pairs, folder: Path) -> None:
         "target_modules": sorted(pairs),
         "rank_pattern": {name: r for name, r in sorted(ranks.items()) if r != rank},
         "alpha_pattern": {
-            name: pair.scale * ranks[name]
+            name: _number(pair.scale * ranks[name])
             for name, pair in sorted(pairs.items())
             if pair.scale * ranks[name] != scale * rank
         },
@@ -384,3 +263,8 @@ def write_pairs(pairs: Pairs, folder: Path) -> None:
     part = folder / f"{CONFIG}.part"
     part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     part.rename(folder / CONFIG)
+
+
+def _number(value: float) -> float | int:
+    """PEFT's own files have whole alphas as integers."""
+    return int(value) if float(value).is_integer() else value

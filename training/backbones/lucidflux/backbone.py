@@ -69,6 +69,13 @@ class LucidFlux:
             for module in parts.modules().values():
                 module.to(self.device)
 
+    @property
+    def configuration(self) -> str:
+        """What a conditioning depends on besides pixels and weights."""
+        size = f"{self.width}x{self.height}"
+        siglip = next(self.parts.siglip.parameters()).dtype
+        return f"{size} {self.dtype} {siglip} {self.oddities}"
+
     @contextmanager
     def _awake(self, *names: str) -> Generator[None]:
         """With offloading, only these modules are on the device; all others wait in the CPU's memory."""
@@ -79,6 +86,8 @@ class LucidFlux:
 
     def encode(self, lr: Tensor) -> Conditioning:
         """Resized LR, proxy and SigLIP tokens; one image at a time, so that a sample does not depend on its batch."""
+        if lr.ndim != 4 or lr.shape[1] != 3 or not lr.numel():
+            raise BackboneError(f"lucidflux takes LR [B,3,h,w], got {list(lr.shape)}.")
         with torch.no_grad(), self._awake("swinir", "siglip"):
             each = [self._encode_one(preprocess.to_bytes(image)) for image in lr]
         return {key: torch.stack([one[key] for one in each]) for key in each[0]}
@@ -108,6 +117,8 @@ class LucidFlux:
 
     def schedule(self, steps: int, latent_shape: tuple[int, ...]) -> Tensor:
         """FLUX's shifted times, with the official count of tokens."""
+        if steps < 1:
+            raise BackboneError(f"A schedule needs at least 1 step, got {steps}.")
         _, rows, columns = latent_shape
         true = not self.oddities.token_count_of_64th
         return schedule(steps, height=8 * rows, width=8 * columns, true_tokens=true)

@@ -61,7 +61,13 @@ def checksums(folder: Path) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in current.items()}
 
 
-def weights_sha256(folder: Path) -> str:
-    """One SHA-256 for the folder: of its lines `<sha256>  <file>`, ordered by file."""
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(checksums(folder).items()))
+def weights_sha256(folder: Path, merged: Path | None = None) -> str:
+    """One SHA-256 for the folder, and for the adapter merged into it: of the lines `<sha256>  <file>`, ordered."""
+    found = checksums(folder)
+    if merged is not None:
+        from training.backbones.lucidflux.adapters import CONFIG, WEIGHTS, find_adapters
+
+        for kind, home in find_adapters(merged).items():
+            found |= {f"{kind}/{name}": file_sha256(home / name) for name in (CONFIG, WEIGHTS)}
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(found.items()))
     return hashlib.sha256(lines.encode()).hexdigest()

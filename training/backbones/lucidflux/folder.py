@@ -94,7 +94,7 @@ def load_parts(
     dit = read_tensors(folder / TRANSFORMER)
     sections = lucidflux_sections(folder / LUCIDFLUX)
     if adapter is not None:
-        from training.backbones.lucidflux.adapters import merge_into
+        from training.backbones.lucidflux.merging import merge_into
 
         dit, sections = merge_into(dit, sections, adapter)
     text, pooled = read_prompt(folder / PROMPT)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.backbones import BackboneError
-from training.backbones.lucidflux import adapters, latents, load, networks, preprocess
+from training.backbones.lucidflux import latents, load, merging, networks, preprocess
 from training.backbones.lucidflux.branches import (
     Inputs,
     Modulation,
@@ -46,6 +47,24 @@ class Finding:
     def ok(self) -> bool:
         """Within the tolerance (NaN is not)."""
         return self.worst <= self.allowed
+
+    def line(self) -> str:
+        """For a person."""
+        verdict = "ok" if self.ok else "BEYOND"
+        numbers = f"worst {self.worst:<10.3g} allowed {self.allowed:<7.3g}"
+        return f"{self.piece}  {self.what:<44} {numbers} {verdict}"
+
+
+def worst_of_pieces(findings: Sequence[Finding]) -> list[Finding]:
+    """The worst of each piece; where a piece has several tolerances, one for each."""
+    worst: dict[tuple[str, float], Finding] = {}
+    for one in findings:
+        key = one.piece, one.allowed
+        # NaN is worse than any number, and compares with none.
+        before = worst.get(key)
+        if before is None or (isnan(one.worst), one.worst) > (isnan(before.worst), before.worst):
+            worst[key] = one
+    return list(worst.values())
 
 
 def worst(ours: Tensor, theirs: Tensor) -> float:
@@ -218,7 +237,7 @@ def _denoise(golden: Golden, weights: Golden, dtype: torch.dtype) -> list[Tensor
 def _adapters(folder: Path) -> Differences:
     golden = Golden(folder, "i_lora_merged")
     dit, condition = Golden(folder, "a_transformer"), Golden(folder, "d_dual_composer")
-    state, sections = adapters.merge_into(dit.state(), condition.sections(), folder / "i_lora")
+    state, sections = merging.merge_into(dit.state(), condition.sections(), folder / "i_lora")
     for name in sorted(golden.tensors):
         if name.startswith("transformer.merged."):
             official = name.removeprefix("transformer.merged.")

@@ -99,9 +99,11 @@ class Fetch:
     """What was or would be done about one asset."""
 
     asset: Asset
-    state: Literal["there", "fetched", "to fetch"]
+    state: Literal["there", "fetched", "to fetch", "refused"]
     bytes: int
     revision: str
+    why: str = ""
+    """Of a refusal, in a dry run."""
 
 
 def download(
@@ -112,7 +114,8 @@ def download(
     endpoint: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Fetch]:
-    """Fetches what is missing; a killed download is continued by the same call. A dry run asks for sizes only.
+    """Fetches what is missing; a killed download is continued by the same call. A dry run asks for sizes only,
+    and tells what would be refused instead of raising.
 
     Args:
         endpoint: address of the hub; default: HF_ENDPOINT or the public one.
@@ -129,7 +132,15 @@ def download(
             fetches.append(Fetch(asset, "there", known["bytes"], known["revision"]))
             say(f"{asset.target}: there")
             continue
-        about = _ask(asset, known, endpoint)
+        try:
+            about = _ask(asset, known, endpoint)
+        except BackboneError as error:
+            if not dry_run:
+                raise
+            # A dry run tells all that is in the way, not only the first.
+            fetches.append(Fetch(asset, "refused", 0, "", str(error)))
+            say(f"{asset.target}: {error}")
+            continue
         commit, size = about.commit_hash or "", about.size or 0
         if dry_run:
             fetches.append(Fetch(asset, "to fetch", size, commit))

@@ -1,0 +1,81 @@
+"""Put the method to the test on this machine: the training demo, and how well advantages tell rollouts apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        help="Photographs to pretrain on besides the packaged ones; default: .photos if it is there (`make photos`)."
+    ),
+]
+
+
+def _photos(given: Path | None) -> Path | None:
+    fetched = Path(".photos")
+    return given if given is not None else (fetched if (fetched / ".complete").is_file() else None)
+
+
+@app.command("demo-train")
+def demo_train(
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("out/demo-train"),
+    data: Annotated[
+        Path, typer.Option(help="The demo's dataset; built there if it is missing.")
+    ] = Path("out/demo/dataset"),
+    photos: Photos = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each arm.")] = 1,
+    arms: Annotated[
+        str, typer.Option(help="Names with commas; `all` for every one there is.")
+    ] = "decoupled,scalarized,control",
+    name: Annotated[str, typer.Option(help="Of the report's files.")] = "results",
+    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 20,
+    processes: Annotated[int, typer.Option(min=1, help="Arms at a time, a thread each.")] = 2,
+    weights: Annotated[
+        Path | None, typer.Option(help="Pretrained tiny weights, instead of pretraining.")
+    ] = None,
+) -> None:
+    """Pretrain a tiny model, train it with two rewards in several ways, compare them on held-out LR (10 minutes)."""
+    from pipelines.demo_train import demo_train as run
+    from pipelines.progress import TerminalProgress
+    from training.experiment import ARMS, Experiment
+
+    names = tuple(ARMS) if arms == "all" else tuple(arms.split(","))
+    unknown = [name for name in names if name not in ARMS]
+    if unknown:
+        raise typer.BadParameter(f"no arm {unknown[0]!r}; there are {', '.join(ARMS)}.")
+    experiment = Experiment(
+        out=out,
+        dataset=data,
+        photos=_photos(photos),
+        arms=names,
+        seeds=seeds,
+        epochs=epochs,
+        weights=weights,
+    )
+    results = run(experiment, processes=processes, progress=TerminalProgress())
+    typer.echo(results.read_text(encoding="utf-8"))
+    typer.echo(
+        f"written    {results}, validity.md, curves.png, differences.png, grid.png beside it"
+    )
+
+
+@app.command()
+def separability(
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("out/separability"),
+    demo: Annotated[
+        Path, typer.Option(help="Folder of a demo-train: its backbone, rewards and LR are used.")
+    ] = Path("out/demo-train"),
+    groups: Annotated[int, typer.Option(min=2, help="LR.")] = 128,
+    rollouts: Annotated[int, typer.Option(min=2, help="Of each, at most.")] = 16,
+) -> None:
+    """Compare how well decoupled and scalarised advantages tell rollouts apart, beside the paper's values."""
+    from pipelines.separability import separability as run
+
+    for line in run(demo, out, groups=groups, rollouts=rollouts):
+        typer.echo(line)

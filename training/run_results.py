@@ -1,0 +1,126 @@
+"""Before and after of one training run, on the held-out split: a table, curves and a picture.
+
+    prefect deployment run train-lucidnft/train-demo        (the flow that calls it; see docs/training.md)
+
+The averaged weights of the last checkpoint are laid beside the base on the same LR and the same noise, which no
+evaluation during the training used; differences come with bootstrap intervals over LR.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.adapters import borrowed
+from training.backbones import load_backbone
+from training.bootstrap import Interval, interval
+from training.data import LRDataset
+from training.heldout import held_out, measure
+from training.rewards import load_reward
+from training.train_config import TrainConfig
+from training.train_log import grid_image
+from training.world import World
+
+FRESH = 1_000_003
+"""Added to the seed: evaluations during training use the seed itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeforeAfter:
+    """One objective on held-out LR."""
+
+    reward: str
+    before: float
+    after: float
+    change: Interval
+
+
+def keep_average(config: TrainConfig, average: dict[str, Tensor]) -> Path:
+    """Writes averaged parameters by name to average.safetensors; by rename."""
+    file = config.out / "average.safetensors"
+    part = config.out / ".average.safetensors.part"
+    save_file({name: value.cpu().contiguous() for name, value in average.items()}, part)
+    part.replace(file)
+    return file
+
+
+@torch.no_grad()
+def before_after(config: TrainConfig, average: Path) -> list[BeforeAfter]:
+    """Every objective at the base and with the averaged weights; also writes grid.png (LR | base | trained).
+
+    Raises:
+        DataError: `config` names no dataset, or it has no such split.
+    """
+    from PIL import Image
+
+    world = World(config.precision)
+    backbone = load_backbone(config.backbone, **config.backbone_options)
+    for module in backbone.trainable_modules().values():
+        module.to(world.device)
+    rewards = [load_reward(spec.name, **spec.options) for spec in config.rewards]
+    source = LRDataset(config.dataset or Path(), split=config.eval_split, crop_px=config.lr_px)
+    groups = held_out(source, seed=config.seed + FRESH, count=config.eval_lrs)
+    parameters = dict(backbone.adapter_parameters("default"))
+    trained = {name: value.to(world.device) for name, value in load_file(average).items()}
+
+    def measured() -> tuple[Tensor, Tensor]:
+        found = measure(
+            backbone,
+            rewards,
+            groups,
+            world,
+            seed=config.seed + FRESH,
+            steps=config.eval_steps,
+            solver=config.eval_solver,
+            batch=config.rollout_batch,
+        )
+        return found.rewards, found.sr
+
+    with backbone.use(None):
+        base, base_sr = measured()
+    with backbone.use("default"), borrowed(parameters, trained):
+        after, after_sr = measured()
+    shown = [group.lr for group in groups[: len(base_sr)]]
+    Image.fromarray(grid_image(shown, base_sr, after_sr)).save(config.out / "grid.png")
+    return [
+        BeforeAfter(
+            reward=reward.name,
+            before=base[:, k].nanmean().item(),
+            after=after[:, k].nanmean().item(),
+            change=interval((after - base)[:, k].double().cpu().numpy()),
+        )
+        for k, reward in enumerate(rewards)
+    ]
+
+
+def results_table(found: list[BeforeAfter], config: TrainConfig) -> str:
+    """Markdown; also written to results.md in the run's folder."""
+    lines = ["| reward | base | trained | change, 95 % interval over LR |", "|---|---|---|---|"]
+    lines += [f"| {r.reward} | {r.before:.4f} | {r.after:.4f} | {r.change} |" for r in found]
+    text = "\n".join(lines) + "\n"
+    part = config.out / ".results.md.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(config.out / "results.md")
+    return text
+
+
+def curves(config: TrainConfig) -> Path:
+    """The mean of every reward over the rollouts of each epoch, from the run's log; curves.png."""
+    from matplotlib.figure import Figure
+
+    with (config.out / "log.csv").open(encoding="utf-8", newline="") as log:
+        rows = list(csv.DictReader(log))
+    figure = Figure(figsize=(5 * len(config.rewards), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(config.rewards), squeeze=False)[0]
+    for axis, spec in zip(axes, config.rewards, strict=True):
+        name = f"reward_{spec.name}"
+        points = [(float(r["epoch"]), float(r[name])) for r in rows if r.get(name)]
+        axis.plot([x for x, _ in points], [y for _, y in points])
+        axis.set(xlabel="epoch", title=f"{spec.name}, mean of the rollouts")
+    figure.savefig(config.out / "curves.png", dpi=90)
+    return config.out / "curves.png"
