@@ -250,7 +250,7 @@ def _edges(
     spread = np.array([h.spread for h in hashes], dtype=np.float64)
     edges = confirmed_edges(plain, plain_d, mirror, mirror_d, spread, policy)
     if seen is not None and policy.embedding is not None:
-        more = seen_edges(seen, plain, plain_d, mirror, mirror_d, spread, policy)
+        more = seen_edges(seen, plain, plain_d, mirror, mirror_d, spread, policy, edges)
         edges = once(np.concatenate([edges, more]))
     return edges
 

@@ -89,7 +89,7 @@ def dedupe(
     count = len(page_ids)
     edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
     if policy.embedding is not None and seen is not None:
-        more = seen_edges(seen, phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+        more = seen_edges(seen, phash, dhash, phash_mirror, dhash_mirror, spread, policy, edges)
         edges = once(np.concatenate([edges, more]))
     preference = np.lexsort((page_ids, uploaded_at, -size_bytes, -pixels))
     rank = np.empty(count, dtype=np.int64)
@@ -149,18 +149,24 @@ def seen_edges(
     dhash_mirror: Hashes,
     spread: NDArray[np.float64],
     policy: DedupePolicy,
+    known: Ints,
 ) -> Ints:
-    """[E, 5] edges as DedupeResult has them, of rows that an encoder saw and that are not blank."""
+    """[E, 5] edges as DedupeResult has them, of rows that an encoder saw and that are not blank; without those that are
+    `known` already."""
     assert policy.embedding is not None
     vectors, thumbnails = seen
     rows = np.flatnonzero(
         np.array([vector is not None for vector in vectors], dtype=bool)
         & (spread >= policy.blank_spread)
     )
+    place = np.full(len(spread), -1)
+    place[rows] = np.arange(len(rows))
+    pairs = {(i, j) for i, j in place[known[:, :2]].tolist()}
     found = aligned_edges(
         vectors_of([vectors[row] or b"" for row in rows.tolist()]),
         thumbnails_of([thumbnails[row] or b"" for row in rows.tolist()]),
         policy.embedding,
+        pairs,
     )
     i, j, flipped = rows[found[:, 0]], rows[found[:, 1]], found[:, 2]
     second_phash = np.where(flipped == 1, phash_mirror[j], phash[j])

@@ -8,7 +8,7 @@ needs neither the image nor the encoder. The encoder itself comes in as a callab
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -126,19 +126,28 @@ def candidate_pairs(vectors: Floats, policy: EmbeddingPolicy) -> Ints:
     return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
-def aligned_edges(vectors: Floats, thumbnails: Photo, policy: EmbeddingPolicy) -> Ints:
-    """[E, 3]: row i < row j of the same photograph, and 1 where one is the mirror image.
+def aligned_edges(
+    vectors: Floats,
+    thumbnails: Photo,
+    policy: EmbeddingPolicy,
+    known: Set[tuple[int, int]] = frozenset(),
+) -> Ints:
+    """[E, 3]: row i < row j of the same photograph, and 1 where only the mirror image fits.
 
     Args:
         vectors: [N, D] float32 of unit length.
         thumbnails: [N, 64, 64] uint8.
+        known: pairs (i < j) that need no look.
     """
     edges: list[tuple[int, int, int]] = []
     for i, j in candidate_pairs(vectors, policy).tolist():
+        if (i, j) in known:
+            continue
         a, b = thumbnails[i], thumbnails[j]
-        plain, mirrored = fit(a, b), fit(a, np.ascontiguousarray(b[:, ::-1]))
-        if max(plain, mirrored) >= policy.least_correlation:
-            edges.append((i, j, int(mirrored > plain)))
+        for flipped, other in enumerate((b, np.ascontiguousarray(b[:, ::-1]))):
+            if fit(a, other) >= policy.least_correlation:
+                edges.append((i, j, flipped))
+                break
     return np.array(edges, dtype=np.int64).reshape(-1, 3)
 
 

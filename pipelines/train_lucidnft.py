@@ -2,9 +2,9 @@
 
     prefect deployment run train-lucidnft/train-demo        (see docs/prefect.md)
 
-A recipe has a section `train` (training/train_config.py) and, for the tiny backbone, may have a section `pretrain`
-(training/pretrain_tiny.py). Nothing is cached by Prefect: a task that is done finds its files, and one that was cut
-off goes on from its last checkpoint.
+A recipe is a configuration of `lucidlr train` (training/train_config.py). Or it has that as its section `train` and,
+for the tiny backbone, a section `pretrain` (training/pretrain_tiny.py). Nothing is cached by Prefect: a task that is
+done finds its files, and one that was cut off goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ def load_training_recipe(
         content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise RecipeError(f"{recipe} is not YAML: {error}") from error
+    if isinstance(content, dict) and not {"train", "pretrain"} & set(content):
+        content = {"train": content}
     if (
         not isinstance(content, dict)
         or "train" not in content
         or set(content) - {"train", "pretrain"}
     ):
-        raise RecipeError(f"{recipe} has a section `train` and may have `pretrain`, nothing else.")
+        raise RecipeError(
+            f"{recipe} has a section `train` and may have `pretrain`, nothing else; or it is all of `train`."
+        )
     given = {k: v for k, v in (("out", out), ("dataset", dataset)) if v is not None}
     train = config_from({**content["train"], **given})
     if content.get("pretrain") is None:

@@ -94,10 +94,11 @@ def report(experiment: Experiment, name: str = "results") -> Path:
         table(experiment, arms, "base", seeds),
         "",
     ]
-    for than in ("control", "scalarized"):
-        others = [
-            arm for arm in arms if arm != than and not (than == "scalarized" and arm == "control")
-        ]
+    for than in ("control", "scalarized", "scalarized-group"):
+        plain = ("control", "scalarized") if than != "control" else ()
+        others = [arm for arm in arms if arm != than and arm not in plain]
+        if than == "scalarized-group":
+            others = [arm for arm in others if arm == "decoupled"]
         if than in arms and others:
             lines += [f"**Against {than}**", "", table(experiment, others, than, seeds), ""]
     if len(seeds) > 1:

@@ -58,11 +58,9 @@ def demo_train(
         epochs=epochs,
         weights=weights,
     )
-    results = run(experiment, processes=processes, progress=TerminalProgress())
+    results = run(experiment, name=name, processes=processes, progress=TerminalProgress())
     typer.echo(results.read_text(encoding="utf-8"))
-    typer.echo(
-        f"written    {results}, validity.md, curves.png, differences.png, grid.png beside it"
-    )
+    typer.echo(f"written    {results}, {name}-curves.png, {name}-differences.png, {name}-grid.png")
 
 
 @app.command()

@@ -27,6 +27,12 @@ def test_the_demo_recipe_loads_the_shipped_weights_and_trains_on_two_rewards():
     assert [reward.name for reward in train.rewards] == ["lr_faithfulness", "photo_critic"]
 
 
+def test_a_configuration_of_lucidlr_train_is_a_recipe_as_it_stands():
+    pretrain, train = load_training_recipe(ROOT / "pipelines" / "recipes" / "nft" / "tiny.yaml")
+    assert pretrain is None
+    assert train.backbone == "tiny" and train.rewards
+
+
 @pytest.mark.parametrize(
     ("content", "error", "told"),
     [
