@@ -6,7 +6,8 @@ from pathlib import Path
 
 from catalog.card import TEMPLATES
 from pipelines.progress import NoProgress, Progress
-from training.dataset_table import dataset_html, dataset_rows
+from training.benchmark_inputs import write_bytes
+from training.dataset_table import dataset_html, dataset_markdown, dataset_rows
 from training.gallery import GalleryOptions, write_gallery
 from training.result_files import load_labels
 
@@ -36,12 +37,14 @@ def gallery_of(
     for file in (log, separability):
         if file is not None and not file.is_file():
             raise FileNotFoundError(f"There is no {file}.")
+    rows = dataset_rows(load_labels(out), dataset=dataset)
+    write_bytes(out / "tables" / "datasets.md", dataset_markdown(rows).encode())
     options = GalleryOptions(
         title=title,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         training_log=log,
         separability=separability,
-        datasets=dataset_html(dataset_rows(load_labels(out), dataset=dataset)),
+        datasets=dataset_html(rows),
     )
     with progress.stage("pictures", None) as advance:
         return write_gallery(out, options, advance=advance)

@@ -101,6 +101,51 @@ def test_the_policy_names_the_script_by_its_hash():
     assert _policy("a") != _policy("b")
 
 
+def test_the_table_of_datasets_has_the_papers_rows_and_what_was_measured(folder, small_build):
+    gallery_of(folder / "out", dataset=small_build / "dataset")
+    lines = (folder / "out" / "tables" / "datasets.md").read_text().splitlines()
+    rows = {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
+        for line in lines[2:8]
+    }
+    assert list(rows)[:3] == ["RealSR", "DRealSR", "RealLQ250"]
+    assert rows["RealSR"][:4] == ["Paired", "Testing / Benchmark", "Real-captured", "100"]
+    assert rows["RealSR"][4:] == ["–"] * 4, "no copy was here"
+    assert rows["LucidLR (published)"][3] == "20K"
+    assert rows["tiny"][4:6] == ["6 LR", "24×24 (median)"]
+    import pyarrow.parquet as pq
+
+    shards = list((small_build / "dataset").glob("data/**/*.parquet"))
+    count = sum(pq.read_metadata(shard).num_rows for shard in shards)
+    assert rows["LucidLR (this build)"][3:5] == [str(count), f"{count} LR"]
+    assert "jpeg" in rows["LucidLR (this build)"][6]
+    gallery_of(folder / "out", training_log=folder, separability=folder / "separability.csv")
+
+
+@pytest.mark.browser
+def test_the_page_works_from_a_web_server_too(browser, page):
+    import functools
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *about):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(page.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        with visit(browser, address) as seen:
+            seen.page.locator("#cards button").first.click()
+            seen.page.wait_for_function("document.getElementById('under').naturalWidth > 0")
+            assert [*seen.console, *seen.thrown] == []
+            assert all(asked.startswith(address) for asked in seen.requests)
+    finally:
+        server.shutdown()
+
+
 def names(seen):
     return seen.page.locator("#cards .name").all_text_contents()
 
