@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,18 +86,30 @@ def add_fingerprints(
     """
     progress = progress or NoProgress()
     files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    named = {file.relative_to(folder).as_posix(): file for file in files}
+    count = add_files(benchmark, named, index, progress=progress)
+    if count == 0:
+        raise RecipeError(f"{folder} holds no image that can be read.")
+    return count
+
+
+def add_files(
+    benchmark: str, files: Mapping[str, Path], index: Path, *, progress: Progress | None = None
+) -> int:
+    """As add_fingerprints, for files by their names in the index; writes nothing where none of them can be read."""
+    progress = progress or NoProgress()
     with progress.stage("fingerprints", len(files)) as advance:
 
         def images() -> Generator[tuple[str, bytes]]:
-            for file in files:
-                yield file.relative_to(folder).as_posix(), file.read_bytes()
+            for name, file in files.items():
+                yield name, file.read_bytes()
                 advance(1)
 
         made = fingerprint(
             benchmark, images(), failed=lambda name, why: progress.say(f"{name}: {why}")
         )
     if made.num_rows == 0:
-        raise RecipeError(f"{folder} holds no image that can be read.")
+        return 0
     if index.exists():
         others = read_index(index)
         keep = pc.not_equal(others.column("benchmark"), benchmark)

@@ -23,6 +23,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from filters.leakage import read_index
+from pipelines.dedup_report import add_files
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 from training.aggregate import by_image
@@ -175,6 +177,8 @@ def run_evaluation(
     progress = progress or NoProgress()
     metrics = [_spec(name, recipe.metric_options) for name in recipe.metrics]
     benchmarks = [_benchmark(config, out) for config in recipe.benchmarks]
+    for benchmark in benchmarks:
+        _fingerprint(benchmark, out / "fingerprints.parquet", progress)
     earlier = _earlier(against or out / "scores.parquet", required=against is not None)
     done = evaluate(
         benchmarks,
@@ -219,6 +223,17 @@ def _benchmark(config: BenchmarkConfig, out: Path) -> Benchmark:
         scale=config.scale,
         partial=config.partial,
     )
+
+
+def _fingerprint(benchmark: Benchmark, index: Path, progress: Progress) -> None:
+    """Notes LR and HR in the index that a recipe's `leakage` section can name; what is there already stays."""
+    files = {f"lr/{item.name}": item.lr for item in benchmark.items}
+    files |= {f"hr/{item.name}": item.hr for item in benchmark.items if item.hr is not None}
+    if index.is_file():
+        known = read_index(index).select(["benchmark", "name"]).to_pylist()
+        if {row["name"] for row in known if row["benchmark"] == benchmark.name} >= set(files):
+            return
+    add_files(benchmark.name, files, index, progress=progress)
 
 
 def _produce(method: Method, cases: Any, folder: Path) -> None:

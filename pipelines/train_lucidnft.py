@@ -1,4 +1,5 @@
 """The Prefect flow `train-lucidnft`: pretrain or load, precompute, train, evaluate, plot; each a tracked task.
+At its end it calls the flow `evaluate-benchmarks` with the backbone before and after.
 
     prefect deployment run train-lucidnft/train-demo        (see docs/prefect.md)
 
@@ -191,6 +192,7 @@ def train_lucidnft(
     recipe: str = "pipelines/recipes/train_demo.yaml",
     out: str | None = None,
     dataset: str | None = None,
+    evaluation: str | None = "pipelines/recipes/evaluate_demo.yaml",
 ) -> dict[str, Any]:
     """Trains a backbone with NFT by a recipe; run it again after an interruption and it goes on.
 
@@ -198,6 +200,7 @@ def train_lucidnft(
         recipe: path of the recipe.
         out: output folder; default: the recipe's.
         dataset: folder of the exported dataset; default: the recipe's.
+        evaluation: recipe of the subflow evaluate-benchmarks, into <out>/evaluation; None: no evaluation on benchmarks.
 
     Returns:
         Change of every reward on held-out LR.
@@ -209,4 +212,15 @@ def train_lucidnft(
     average = train_task(config, precompute_task(config))
     changes = held_out_task(config, average)
     plots_task(config)
+    if evaluation is not None:
+        from pipelines.evaluate_benchmarks import evaluate_benchmarks
+
+        evaluate_benchmarks(
+            recipe=evaluation,
+            out=str(config.out / "evaluation"),
+            checkpoint=str(config.out),
+            backbone=config.backbone,
+            backbone_options=dict(config.backbone_options),
+            dataset=str(config.dataset) if config.dataset else None,
+        )
     return changes

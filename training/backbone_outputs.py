@@ -16,9 +16,11 @@ import numpy as np
 
 from filters.measures import open_photo
 from training.benchmark_inputs import Case, Pixels, png_bytes, write_bytes
-from training.methods import Method, MethodError
+from training.methods import Method, MethodError, weights_of_run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from training.backbones import Backbone
 
 
@@ -55,14 +57,12 @@ def restore_cases(method: Method, cases: Sequence[Case], folder: Path) -> None:
 def _trained(backbone: Backbone, method: Method) -> Generator[None]:
     """Within: the averaged weights of the checkpoint, if there is one."""
     from training.adapters import borrowed
-    from training.checkpoint import checkpoints, exported
 
     if method.checkpoint is None:
         yield
         return
     path = Path(method.checkpoint)
-    found = checkpoints(path) if path.is_dir() else []
-    values = exported(found[-1] if found else path)
+    values = _averaged(path, method, backbone)
     parameters = backbone.adapter_parameters("default")
     if set(values) != set(parameters) or any(
         values[name].shape != parameters[name].shape for name in values
@@ -72,6 +72,30 @@ def _trained(backbone: Backbone, method: Method) -> Generator[None]:
         )
     with borrowed(parameters, values):
         yield
+
+
+def _averaged(path: Path, method: Method, backbone: Backbone) -> dict[str, Tensor]:
+    """What a run left for use (weights.safetensors), else the average in its last checkpoint."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    from training.checkpoint import exported
+
+    file = weights_of_run(path)
+    if not file.is_file():
+        return exported(file)
+    try:
+        with safe_open(file, "pt") as opened:
+            base = (opened.metadata() or {}).get("base")
+        values = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise MethodError(f"{method.name}: {file} cannot be read ({error}).") from error
+    if base not in (None, backbone.weights_sha256):
+        raise MethodError(
+            f"{method.name}: {file} was trained from weights {base[:12]}, loaded were "
+            f"{backbone.weights_sha256[:12]}: give the options that training had."
+        )
+    return values
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:

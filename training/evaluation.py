@@ -250,8 +250,6 @@ class _Metric:
             # Scores that came with the folder, e.g. from a machine with a GPU, are as good as ever.
             self.identity = self.cache.remembered()
             self.why = None if self._all_kept(wanted) else str(error)
-            if self.why is not None:
-                self.say(f"{self.spec.name}: not run: {self.why}")
             return 0
         self.identity = Identity(
             metric=self.spec.name,

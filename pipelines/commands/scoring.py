@@ -87,3 +87,39 @@ def precompute(
         said = "shares nothing" if made.nothing else f"{made.made} made, {made.there} were there"
         typer.echo(f"{made.kind:<32} {said}")
     typer.echo(f"store      {folder}")
+
+
+@app.command("consistency-train")
+def consistency_train(
+    photographs: Annotated[
+        Path, typer.Argument(help="Sharp photographs; `make photos` fetches some.")
+    ] = Path(".photos"),
+    out: Annotated[Path, typer.Option(help="Heads, results, embeddings.")] = Path(
+        "out/consistency"
+    ),
+    encoder: EncoderOption = "efficientnet_lite0",
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the model, for qwen3_vl_embedding.")
+    ] = None,
+    contents: Annotated[int, typer.Option(min=1, help="Cuts of each photograph.")] = 12,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Train a head of LucidConsistency, and judge it on held-out photographs beside the encoder without one."""
+    from pipelines.progress import TerminalProgress
+    from training.consistency import load_encoder
+    from training.consistency.pools import PoolConfig, count_images
+    from training.consistency.report import table, train_and_report
+    from training.consistency.training import HeadConfig
+    from training.photographs import photographs as read_photographs
+
+    found = read_photographs(photographs)
+    loaded = load_encoder(encoder, **({} if model is None else {"model": model}))
+    head = HeadConfig(seed=seed) if steps is None else HeadConfig(seed=seed, steps=steps)
+    pools = PoolConfig(contents=contents, held_out_contents=max(1, contents // 3), seed=seed)
+    with TerminalProgress().stage("images", count_images(found, pools)) as advance:
+        report = train_and_report(found, loaded, out, pools=pools, head=head, advance=advance)
+    for line in table(report):
+        typer.echo(line)
+    typer.echo(f"head       {out / 'head.safetensors'}  (lucidlr consistency LR SR --head ...)")
+    typer.echo(f"results    {out / 'results.md'}, results.csv, similarity.png")

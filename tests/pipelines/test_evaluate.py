@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
+from pipelines.evaluate_benchmarks import with_checkpoint
 from pipelines.evaluation import checked, load_evaluation, run_evaluation
 from pipelines.recipe import RecipeError
+from tests.prefect_server import ROOT, api, run_deployment
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "pipelines" / "recipes" / "evaluate_demo.yaml"
 
 
@@ -62,6 +63,33 @@ def test_evaluate_makes_tables_and_a_second_run_computes_nothing(set_of_six):
     second = lucidlr(*call, "--metric", "PSNR", "--metric", "SSIM")
     assert "12 computed, 12 kept from before; 0 outputs made" in second.stdout
     assert "| mine | PSNR ↑ |" in (set_of_six / "out" / "tables" / "results.md").read_text()
+
+
+def test_the_fingerprints_of_what_was_evaluated_catch_it_in_a_build(set_of_six):
+    from filters.hashing import hash_image
+    from filters.leakage import LeakagePolicy, nearest, read_index
+
+    recipe = checked(
+        {
+            "name": "fingerprints",
+            "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+            "methods": [{"name": "bicubic", "kind": "bicubic"}],
+            "metrics": ["PSNR"],
+        }
+    )
+    run_evaluation(recipe, set_of_six / "out")
+    index = read_index(set_of_six / "out" / "fingerprints.parquet")
+    assert index.num_rows == 12
+    assert set(index.column("benchmark").to_pylist()) == {"mine"}
+    # A mirrored copy of the third HR.
+    with Image.open(set_of_six / "set" / "hr" / "2.png") as image:
+        found = hash_image(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    names = ("phash", "dhash", "phash_mirror", "dhash_mirror")
+    hashes = {name: np.array([getattr(found, name)], dtype=np.uint64) for name in names}
+    spread = np.array([found.spread])
+    distance, row = nearest(index, **hashes, spread=spread, policy=LeakagePolicy())
+    assert distance[0] <= 2
+    assert index.column("name")[int(row[0])].as_py() == "hr/2"
 
 
 def test_a_bad_word_on_the_command_line_is_one_message(tmp_path):
@@ -133,3 +161,143 @@ def test_the_demo_is_evaluated_with_nothing_downloaded_and_the_rest_is_not_run(t
     assert "needs the projection head" in summary["not_run"]["LucidConsistency"]
     scores = pq.read_table(tmp_path / "scores.parquet")
     assert scores.column("value").null_count == 0
+
+
+def trained_tiny(folder):
+    """A narrow, untrained tiny network, and two epochs of NFT on it: the machinery, not the quality."""
+    from safetensors.torch import save_file
+
+    from tests.training.small import photographs, small_config
+    from training.backbones import tiny
+    from training.rewards import load_reward
+    from training.train_config import RewardSpec
+    from training.train_nft import main
+
+    backbone = tiny.untrained(width=8)
+    weights = folder / "tiny.safetensors"
+    save_file(backbone.net.state_dict(), weights)
+    names = ("lr_faithfulness", "coherent_edges")
+    config = small_config(
+        folder / "run",
+        epochs=2,
+        checkpoint_every=1,
+        learning_rate=1e-2,
+        rewards=tuple(RewardSpec(name=name) for name in names),
+    )
+    rewards = [load_reward(name) for name in names]
+    main(config, backbone=tiny.load(weights=weights), rewards=rewards, lrs=photographs())
+    return weights, folder / "run"
+
+
+def test_bicubic_a_folder_and_the_tiny_backbone_before_and_after_nft(set_of_six):
+    weights, run = trained_tiny(set_of_six)
+    content = {
+        "name": "all four",
+        "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+        "methods": [
+            {"name": "bicubic", "kind": "bicubic"},
+            {"name": "theirs", "kind": "folder", "path": str(set_of_six / "theirs")},
+            {
+                "name": "tiny",
+                "kind": "backbone",
+                "backbone": "tiny",
+                "options": {"weights": str(weights)},
+                "steps": 2,
+            },
+        ],
+        "metrics": ["PSNR"],
+    }
+    recipe = with_checkpoint(checked(content), str(run), "tiny")
+    assert [m.name for m in recipe.methods] == ["bicubic", "theirs", "tiny", "tiny(+LucidNFT)"]
+    out = set_of_six / "out"
+    first = run_evaluation(recipe, out)
+    assert first.done.problems == []
+    assert (first.done.made, first.done.computed) == (18, {"PSNR": 24})
+    means = {row["method"]: row for row in first.results.means.to_pylist()}
+    assert means["theirs"]["mean"] > means["bicubic"]["mean"]
+    assert means["tiny(+LucidNFT)"]["base"] == "tiny"
+    assert means["tiny(+LucidNFT)"]["delta"] != 0, "training moved the outputs"
+    again = run_evaluation(recipe, out)
+    assert (again.done.made, again.done.computed) == (0, {"PSNR": 0})
+    more = run_evaluation(checked(recipe.model_dump() | {"metrics": ["PSNR", "SSIM"]}), out)
+    assert (more.done.made, more.done.computed) == (0, {"PSNR": 0, "SSIM": 24})
+
+
+def test_a_checkpoint_of_another_backbone_is_refused_and_the_rest_evaluated(set_of_six):
+    weights, run = trained_tiny(set_of_six)
+    from safetensors.torch import save_file
+
+    from training.backbones import tiny
+
+    save_file(tiny.untrained(width=16).net.state_dict(), weights)
+    content = {
+        "name": "misfit",
+        "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
+        "methods": [
+            {"name": "bicubic", "kind": "bicubic"},
+            {
+                "name": "misfit",
+                "kind": "backbone",
+                "backbone": "tiny",
+                "options": {"weights": str(weights)},
+                "checkpoint": str(run),
+                "steps": 1,
+            },
+        ],
+        "metrics": ["PSNR"],
+    }
+    done = run_evaluation(checked(content), set_of_six / "out").done
+    assert "give the options that training had" in str(done.problems[0])
+    assert done.computed == {"PSNR": 6}
+    (run / "weights.safetensors").unlink()
+    done = run_evaluation(checked(content), set_of_six / "out").done
+    assert "does not fit tiny" in str(done.problems[0])
+
+
+@pytest.mark.slow
+def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect_server, tmp_path):
+    url, _, _ = prefect_server
+    build, run = tmp_path / "build", tmp_path / "run"
+    dataset = f"dataset={build / 'dataset'}"
+    run_deployment(prefect_server, "build-lucidlr/demo", f"out={build}")
+    small = {"epochs": 2, "groups": 3, "group_size": 4, "rollout_steps": 3, "eval_lrs": 8}
+    changes = json.dumps({"epochs": 1, "groups": 2})
+    run_deployment(
+        prefect_server, "precompute-rewards/precompute-demo", dataset, f"changes={changes}"
+    )
+    recipe = tmp_path / "train.yaml"
+    content = yaml.safe_load((ROOT / "pipelines" / "recipes" / "train_demo.yaml").read_text())
+    recipe.write_text(yaml.safe_dump({"train": content["train"] | small}))
+    # Training ends with the subflow evaluate-benchmarks on its checkpoint.
+    run_deployment(
+        prefect_server, "train-lucidnft/train-demo", f"recipe={recipe}", f"out={run}", dataset
+    )
+    runs = api(url, "/flow_runs/filter", {})
+    subflows = [r for r in runs if r["parent_task_run_id"] and r["state_type"] == "COMPLETED"]
+    assert {r["parameters"]["checkpoint"] for r in subflows} >= {str(run)}
+    means = pq.read_table(run / "evaluation" / "aggregate.parquet").to_pylist()
+    psnr = {row["method"]: row for row in means if row["metric"] == "PSNR"}
+    assert {"bicubic", "tiny", "tiny(+LucidNFT)"} <= set(psnr)
+    assert psnr["tiny(+LucidNFT)"]["base"] == "tiny"
+    gallery = (run / "evaluation" / "gallery" / "index.html").read_text()
+    assert "LucidLR (this build)" in gallery, "the dataset is measured in the table of datasets"
+    assert 'id="training"' in gallery, "the run's curves are on the page"
+    # Then the deployment by itself: everything was scored.
+    run_deployment(
+        prefect_server,
+        "evaluate-benchmarks/evaluate-demo",
+        f"out={run / 'evaluation'}",
+        f"checkpoint={run}",
+    )
+    summary = json.loads((run / "evaluation" / "summary.json").read_text())
+    assert sum(summary["computed"].values()) == 0
+
+
+@pytest.mark.slow
+def test_the_deployment_evaluates_the_box_and_publishes_its_tables(prefect_server, tmp_path):
+    url, _, _ = prefect_server
+    run_deployment(prefect_server, "evaluate-benchmarks/evaluate-demo", f"out={tmp_path / 'out'}")
+    found = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    assert {"evaluation-results", "evaluation-deltas", "evaluation-summary"} <= set(found)
+    assert "| tiny | CLIP-IQA+ ↑ |" in found["evaluation-results"]["data"]
+    assert (tmp_path / "out" / "gallery" / "index.html").is_file()

@@ -63,3 +63,37 @@ def test_a_missing_partner_and_a_missing_head_are_errors_that_say_what_to_do(tmp
     code, _, problem = lucidlr("consistency", *one, "--head", tmp_path / "none.pt")
     assert code == 1
     assert "lucidlr consistency-train" in problem
+
+
+@pytest.mark.slow
+def test_a_head_is_trained_reported_and_then_used_to_score(tmp_path, lucidlr):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("astronaut", "coffee", "rocket"):
+        Image.fromarray(getattr(data, name)()).save(photos / f"{name}.png")
+    out = tmp_path / "out"
+    asked = ("--out", out, "--contents", 2, "--steps", 3)
+    code, said, problem = lucidlr("consistency-train", photos, *asked)
+    assert code == 0, problem
+    assert "| paired |" in said
+    assert said.splitlines()[0] in (out / "results.md").read_text()
+    with (out / "results.csv").open(newline="") as opened:
+        rows = {(row["arm"], row["measure"]): row for row in csv.DictReader(opened)}
+    for arm in ("baseline", "pairs", "pools"):
+        assert (
+            -1 <= float(rows[arm, "mismatched"]["mean"]) < float(rows[arm, "paired"]["mean"]) <= 1
+        )
+        assert 0 <= float(rows[arm, "patch: AUC pooled"]["mean"]) <= 1
+    assert (out / "similarity.png").stat().st_size > 5000
+    again = lucidlr("consistency-train", photos, *asked)
+    assert again[1] == said
+    lr, sr, _ = folders(tmp_path)
+    code, said, problem = lucidlr("consistency", lr, sr, "--head", out / "head.safetensors")
+    assert code == 0, problem
+    assert "with head" in said
+
+
+def test_a_folder_without_photographs_says_what_to_do(tmp_path, lucidlr):
+    code, _, problem = lucidlr("consistency-train", tmp_path / "nowhere")
+    assert code == 1
+    assert "make photos" in problem

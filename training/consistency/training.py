@@ -30,16 +30,16 @@ class HeadConfig:
 
     objective: Objective = "pools"
     """pairs or pools; see the module."""
-    steps: int = 300
+    steps: int = 150
     """Optimiser steps."""
     batch: int = 48
     """Photographs in a batch; all, where there are fewer."""
-    lr: float = 3e-4
+    lr: float = 1e-3
     """Of AdamW, with a cosine to 0."""
-    weight_decay: float = 0.05
-    temperature: float = 0.1
+    weight_decay: float = 0.3
+    temperature: float = 0.5
     """Of the softmax."""
-    noise: float = 0.05
+    noise: float = 0.2
     """Standard deviation of noise on each value of an embedding, in units of their root mean square."""
     seed: int = 0
 
