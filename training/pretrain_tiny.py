@@ -13,6 +13,7 @@ import argparse
 import copy
 import csv
 import hashlib
+import json
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -127,7 +128,9 @@ def pretrain(config: PretrainConfig) -> Path:
         rows.writerow(["step", "train_loss", "held_out_loss", "cpu_s"])
         rows.writerows([[s, f"{a:.5f}", f"{b:.5f}", c] for s, a, b, c in log])
     part = weights.with_suffix(".part")
-    save_file(ema.state_dict(), part, metadata={"step": str(step), **settings})
+    # One entry: the library writes several in an order that changes from run to run, and with it the file's hash.
+    told = json.dumps({"step": step, **settings}, sort_keys=True)
+    save_file(ema.state_dict(), part, metadata={"settings": told})
     part.replace(weights)
     return weights
 
