@@ -21,6 +21,7 @@ from pipelines.commands import (
     scoring,
     training,
 )
+from pipelines.errors import is_expected
 from pipelines.memory import modest_memory
 
 app = typer.Typer(
@@ -44,26 +45,19 @@ for group in GROUPS:
     app.add_typer(group.app)
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    from pipelines.errors import expected_errors
-
-    return expected_errors()
-
-
 def main() -> None:
     """Entry point: expected errors become one message and exit code 1, bugs keep their traceback."""
     modest_memory()
     try:
         app()
-    except SystemExit:
-        # How typer ends; to look further would import everything just to answer --help.
-        raise
-    except _expected() as error:
-        sys.stderr.write(f"lucidlr: {error}\n")
-        sys.exit(1)
     except BrokenPipeError:
         # `lucidlr failures | head` closes the pipe early; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        sys.stderr.write(f"lucidlr: {error}\n")
         sys.exit(1)
 
 
