@@ -68,12 +68,12 @@ class Scoring:
 ON_CPU = Scoring()
 
 
-class Metric(Protocol):
+class Scorer(Protocol):
     """What a score needs to be understood later stands beside it."""
 
     @property
     def name(self) -> str:
-        """As in the recipe."""
+        """As in recipes and results."""
         ...
 
     @property
@@ -83,45 +83,7 @@ class Metric(Protocol):
 
     @property
     def lower_better(self) -> bool:
-        """Whether less is better quality."""
-        ...
-
-    @property
-    def license(self) -> str:
-        """SPDX id of the scorer's licence."""
-        ...
-
-    @property
-    def weights_sha256(self) -> str | None:
-        """Of the weights file; None where there is none."""
-        ...
-
-    @property
-    def scoring(self) -> Scoring:
-        """Device and precision."""
-        ...
-
-    def score(self, photo: Photo) -> float | None:
-        """The score; None where the metric does not apply, e.g. to an image that is too small for it."""
-        ...
-
-
-class ReferenceMetric(Protocol):
-    """A full-reference metric: as `Metric`, but it compares with what the image should be."""
-
-    @property
-    def name(self) -> str:
-        """As in results."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Changes whenever a score could."""
-        ...
-
-    @property
-    def lower_better(self) -> bool:
-        """Whether less is nearer to the reference."""
+        """Whether less is better."""
         ...
 
     @property
@@ -133,6 +95,23 @@ class ReferenceMetric(Protocol):
     def weights_sha256(self) -> str | None:
         """Of the weights; None where there are none."""
         ...
+
+
+class Metric(Scorer, Protocol):
+    """A no-reference metric: what an image is like by itself."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """Device and precision."""
+        ...
+
+    def score(self, photo: Photo) -> float | None:
+        """The score; None where the metric does not apply, e.g. to an image that is too small for it."""
+        ...
+
+
+class ReferenceMetric(Scorer, Protocol):
+    """A full-reference metric: it compares with what the image should be."""
 
     def compare(self, photo: Photo, reference: Photo) -> float | None:
         """The score; None where the metric does not apply. ValueError where the two differ in size."""
