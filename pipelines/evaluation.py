@@ -6,8 +6,8 @@
       - {name: tiny}                                  # in the box
     methods:
       - {name: bicubic, kind: bicubic}
-      - {name: LucidFlux, kind: folder, path: "/data/outputs/LucidFlux/{benchmark}"}
-      - {name: SeeSR, kind: command, folder: /code/SeeSR, command: "python test.py --in {lr} --out {out}"}
+      - {name: LucidFlux, kind: folder, folder: "/data/outputs/LucidFlux/{benchmark}"}
+      - {name: SeeSR, kind: command, run_in: /code/SeeSR, command: "python test.py --in {lr} --out {out}"}
     deltas: {LucidFlux: bicubic}
 
 Unknown keys are errors. Paths are taken as they stand: relative ones from where the command runs.
@@ -60,9 +60,9 @@ class MethodConfig(_Section):
 
     name: str
     kind: Kind
-    path: str | None = None
-    command: str | None = None
     folder: str | None = None
+    command: str | None = None
+    run_in: str | None = None
     backbone: str | None = None
     options: dict[str, Any] = {}
     checkpoint: str | None = None

@@ -70,19 +70,30 @@ PAPER_METHODS = {
 }
 
 
+_OWNERS = {
+    "folder": "folder",
+    "command": "command",
+    "run_in": "command",
+    "backbone": "backbone",
+    "options": "backbone",
+    "checkpoint": "backbone",
+}
+"""Whose key each is; a kind of that name needs it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One column of the measured table."""
 
     name: str
     kind: Kind
-    path: str | None = None
+    folder: str | None = None
     """folder: where outputs lie; `{benchmark}` in it is replaced by the benchmark's name."""
     command: str | None = None
     """command: run once per benchmark; `{lr}` is a folder of PNGs, `{out}` an empty folder for outputs by the same
     names."""
-    folder: str | None = None
-    """command: where it is run, e.g. the checkout."""
+    run_in: str | None = None
+    """command: the folder it is run in, e.g. the checkout."""
     backbone: str | None = None
     """backbone: its name in training/backbones/."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -93,6 +104,14 @@ class Method:
     """backbone: Euler steps."""
     seed: int = 0
     """backbone: of the noise; every image has noise of its own."""
+
+    def __post_init__(self) -> None:
+        needed = self.kind if self.kind in _OWNERS else None
+        if needed and not getattr(self, needed):
+            raise MethodError(f"{self.name}: kind {self.kind} needs `{needed}`.")
+        for key, kind in _OWNERS.items():
+            if kind != self.kind and getattr(self, key):
+                raise MethodError(f"{self.name}: `{key}` means nothing to kind {self.kind}.")
 
     @property
     def license(self) -> str | None:
@@ -130,7 +149,7 @@ def outputs_of(
         MethodError: no folder, a command that failed, a backbone that cannot be loaded.
     """
     if method.kind == "folder":
-        folder = Path((method.path or "").replace("{benchmark}", benchmark))
+        folder = Path(str(method.folder).replace("{benchmark}", benchmark))
         if not folder.is_dir():
             raise MethodError(f"{method.name}: there is no folder {folder} with its outputs.")
         return _found(method.name, folder, cases, made=0)
@@ -239,7 +258,7 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
         with log.open("w", encoding="utf-8") as file:
             try:
                 code = subprocess.run(
-                    words, cwd=method.folder, stdout=file, stderr=subprocess.STDOUT, check=False
+                    words, cwd=method.run_in, stdout=file, stderr=subprocess.STDOUT, check=False
                 ).returncode
             except OSError as error:
                 raise MethodError(f"{method.name}: {words[0]} cannot be run ({error}).") from error

@@ -140,4 +140,4 @@ def _method(text: str) -> dict[str, Any]:
     kind, _, backbone = rest.partition(":")
     if kind == "backbone" and backbone:
         return {"name": name, "kind": "backbone", "backbone": backbone}
-    return {"name": name, "kind": "folder", "path": rest}
+    return {"name": name, "kind": "folder", "folder": rest}

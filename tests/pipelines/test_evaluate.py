@@ -107,7 +107,7 @@ def test_the_gate_fails_a_run_that_lost_what_it_tracks(set_of_six):
         {
             "name": "gated",
             "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
-            "methods": [{"name": "theirs", "kind": "folder", "path": str(set_of_six / "theirs")}],
+            "methods": [{"name": "theirs", "kind": "folder", "folder": str(set_of_six / "theirs")}],
             "metrics": ["PSNR"],
             "gate": {"track": ["PSNR"]},
         }
@@ -196,7 +196,7 @@ def test_bicubic_a_folder_and_the_tiny_backbone_before_and_after_nft(set_of_six)
         "benchmarks": [{"name": "mine", "folder": str(set_of_six / "set")}],
         "methods": [
             {"name": "bicubic", "kind": "bicubic"},
-            {"name": "theirs", "kind": "folder", "path": str(set_of_six / "theirs")},
+            {"name": "theirs", "kind": "folder", "folder": str(set_of_six / "theirs")},
             {
                 "name": "tiny",
                 "kind": "backbone",

@@ -54,7 +54,7 @@ def test_a_second_run_computes_nothing_and_a_new_metric_or_method_only_what_is_n
     assert again.scores.equals(first.scores)
     metric = evaluate([tiny], [BICUBIC], [PSNR, SSIM], out)
     assert (metric.computed, metric.reused) == ({"PSNR": 0, "SSIM": 3}, 3)
-    theirs = Method(name="theirs", kind="folder", path=str(outputs))
+    theirs = Method(name="theirs", kind="folder", folder=str(outputs))
     method = evaluate([tiny], [BICUBIC, theirs], [PSNR, SSIM], out)
     assert (method.made, method.computed) == (0, {"PSNR": 3, "SSIM": 3})
     # Noise of 5 grey levels on each channel is 10 log10(255^2 / 25) = 34.2 dB on RGB, and some more on Y.
@@ -64,8 +64,8 @@ def test_a_second_run_computes_nothing_and_a_new_metric_or_method_only_what_is_n
 def test_outputs_of_two_methods_with_the_same_bytes_are_scored_once(tiny, outputs, tmp_path):
     shutil.copytree(outputs, tmp_path / "copy")
     both = [
-        Method(name="theirs", kind="folder", path=str(outputs)),
-        Method(name="copy", kind="folder", path=str(tmp_path / "copy")),
+        Method(name="theirs", kind="folder", folder=str(outputs)),
+        Method(name="copy", kind="folder", folder=str(tmp_path / "copy")),
     ]
     done = evaluate([tiny], both, [PSNR], tmp_path / "out")
     assert done.computed == {"PSNR": 3}
@@ -108,7 +108,7 @@ def test_missing_wrong_and_unreadable_outputs_are_told_and_the_rest_is_scored(
     names = [item.name for item in tiny.items]
     (outputs / f"{names[0]}.png").unlink()
     (outputs / f"{names[1]}.png").write_bytes(b"\x89PNG cut")
-    theirs = Method(name="theirs", kind="folder", path=str(outputs))
+    theirs = Method(name="theirs", kind="folder", folder=str(outputs))
     done = evaluate([tiny], [theirs], [PSNR], tmp_path / "out")
     assert list(values(done, "theirs", "PSNR")) == [names[2]]
     told = "\n".join(str(problem) for problem in done.problems)
@@ -120,7 +120,7 @@ def test_missing_wrong_and_unreadable_outputs_are_told_and_the_rest_is_scored(
 
 
 def test_a_method_without_its_folder_stops_no_other(tiny, tmp_path):
-    lost = Method(name="lost", kind="folder", path=str(tmp_path / "nowhere"))
+    lost = Method(name="lost", kind="folder", folder=str(tmp_path / "nowhere"))
     done = evaluate([tiny], [lost, BICUBIC], [PSNR], tmp_path / "out")
     assert done.computed == {"PSNR": 3}
     assert "there is no folder" in str(done.problems[0])
@@ -238,7 +238,9 @@ def test_a_command_that_fails_says_what_it_said(tiny, tmp_path):
 def test_another_option_or_another_checkpoint_is_another_folder_of_outputs(tmp_path):
     checkpoint = tmp_path / "weights.bin"
     checkpoint.write_bytes(b"1")
-    method = Method(name="m", kind="backbone", options={"weights": str(checkpoint)})
+    method = Method(
+        name="m", kind="backbone", backbone="tiny", options={"weights": str(checkpoint)}
+    )
     before = fingerprint(method)
     assert fingerprint(replace(method, steps=9)) != before
     checkpoint.write_bytes(b"2")
@@ -254,5 +256,23 @@ def test_outputs_may_be_named_like_the_lr_or_the_pair_with_an_ending(tmp_path, n
     Image.new("RGB", (8, 8)).save(folder / name)
     Image.new("RGB", (8, 8)).save(folder / "Canon_0011.png")
     case = SimpleNamespace(name="Canon_001", source="Canon_001_LR4")
-    method = Method(name="m", kind="folder", path=str(folder))
+    method = Method(name="m", kind="folder", folder=str(folder))
     assert outputs_of(method, "b", [case], tmp_path).files == {"Canon_001": folder / name}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "folder"}, "kind folder needs `folder`"),
+        ({"kind": "command", "run_in": "/code"}, "kind command needs `command`"),
+        ({"kind": "backbone", "steps": 4}, "kind backbone needs `backbone`"),
+        ({"kind": "bicubic", "folder": "/out"}, "`folder` means nothing to kind bicubic"),
+        (
+            {"kind": "folder", "folder": "/o", "run_in": "/c"},
+            "`run_in` means nothing to kind folder",
+        ),
+    ],
+)
+def test_a_method_without_what_its_kind_needs_or_with_another_kinds_is_refused(fields, said):
+    with pytest.raises(MethodError, match=said):
+        Method(name="mine", **fields)

@@ -35,8 +35,8 @@ def folder(tmp_path_factory):
             Image.fromarray(pixels).save(base / name / f"{item.name}.png")
     methods = [
         Method(name="bicubic", kind="bicubic"),
-        Method(name=HOSTILE, kind="folder", path=str(base / "j")),
-        Method(name="blurred", kind="folder", path=str(base / "b")),
+        Method(name=HOSTILE, kind="folder", folder=str(base / "j")),
+        Method(name="blurred", kind="folder", folder=str(base / "b")),
     ]
     done = evaluate([tiny], methods, [metric_spec(name) for name in METRICS], base / "out")
     write_results(

@@ -32,7 +32,7 @@ def run(tmp_path_factory):
             noisy = np.clip(hr + rng.normal(0, sigma, hr.shape), 0, 255).astype(np.uint8)
             Image.fromarray(noisy).save(folder / name / f"{i}.png")
     (folder / "noisy" / "11.png").unlink()
-    methods = [Method(name=n, kind="folder", path=str(folder / n)) for n in ("noisy", "mild")]
+    methods = [Method(name=n, kind="folder", folder=str(folder / n)) for n in ("noisy", "mild")]
     specs = [metric_spec(name) for name in METRICS]
     done = evaluate(
         [load_benchmark("RealSR", folder / "set", protocol="full", partial=True)],
