@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.store import write_parquet
-from pipelines.dedup_report import SUFFIXES
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
+from training.image_names import is_image
 
 if TYPE_CHECKING:
     from filters.classifier import Classifier
@@ -102,7 +102,7 @@ def _photographs(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    return [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
 
 
 def _stamp(jobs: Sequence[tuple[Path, str]]) -> bytes:

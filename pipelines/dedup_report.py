@@ -19,9 +19,9 @@ from filters.measures import NotAnImage, open_photo
 from pipelines.embedding import load_seeing
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
+from training.image_names import is_image
 
 pc: Any = compute
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 MOST_PIXELS = 4_000_000
 """Larger photographs are halved until they fit: their copies are made twenty times over."""
 
@@ -51,7 +51,7 @@ def dedup_report(
         stage = policy.embedding or EmbeddingPolicy()
         policy = replace(policy, embedding=replace(stage, encoder=encoder))
     embed = load_seeing(policy.embedding.encoder).embed if policy.embedding else None
-    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     step = max(1.0, len(files) / most)
     chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
     photos = []
@@ -85,7 +85,7 @@ def add_fingerprints(
         filters.leakage.FingerprintError: `index` is something else.
     """
     progress = progress or NoProgress()
-    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     named = {file.relative_to(folder).as_posix(): file for file in files}
     count = add_files(benchmark, named, index, progress=progress)
     if count == 0:

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from catalog.store import write_parquet
-from pipelines.dedup_report import SUFFIXES
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
+from training.image_names import IMAGES, is_image
 
 CHUNK = 32
 
@@ -28,9 +28,9 @@ def screen_folder(
         RecipeError: no image in `folder`.
     """
     progress = progress or NoProgress()
-    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file()]
+    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     if not files:
-        raise RecipeError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}).")
+        raise RecipeError(f"{folder} holds no image ({', '.join(sorted(IMAGES))}).")
     rows: list[dict[str, Any]] = []
     with (
         ProcessPoolExecutor(workers) as pool,

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from training.image_names import is_image
+
 Protocol = Literal["full", "resize1024", "crop128"]
 """full: LR as it is, outputs `scale` times as large. resize1024: outputs 1024 x 1024 whatever the LR's shape, as
 LucidFlux does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR and `scale` times as much of the HR, as
@@ -24,7 +26,6 @@ PROTOCOLS: tuple[Protocol, ...] = ("full", "resize1024", "crop128")
 TARGET_PX, CROP_PX = 1024, 128
 TINY = "tiny"
 """The benchmark in the box; training/tiny_benchmark.py makes it."""
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _ENDS = re.compile(r"(_(lr|hr|lq|gt)\d*|_?x[1-4]|_lr_?x?[1-4])$", re.IGNORECASE)
 """Ends of names that tell LR from HR in the known distributions: `Canon_001_LR4` and `Canon_001_HR` are a pair."""
 
@@ -265,7 +266,7 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
         file
         for pattern in patterns
         for file in folder.glob(pattern)
-        if file.suffix.lower() in IMAGES and file.is_file()
+        if is_image(file) and file.is_file()
     }
     return sorted(found)
 

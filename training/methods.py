@@ -21,7 +21,7 @@ import numpy as np
 
 from filters.measures import NotAnImage, open_photo
 from training.benchmark_inputs import Case, Pixels, png_bytes, write_bytes
-from training.benchmarks import IMAGES
+from training.image_names import image_stem, is_image
 
 Kind = Literal["bicubic", "realesrgan", "folder", "command", "backbone"]
 
@@ -215,8 +215,8 @@ def _found(name: str, folder: Path, cases: Sequence[Case], *, made: int) -> Outp
     method's own (`Canon_001_LR4_out.png`)."""
     by_stem: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in IMAGES and not file.name.startswith("."):
-            by_stem.setdefault(file.stem, []).append(file)
+        if is_image(file):
+            by_stem.setdefault(image_stem(file), []).append(file)
     files: dict[str, Path] = {}
     problems: list[str] = []
     for case in cases:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from training.backbones import Backbone
 from training.flow_matching import SOLVERS, Solver, solve
+from training.image_names import IMAGES, is_image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 ENTRY = "lucidlr"
 
 Seeds = Literal["constant", "per-image"]
@@ -170,9 +170,9 @@ def plan(source: Path, out: Path) -> list[tuple[Path, Path]]:
         raise RestoreError(f"{source} is a folder, {out} is a file; name a folder to write to")
     if out.resolve().is_relative_to(source.resolve()):
         raise RestoreError(f"{out} lies in {source}: results would be restored again; move it out")
-    images = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    images = sorted(p for p in source.rglob("*") if is_image(p) and p.is_file())
     if not images:
-        raise RestoreError(f"{source} holds no image ({', '.join(SUFFIXES)})")
+        raise RestoreError(f"{source} holds no image ({', '.join(IMAGES)})")
     return [(p, out / p.relative_to(source).parent / f"{p.name}.png") for p in images]
 
 

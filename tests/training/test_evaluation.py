@@ -248,7 +248,14 @@ def test_another_option_or_another_checkpoint_is_another_folder_of_outputs(tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["Canon_001_LR4.png", "Canon_001.png", "Canon_001_LR4_out.png", "Canon_001_x4.jpg"]
+    "name",
+    [
+        "Canon_001_LR4.png",
+        "Canon_001.png",
+        "Canon_001_LR4_out.png",
+        "Canon_001_x4.jpg",
+        "Canon_001_LR4.png.png",  # as `lucidlr restore` names them
+    ],
 )
 def test_outputs_may_be_named_like_the_lr_or_the_pair_with_an_ending(tmp_path, name):
     folder = tmp_path / "theirs"

@@ -17,8 +17,7 @@ from torch.nn import functional
 from training.consistency import ConsistencyError, Encoder, Images, load_encoder
 from training.consistency.head import Head, encoder_fingerprint, load_head
 from training.consistency.images import read_image
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+from training.image_names import image_stem, is_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +112,7 @@ def load_consistency(
 
 
 def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:
-    """The pair of two files, or the pairs of two folders, whose images have the same path but for the suffix.
+    """The pair of two files, or the pairs of two folders, whose images have the same path but for the suffixes.
 
     Raises:
         ConsistencyError: a file and a folder, an empty folder, or an image without a partner (none is left out).
@@ -133,7 +132,7 @@ def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:
         named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
         raise ConsistencyError(
             f"{len(alone)} images have no partner in the other folder: {named}. "
-            "Partners have the same path, but for the suffix."
+            "Partners have the same path, but for the suffixes."
             if alone
             else f"{lr} and {sr} hold no image."
         )
@@ -143,14 +142,14 @@ def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in _images(folder):
-        stem = file.relative_to(folder).with_suffix("").as_posix()
+        stem = file.relative_to(folder).with_name(image_stem(file)).as_posix()
         if stem in found:
             raise ConsistencyError(
-                f"{found[stem]} and {file} differ only in their suffix; keep one of them."
+                f"{found[stem]} and {file} differ only in their suffixes; keep one of them."
             )
         found[stem] = file
     return found
 
 
 def _images(folder: Path) -> Iterable[Path]:
-    return (f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES and f.is_file())
+    return (f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file())
