@@ -87,6 +87,11 @@ def prefect_server(tmp_path_factory):
         log.close()
 
 
+def latest_artifacts(url):
+    """By key. The server is shared, so a key may have versions of several tests; the newest is that of the last run."""
+    return {artifact["key"]: artifact for artifact in api(url, "/artifacts/latest/filter", {})}
+
+
 def run_deployment(prefect_server, name, *parameters):
     """`prefect deployment run ... --watch`, which must complete."""
     _, environment, home = prefect_server

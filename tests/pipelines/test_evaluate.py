@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines.evaluate_benchmarks import with_checkpoint
 from pipelines.evaluation import checked, load_evaluation, run_evaluation
 from pipelines.recipe import RecipeError
-from tests.prefect_server import ROOT, api, run_deployment
+from tests.prefect_server import ROOT, api, latest_artifacts, run_deployment
 
 DEMO = ROOT / "pipelines" / "recipes" / "evaluate_demo.yaml"
 
@@ -291,6 +291,6 @@ def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect
     )
     summary = json.loads((run / "evaluation" / "summary.json").read_text())
     assert sum(summary["computed"].values()) == 0
-    found = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    found = latest_artifacts(url)
     assert {"evaluation-results", "evaluation-deltas", "evaluation-summary"} <= set(found)
     assert "| tiny | CLIP-IQA+ ↑ |" in found["evaluation-results"]["data"]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipelines.cli import main
-from tests.prefect_server import ROOT, api, run_deployment
+from tests.prefect_server import ROOT, latest_artifacts, run_deployment
 from training.data import LRDataset
 from training.precompute import Store, crops_of_training
 from training.rewards import load_reward
@@ -24,7 +24,7 @@ def test_the_deployment_fills_a_store_that_the_command_line_finds_complete(
     given = (f"dataset={dataset}", f"to={store}", f"changes={changes}")
     run_deployment(prefect_server, "precompute-rewards/precompute-demo", *given)
     url, _, _ = prefect_server
-    artifacts = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    artifacts = latest_artifacts(url)
     rows = {row["kind"]: row for row in json.loads(artifacts["precompute-summary"]["data"])}
     assert rows["shared-lucid_consistency"]["worked out"] == 6
     assert rows["shared-coherent_edges"]["shares nothing"]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.pipelines.builds import dataset_hash
-from tests.prefect_server import ROOT, api, run_deployment
+from tests.prefect_server import ROOT, api, latest_artifacts, run_deployment
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
@@ -22,7 +22,7 @@ def test_the_demo_deployments_complete_with_their_artifacts_and_the_hash_of_the_
     url, _, _ = prefect_server
     run_deployment(prefect_server, "build-lucidlr/demo", f"out={tmp_path / 'flow'}")
     run_deployment(prefect_server, "refresh-lucidlr/refresh-demo", f"out={tmp_path / 'flow'}")
-    artifacts = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    artifacts = latest_artifacts(url)
     assert {"build-summary", "build-failures", "build-report", "build-measure"} <= set(artifacts)
     refreshed = json.loads(artifacts["refresh-summary"]["data"])
     # Nothing changes on the embedded Commons.

@@ -8,7 +8,7 @@ import yaml
 
 from pipelines.recipe import RecipeError
 from pipelines.train_lucidnft import load_training_recipe
-from tests.prefect_server import ROOT, api, run_deployment
+from tests.prefect_server import ROOT, api, latest_artifacts, run_deployment
 from training.train_config import ConfigError
 
 DEMO = ROOT / "pipelines" / "recipes" / "train_demo.yaml"
@@ -73,7 +73,7 @@ def test_the_flow_pretrains_trains_evaluates_and_shows_it(prefect_server, small_
     )
     for file in ("pretrain/tiny.safetensors", "average.safetensors", "results.md", "grid.png"):
         assert (out / file).is_file()
-    artifacts = {artifact["key"]: artifact for artifact in api(url, "/artifacts/filter", {})}
+    artifacts = latest_artifacts(url)
     wanted = {
         "train-precompute",
         "train-backbone",
