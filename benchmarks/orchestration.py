@@ -22,11 +22,13 @@ from crawler.sources import CategorySource
 from filters.synthesis import encode_jpeg
 from pipelines.driver import build
 from pipelines.memory import modest_memory
-from pipelines.recipe import load_recipe
+from pipelines.recipe import ExportConfig, load_recipe
 from pipelines.runners import pool_runner
 
 DEMO = Path(__file__).parents[1] / "pipelines" / "recipes" / "demo.yaml"
 SIDE_PX = 128
+SHARD_MB = 5.0
+"""A thousand of these crops a shard, as there are a few hundred photographs in one of 300 MB."""
 
 
 def make_corpus(folder: Path, count: int) -> Path:
@@ -60,7 +62,12 @@ def make_corpus(folder: Path, count: int) -> Path:
 def run(base_url: str, out: str) -> None:
     """One build against the Commons at `base_url`; prints its figures as JSON."""
     recipe = load_recipe(DEMO).model_copy(
-        update={"corpus": None, "sources": (CategorySource(root="Crops", depth=0),), "scores": ()}
+        update={
+            "corpus": None,
+            "sources": (CategorySource(root="Crops", depth=0),),
+            "scores": (),
+            "export": ExportConfig(max_shard_mb=SHARD_MB),
+        }
     )
     hosts = (recipe.site.host, *recipe.site.media_hosts)
     with pool_runner("threads", 1) as runner:

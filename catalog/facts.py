@@ -8,13 +8,20 @@ kilobyte a file, whatever Commons says about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import compute
 
+from catalog.latest import Keys, latest_rows, latest_values, seen_in
 from catalog.records import AGAIN, FileRecord, VerdictRow, schema
 from catalog.removals import NOT_REMOVED, REMOVED_PAGES, REQUESTED_BYTES
 from catalog.store import Catalog
-from catalog.views import column_name, opened, scan, text_literal
+from catalog.views import column_name, opened, text_literal
+
+pc: Any = compute
 
 ALWAYS = (
     "page_id",
@@ -65,38 +72,36 @@ def candidates(
         `object` (present, a failure's kind, or null when never tried), phash ... spread, decoded_width,
         decoded_height, and the measures and scores (float64, null where missing).
     """
-    query = _query(
-        catalog, sources, gate_version, fields, measures, scores, hash_version, embedding
-    )
+    query = _query(sources, gate_version, fields)
     with opened(catalog, "listing", "verdicts", "failures", "tombstones") as connection:
-        return connection.sql(query).to_arrow_table()
+        table = connection.sql(query).to_arrow_table()
+    keys = Keys(table.column("sha1"))
+    fetched = pc.if_else(seen_in(catalog, "download", keys), "present", None)
+    columns = {
+        "object": pc.coalesce(table.column("failed"), fetched),
+        **latest_rows(catalog, "hash", keys, HASHES, (None, hash_version or "")),
+    }
+    for stage, wanted in (("measure", measures), ("score", scores)):
+        found = latest_values(catalog, stage, keys, wanted)
+        columns |= {f"{stage}.{name}": values for name, values in found.items()}
+    if embedding is not None:
+        seen = latest_rows(catalog, "embed", keys, ("vector", "thumbnail"), embedding)
+        columns |= {"embedding": seen["vector"], "thumbnail": seen["thumbnail"]}
+    table = table.drop_columns("failed")
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
 
 
 def _query(
-    catalog: Catalog,
-    sources: Sequence[tuple[str, int | None]],
-    gate_version: str,
-    fields: Sequence[str],
-    measures: Sequence[tuple[str, str]],
-    scores: Sequence[tuple[str, str]],
-    hash_version: str | None,
-    embedding: tuple[str, str] | None,
+    sources: Sequence[tuple[str, int | None]], gate_version: str, fields: Sequence[str]
 ) -> str:
+    """What the listing, the gate, the failures and the tombstones say; what was found in the files comes after."""
     order = ", ".join(
         f"({text_literal(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
         for i, (key, cap) in enumerate(sources)
     )
     columns = ", ".join("l." + column_name(n) for n in dict.fromkeys([*ALWAYS, *fields]))
-    pivots = joins = wide = ""
-    for stage, wanted in (("measure", measures), ("score", scores)):
-        if wanted:
-            wide += f", {stage}_wide AS MATERIALIZED ({_wide(catalog, stage, wanted)})"
-            joins += f" LEFT JOIN {stage}_wide ON {stage}_wide.sha1 = l.sha1"
-            pivots += "".join(f", {column_name(f'{stage}.{name}')}" for name, _ in wanted)
-    if embedding is not None:
-        wide += f", seen AS MATERIALIZED ({_seen(catalog, *embedding)})"
-        joins += " LEFT JOIN seen ON seen.sha1 = l.sha1"
-        pivots += ", seen.vector AS embedding, seen.thumbnail"
     at = "source_key = {0}.source_key AND l.part = {0}.part AND l.part_row = {0}.part_row"
     return (
         f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
@@ -115,26 +120,17 @@ def _query(
         "coalesce(again.part, first.part) AS part, coalesce(again.part_row, first.part_row) AS part_row "
         "FROM first LEFT JOIN again USING (page_id)), "
         "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
-        "WHERE stage IN ('download', 'hash') GROUP BY key), "
-        # Materialized: with filters pushed down from join to join into scans of several files DuckDB 2.0.0 mixes up the
-        # type of `file_index` and gives up, for some data.
-        f"fetched AS MATERIALIZED (SELECT DISTINCT sha1 FROM {scan(catalog, 'download')}), "
-        f"hashed AS MATERIALIZED ({_hashes(catalog, hash_version)})"
-        f"{wide} "
+        "WHERE stage IN ('download', 'hash') GROUP BY key) "
         f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
         f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
         f"coalesce(removed.reason, CASE WHEN asked.sha1 IS NOT NULL THEN 'requested' END, "
-        f"{text_literal(NOT_REMOVED)}) AS removed, "
-        "CASE WHEN failed.kind IS NOT NULL THEN failed.kind "
-        "WHEN fetched.sha1 IS NOT NULL THEN 'present' END AS object, "
-        f"{', '.join(HASHES)}{pivots} FROM placed JOIN listing l ON l.{at.format('placed')} "
+        f"{text_literal(NOT_REMOVED)}) AS removed, failed.kind AS failed "
+        f"FROM placed JOIN listing l ON l.{at.format('placed')} "
         f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
         f"ON l.{at.format('v')} "
-        "LEFT JOIN fetched ON fetched.sha1 = l.sha1 "
         f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = placed.page_id "
         f"LEFT JOIN ({REQUESTED_BYTES}) asked ON asked.sha1 = l.sha1 "
-        "LEFT JOIN failed ON failed.key = l.sha1 "
-        f"LEFT JOIN hashed ON hashed.sha1 = l.sha1{joins} ORDER BY placed.page_id"
+        "LEFT JOIN failed ON failed.key = l.sha1 ORDER BY placed.page_id"
     )
 
 
@@ -145,52 +141,34 @@ HASHES = (
 """Columns of catalog.records.HashRecord that a candidate gets."""
 
 
-def _hashes(catalog: Catalog, version: str | None) -> str:
-    """One row per SHA-1, the latest part wins; see `_wide`."""
-    cells = ", ".join(f"arg_max({name}, file_index) AS {name}" for name in HASHES)
-    where = f"version = {text_literal(version or '')}"
-    return f"SELECT sha1, {cells} FROM {scan(catalog, 'hash')} WHERE {where} GROUP BY sha1"
-
-
-def _seen(catalog: Catalog, name: str, version: str) -> str:
-    """One row per SHA-1, the latest part wins; see `_wide`."""
-    return (
-        "SELECT sha1, arg_max(vector, file_index) AS vector, arg_max(thumbnail, file_index) AS thumbnail "
-        f"FROM {scan(catalog, 'embed')} WHERE name = {text_literal(name)} "
-        f"AND version = {text_literal(version)} GROUP BY sha1"
-    )
-
-
-def _wide(catalog: Catalog, stage: str, wanted: Sequence[tuple[str, str]]) -> str:
-    """One row per SHA-1 and one column per name. Straight from the parts, the latest wins as in the view; an
-    aggregate over the file's number needs far less memory than a window, or than its name."""
-    cells = ", ".join(
-        f'arg_max("value", file_index) FILTER (name = {text_literal(name)} '
-        f"AND version = {text_literal(version)}) AS {column_name(f'{stage}.{name}')}"
-        for name, version in wanted
-    )
-    return f"SELECT sha1, {cells} FROM {scan(catalog, stage)} GROUP BY sha1"
-
-
 def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.Table:
-    """These fields of the full records, in the order of `places`.
+    """These fields of the full records, in the order of `places`; one part of the listing is in memory at a time.
 
     Args:
         places: the columns `PLACE` of some candidates.
     """
-    wanted = pa.table(
-        {
-            **{name: places.column(name) for name in PLACE},
-            "nth": pa.array(range(places.num_rows), pa.int64()),
-        }
+    names, wanted = list(fields), schema(FileRecord)
+    empty = pa.schema([wanted.field(name) for name in names]).empty_table()
+    source, part, row = (places.column(name) for name in PLACE)
+    parts, which = np.unique(
+        pc.binary_join_element_wise(source, part.cast(pa.string()), "/").to_pylist(),
+        return_inverse=True,
     )
-    columns = ", ".join("l." + column_name(name) for name in fields)
-    with opened(catalog, "listing") as connection:
-        connection.register("places", wanted)
-        return connection.sql(
-            f"SELECT {columns} FROM listing l JOIN places ON l.source_key = at_source "
-            "AND l.part = at_part AND l.part_row = at_row ORDER BY nth"
-        ).to_arrow_table()
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which, minlength=len(parts))).tolist()
+    rows = row.to_numpy()[order]
+    found = [empty]
+    begin = 0
+    for one, end in zip(parts.tolist(), ends, strict=True):
+        folder, _, number = one.rpartition("/")
+        table = pq.read_table(
+            catalog.parts / "listing" / folder / f"{int(number):06d}.parquet", columns=names
+        )
+        found.append(table.take(pa.array(rows[begin:end])))
+        begin = end
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    return pa.concat_tables(found, promote_options="permissive").select(names).take(pa.array(back))
 
 
 def record_fields(names: Sequence[str]) -> list[str]:

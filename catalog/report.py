@@ -162,8 +162,40 @@ def _books(thumbnails: Callable[[str], bytes | None], max_images: int) -> dict[s
     }
 
 
-def render_report(
-    path: Path,
+@dataclass(frozen=True)
+class ReportPage:
+    """A report that is composed: figures, pictures and counts, but no table any more."""
+
+    content: Mapping[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Writes the page to `path` (temporary file and rename); its folder is made."""
+        import jinja2
+        from plotly.offline import get_plotlyjs
+
+        plotly, page_script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            undefined=jinja2.StrictUndefined,
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters["number"] = lambda count: f"{count:,}"
+        page = environment.get_template("report.html.j2").render(
+            policy=_policy([plotly, page_script]),
+            style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            plotly=plotly,
+            page_script=page_script,
+            **self.content,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+
+
+def compose_report(
     *,
     name: str,
     funnel: Sequence[tuple[str, int]],
@@ -177,8 +209,8 @@ def render_report(
     facts: Mapping[str, str] | None = None,
     marks: Sequence[Mark] = (),
     shortfalls: Sequence[Shortfall] = (),
-) -> None:
-    """Write the page to `path` (temporary file and rename); its folder is made.
+) -> ReportPage:
+    """What the page shows, without the tables that it is made from.
 
     Args:
         funnel: (step, what it left), first to last.
@@ -196,9 +228,6 @@ def render_report(
     Raises:
         ValueError: `candidates` lacks a column that is needed.
     """
-    import jinja2
-    from plotly.offline import get_plotlyjs
-
     absent = [column for column in _NEEDED if column not in candidates.column_names]
     if absent:
         raise ValueError(f"The table of candidates has no column {', '.join(absent)}.")
@@ -231,45 +260,34 @@ def render_report(
         links = samples.column("file_page_url").take(place)
         candidates = candidates.append_column("file_page_url", links)
     drawn = {key: figure for key, figure in figures.items() if figure is not None}
-    plotly, page_script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda count: f"{count:,}"
-    page = environment.get_template("report.html.j2").render(
-        name=name,
-        policy=_policy([plotly, page_script]),
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        plotly=plotly,
-        page_script=page_script,
-        charts_json=_script_json(drawn),
-        heights={key: figure["height"] for key, figure in drawn.items()},
-        ruled=places[:ruled],
-        unruled=places[ruled:],
-        targets=bool(target_mix),
-        shortfalls=list(shortfalls),
-        funnel=list(funnel),
-        candidate_count=candidates.num_rows,
-        kept_count=int(kept.sum()),
-        families=Counter(samples.column("family").to_pylist()),
-        failure_count=sum(row["count"] for row in _failures(failures)),
-        reasons=reasons,
-        rules=list(rules),
-        sheets=galleries.contact_sheets(samples, books["sheets"]),
-        borderline=galleries.borderline(candidates, edges[:8], books["borderline"]),
-        rejected=galleries.rejected(candidates, books["rejected"]),
-        clusters=galleries.clusters(candidates, books["clusters"]),
-        failures=_failures(failures),
-        facts=dict(facts or {}),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    content: dict[str, Any] = {
+        "name": name,
+        "charts_json": _script_json(drawn),
+        "heights": {key: figure["height"] for key, figure in drawn.items()},
+        "ruled": places[:ruled],
+        "unruled": places[ruled:],
+        "targets": bool(target_mix),
+        "shortfalls": list(shortfalls),
+        "funnel": list(funnel),
+        "candidate_count": candidates.num_rows,
+        "kept_count": int(kept.sum()),
+        "families": Counter(samples.column("family").to_pylist()),
+        "failure_count": sum(row["count"] for row in _failures(failures)),
+        "reasons": reasons,
+        "rules": list(rules),
+        "sheets": galleries.contact_sheets(samples, books["sheets"]),
+        "borderline": galleries.borderline(candidates, edges[:8], books["borderline"]),
+        "rejected": galleries.rejected(candidates, books["rejected"]),
+        "clusters": galleries.clusters(candidates, books["clusters"]),
+        "failures": _failures(failures),
+        "facts": dict(facts or {}),
+    }
+    return ReportPage(content)
+
+
+def render_report(path: Path, **shown: Any) -> None:
+    """Composes a report and writes it; arguments of `compose_report`."""
+    compose_report(**shown).write(path)
 
 
 def _year_map(samples: pa.Table) -> charts.Figure | None:

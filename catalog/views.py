@@ -10,8 +10,9 @@ Views keep one row per key and version, the one of the latest part: a batch that
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,36 +199,90 @@ def link(
     with room_for(database):
         for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
             stale.unlink(missing_ok=True)
-        connection = connect(str(temporary), threads=1)
+        shards = sorted(dataset.resolve().glob("data/*/*.parquet")) if dataset else []
+        for tables_of in (
+            partial(create_views, catalog=catalog),
+            partial(_decisions, catalog=catalog, recipe_hash=recipe_hash),
+            _failures,
+            partial(_no_samples, shards=shards),
+            *(partial(_samples, shard=shard) for shard in shards),
+            partial(_small_tables, tables=tables),
+        ):
+            _fill(temporary, tables_of)
+        temporary.replace(database)
+
+
+LINK_MB = 32
+"""What DuckDB may take while tables are filled; it writes to the disk what is done. Enough for 200,000 candidates."""
+
+Fill = Callable[[duckdb.DuckDBPyConnection], None]
+
+
+def _fill(database: Path, tables_of: Fill) -> None:
+    """One step of `link`, on a connection of its own, so that what it took is given back before the next; all or
+    nothing. Where there is too little memory by LINK_MB, DuckDB takes what it wants."""
+    for limit in (f"{LINK_MB}MB", None):
+        connection = connect(str(database), threads=1)
         try:
-            create_views(connection, catalog)
-            connection.execute(
-                "CREATE TABLE decisions AS SELECT * FROM all_decisions WHERE recipe_hash = ? ORDER BY page_id",
-                [recipe_hash],
-            )
-            connection.execute("DROP VIEW all_decisions")
-            connection.execute("CREATE TABLE failures_now AS SELECT * FROM failures")
-            connection.execute("DROP VIEW failures")
-            connection.execute("ALTER TABLE failures_now RENAME TO failures")
-            shards = sorted(dataset.glob("data/*/*.parquet")) if dataset else []
-            if dataset and shards:
-                pattern = text_literal(str(dataset.resolve() / "data" / "*" / "*.parquet"))
-                connection.execute(
-                    "CREATE TABLE samples AS SELECT * EXCLUDE (image, filename), filename AS shard "
-                    f"FROM read_parquet({pattern}, filename=true) ORDER BY page_id"
-                )
-            else:
-                connection.execute(
-                    "CREATE TABLE samples (page_id BIGINT, title VARCHAR, sha1 VARCHAR, license VARCHAR, "
-                    "family VARCHAR, shard VARCHAR)"
-                )
-            for name, table in tables.items():
-                connection.register("incoming", table)
-                connection.execute(f"CREATE TABLE {column_name(name)} AS SELECT * FROM incoming")
-                connection.unregister("incoming")
+            if limit is not None:
+                connection.execute(f"SET memory_limit = '{limit}'")
+            connection.execute("BEGIN")
+            tables_of(connection)
+            connection.execute("COMMIT")
+        except duckdb.OutOfMemoryException:
+            if limit is None:
+                raise
+        else:
+            return
         finally:
             connection.close()
-        temporary.replace(database)
+            pa.default_memory_pool().release_unused()
+
+
+def _decisions(connection: duckdb.DuckDBPyConnection, catalog: Catalog, recipe_hash: str) -> None:
+    """The table `decisions`, in the order of its parts: sorting would take all rows into memory."""
+    folder = catalog.parts / "decision"
+    # Where nothing was decided, the empty part has the columns.
+    decided = sorted((folder / recipe_hash).glob("*.parquet")) or folder.glob("*.parquet")
+    parts = ", ".join(text_literal(str(part)) for part in decided)
+    connection.execute("DROP VIEW all_decisions")
+    connection.execute(f"CREATE TABLE decisions AS SELECT * FROM read_parquet([{parts}])")
+
+
+def _failures(connection: duckdb.DuckDBPyConnection) -> None:
+    """The table `failures` in the place of the view."""
+    connection.execute("CREATE TABLE failures_now AS SELECT * FROM failures")
+    connection.execute("DROP VIEW failures")
+    connection.execute("ALTER TABLE failures_now RENAME TO failures")
+
+
+def _no_samples(connection: duckdb.DuckDBPyConnection, shards: Sequence[Path]) -> None:
+    """The table `samples`, empty, with the columns of the dataset where there is one."""
+    if shards:
+        parts = ", ".join(text_literal(str(shard)) for shard in shards)
+        columns = f"{SAMPLE} FROM read_parquet([{parts}], filename=true) LIMIT 0"
+        connection.execute(f"CREATE TABLE samples AS {columns}")
+    else:
+        connection.execute(
+            "CREATE TABLE samples (page_id BIGINT, title VARCHAR, sha1 VARCHAR, license VARCHAR, "
+            "family VARCHAR, shard VARCHAR)"
+        )
+
+
+SAMPLE = "SELECT * EXCLUDE (image, filename), filename AS shard"
+
+
+def _samples(connection: duckdb.DuckDBPyConnection, shard: Path) -> None:
+    """Into `samples` what a shard holds, without the images: what is known of a shard's columns takes room, too."""
+    source = f"read_parquet({text_literal(str(shard))}, filename=true)"
+    connection.execute(f"INSERT INTO samples {SAMPLE} FROM {source}")
+
+
+def _small_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    for name, table in tables.items():
+        connection.register("incoming", table)
+        connection.execute(f"CREATE TABLE {column_name(name)} AS SELECT * FROM incoming")
+        connection.unregister("incoming")
 
 
 EVIDENCE = ("page_id", "title", "sha1", "revision_id", *schema(ListingRow).names)

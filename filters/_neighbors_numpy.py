@@ -1,4 +1,4 @@
-"""What filters/neighbors.py does where numba cannot be had: the same answers, slower, from NumPy and SciPy.
+"""What filters/neighbors.py does for few hashes, or where numba cannot be had: the same answers from NumPy and SciPy.
 
 A pair of distinct hashes is found by the band of `hash_index` that is the first to join it; clusters come from the list
 of pairs, so that a set with very many near-equal hashes runs out of `MOST` instead of being collapsed.
@@ -15,8 +15,8 @@ from filters.hash_index import Hashes, Ints, index_of
 
 MOST = 50_000_000
 """Pairs of distinct hashes that clusters may be made of."""
-STEP = 20_000
-"""Hashes looked up at a time."""
+STEP = 2_000
+"""Hashes looked up at a time; how many pairs there are is asked in between."""
 
 
 class TooMany(RuntimeError):

@@ -20,8 +20,8 @@ Ints = NDArray[np.int64]
 BANDS, WIDTH = 4, 16
 MOST_PROBES = 3
 """Bits to flip in a band at most; beyond, comparing with everything costs less."""
-CHUNK = 4_000_000
-"""Comparisons at a time, to bound memory."""
+CHUNK = 250_000
+"""Comparisons at a time: what they take stays in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ sorted, buckets that differ by few enough bits are joined once, and a pair is ta
 A million hashes of which many are nearly equal (blank images) have more pairs than memory: `pairs_within` refuses to
 list them, `clusters_within` joins without listing, and does not look twice at what lies in one tight ball.
 
-The loops are compiled by numba; without it NumPy does the same, slower (docs/adr/0009). For new hashes against many old
-ones see hash_index.
+The loops are compiled by numba. Without it NumPy does the same, slower (docs/adr/0011), and for few hashes with it: to
+load numba takes half a second and 115 MB. For new hashes against many old ones see hash_index.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ VISIT = 8
 """Cost of a visit to a pair of buckets, in comparisons; measured at 2,000, 100,000 and 1,000,000 hashes."""
 
 
+FEW, NEAR = 25_000, 12
+"""Up to so many distinct hashes and such a radius NumPy lists the pairs: in half a second, and in no memory to speak
+of."""
+
+
 class TooManyPairs(RuntimeError):
     """There are more pairs than asked for; clusters_within answers without listing them."""
 
@@ -52,7 +57,7 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
     # Members of each distinct hash, in order: those of hash u stand at members[starts[u]:starts[u + 1]].
     members = np.argsort(inverse, kind="stable").astype(np.int64)
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    kernels = _kernels()
+    kernels = None if len(unique) <= FEW and radius <= NEAR else _kernels()
     if kernels is None:
         slow = _neighbors_numpy.pairs(unique, counts, members, starts, radius, limit)
         if slow is None or len(slow) > limit:

@@ -77,9 +77,7 @@ def build(
             _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
         if joined["embedding"] is not None:
             _compute(run, "embed", present, ["@".join(joined["embedding"])])
-        with run.timed("decide"):
-            candidates, _ = gated(run, **joined)
-        return publish(run, recipe_hash, started, candidates)
+        return publish(run, recipe_hash, started, lambda: gated(run, **joined)[0])
 
 
 def _present(run: Build) -> list[str]:

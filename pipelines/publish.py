@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,11 +20,12 @@ from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
 from catalog.records import FileRecord, schema
 from catalog.removals import released_tombstones
+from catalog.report import ReportPage
 from catalog.store import Catalog, command_line, room_for
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome, decide
 from pipelines.recipe import Recipe
-from pipelines.report import write_report
+from pipelines.report import report_of
 from pipelines.run import Build, BuildResult
 from pipelines.stages import embed_versions, measure_versions, score_versions
 
@@ -85,20 +86,26 @@ def _last_planned(catalog: Catalog, stage: str, names: Sequence[str]) -> list[st
 
 
 def publish(
-    run: Build, recipe_hash: str, started: float, candidates: pa.Table, *, crawled: bool = True
+    run: Build,
+    recipe_hash: str,
+    started: float,
+    candidates: Callable[[], pa.Table],
+    *,
+    crawled: bool = True,
 ) -> BuildResult:
-    """Decides, exports, links and reports.
+    """Decides, exports, reports and links.
 
     Args:
-        candidates: as `gated` gives them with what `joined_facts` says.
+        candidates: gives them as `gated` does with what `joined_facts` says; nobody else holds the table, so that it is
+            gone before the page and the database need room.
         crawled: False where no page was asked for since the last time, so that the evidence is as it was.
     """
     _keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
-    told = _release(run, recipe_hash, failures, candidates)
-    del candidates
-    # What the tables of facts took is given back before the database needs room.
-    pa.default_memory_pool().release_unused()
+    told, page = _release(run, recipe_hash, failures, candidates)
+    with run.timed("report"), room_for(run.out):
+        page.write(run.out / "report" / "index.html")
+    del page
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
     result = BuildResult(
         out=run.out,
@@ -157,10 +164,12 @@ def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
 
-def _release(run: Build, recipe_hash: str, failures: pa.Table, candidates: pa.Table) -> _Told:
+def _release(
+    run: Build, recipe_hash: str, failures: pa.Table, candidates: Callable[[], pa.Table]
+) -> tuple[_Told, ReportPage]:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
-        outcome = decide(candidates, recipe, recipe_hash=recipe_hash)
+        outcome = decide(candidates(), recipe, recipe_hash=recipe_hash)
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
     for row in outcome.shortfalls:
@@ -172,13 +181,14 @@ def _release(run: Build, recipe_hash: str, failures: pa.Table, candidates: pa.Ta
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
-        write_report(run, outcome, samples, failures, store, facts)
-    return _Told(
+        page = report_of(run, outcome, samples, failures, store, facts)
+    told = _Told(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),
         shortfalls=[row._asdict() for row in outcome.shortfalls],
         dataset_hash=dataset_hash,
     )
+    return told, page
 
 
 def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:

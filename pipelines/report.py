@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog.removals import NOT_REMOVED
-from catalog.store import room_for
+from catalog.report import ReportPage, RuleSummary, compose_report
 from crawler.download import ObjectStore
 from pipelines.decide import Outcome
 from pipelines.run import Build
@@ -16,21 +16,20 @@ from pipelines.run import Build
 pc: Any = compute
 
 
-def write_report(
+def report_of(
     run: Build,
     outcome: Outcome,
     samples: pa.Table,
     failures: pa.Table,
     store: ObjectStore,
     facts: dict[str, str],
-) -> None:
-    """report/index.html of a build.
+) -> ReportPage:
+    """The report of a build, not yet written.
 
     Args:
         failures: as catalog.views.failures gives them.
         facts: lines for the head of the page.
     """
-    from catalog.report import RuleSummary, render_report
     from filters.degradation import LABELS
 
     def original(sha1: str) -> bytes | None:
@@ -63,18 +62,16 @@ def write_report(
         for rule, effect in zip(outcome.ledger.rules, effects, strict=True)
     ]
     counts = failures.group_by("kind").aggregate([("key", "count")])
-    with room_for(run.out):
-        render_report(
-            run.out / "report" / "index.html",
-            name=run.recipe.name,
-            funnel=outcome.funnel,
-            candidates=candidates,
-            samples=samples,
-            rules=rules,
-            failures=counts.rename_columns(["kind", "count"]),
-            thumbnails=original,
-            marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
-            facts=facts,
-            target_mix=run.recipe.sampling.mix or None,
-            shortfalls=list(outcome.shortfalls),
-        )
+    return compose_report(
+        name=run.recipe.name,
+        funnel=outcome.funnel,
+        candidates=candidates,
+        samples=samples,
+        rules=rules,
+        failures=counts.rename_columns(["kind", "count"]),
+        thumbnails=original,
+        marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
+        facts=facts,
+        target_mix=run.recipe.sampling.mix or None,
+        shortfalls=list(outcome.shortfalls),
+    )

@@ -75,7 +75,7 @@ def whatif(
 ) -> None:
     """Tell what a change of thresholds would do, from stored facts; writes nothing."""
     from pipelines.recipe import load_recipe
-    from pipelines.refilter import what_if, what_if_lines
+    from pipelines.what_if import what_if, what_if_lines
 
     loaded = load_recipe(recipe) if recipe else None
     for line in what_if_lines(what_if(changes, out=out, recipe=loaded, limit=limit)):

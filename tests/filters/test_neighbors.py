@@ -1,5 +1,7 @@
 """Exact: what brute force finds, and nothing else."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -49,8 +51,10 @@ def hash_sets(draw):
 @given(hash_sets(), st.integers(0, 12))
 def test_pairs_and_clusters_equal_brute_force(hashes, radius):
     expected = brute_force(hashes, radius)
-    assert np.array_equal(pairs_within(hashes, radius), expected)
-    assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbors, "FEW", 0)  # compiled, though they are few
+        assert np.array_equal(pairs_within(hashes, radius), expected)
+        assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
 
 
 @settings(max_examples=20, deadline=None)
@@ -87,6 +91,7 @@ def test_every_cut_into_bands_equals_brute_force(hashes, radius, m):
     with pytest.MonkeyPatch.context() as patch:
         cut = np.array(neighbors._cut(m, radius), dtype=np.int64)
         patch.setattr(neighbors, "_bands", lambda count, radius: cut)
+        patch.setattr(neighbors, "FEW", 0)
         pairs, clusters = pairs_within(hashes, radius), clusters_within(hashes, radius)
     expected = brute_force(hashes, radius)
     assert np.array_equal(pairs, expected)
@@ -180,3 +185,13 @@ def test_a_heavy_block_costs_little_more_than_none():
     assert seconds["heavy"] <= 3 * seconds["plain"]
     with pytest.raises(TooManyPairs):
         pairs_within(heavy, 8)
+
+
+def test_few_hashes_do_not_load_the_compiler():
+    code = (
+        "import sys, numpy as np\n"
+        "from filters.neighbors import pairs_within\n"
+        "print(len(pairs_within(np.arange(40, dtype=np.uint64), 12)), 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(40 * 39 // 2), "False"]

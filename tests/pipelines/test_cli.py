@@ -10,7 +10,9 @@ import duckdb
 import pytest
 import yaml
 
+from catalog import views
 from catalog.export import verify_dataset
+from pipelines.publish import relink
 from tests.pipelines.builds import ENVIRONMENT
 from tests.pipelines.test_recipe import DEMO
 
@@ -193,6 +195,37 @@ class TestAFinishedBuild:
             ((rules,),) = c.execute("select count(*) from rules").fetchall()
         assert str(moved) in sql
         assert rules > 5
+
+    def test_too_little_memory_for_the_database_costs_time_and_no_row(
+        self, small_build, tmp_path, monkeypatch
+    ):
+        moved = tmp_path / "moved"
+        shutil.copytree(small_build, moved)
+        counted = "select (select count(*) from {0}), (select count(distinct page_id) from {0})"
+
+        def rows():
+            with duckdb.connect(str(moved / "lucidlr.duckdb"), read_only=True) as c:
+                tables = ("decisions", "samples")
+                return [c.execute(counted.format(table)).fetchone() for table in tables]
+
+        relink(moved)
+        before = rows()
+        connections = []
+        connect = views.connect
+
+        def counting(*args, **kwargs):
+            connections.append(args)
+            return connect(*args, **kwargs)
+
+        monkeypatch.setattr(views, "connect", counting)
+        monkeypatch.setattr(views, "LINK_MB", 32)
+        relink(moved)
+        enough = len(connections)
+        monkeypatch.setattr(views, "LINK_MB", 1)
+        relink(moved)
+        assert len(connections) > 2 * enough, "a megabyte must have been too little for some step"
+        assert rows() == before
+        assert before[0][0] == before[0][1] > before[1][0] > 0
 
     def test_no_run_dependent_value_stands_in_a_shard(self, small_build):
         with duckdb.connect() as c:

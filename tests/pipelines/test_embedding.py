@@ -14,8 +14,9 @@ from filters.embedding import EmbeddingPolicy, aligned_edges, look, thumbnails_o
 from pipelines.driver import build
 from pipelines.embedding import load_seeing
 from pipelines.publish import load_built_recipe
-from pipelines.refilter import refilter, what_if
+from pipelines.refilter import refilter
 from pipelines.runners import pool_runner
+from pipelines.what_if import what_if
 from tests.pipelines.builds import dataset_hash
 from tests.pipelines.test_refilter import built, offline
 

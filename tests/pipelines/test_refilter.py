@@ -10,9 +10,11 @@ import duckdb
 import pytest
 
 from catalog.store import Catalog
+from pipelines.changes import changed_recipe
 from pipelines.publish import load_built_recipe
 from pipelines.recipe import RecipeError
-from pipelines.refilter import changed_recipe, refilter, what_if, what_if_lines
+from pipelines.refilter import refilter
+from pipelines.what_if import what_if, what_if_lines
 from tests.pipelines.builds import dataset_hash
 
 # Runs in a process of its own: whatever opens a socket, or loads torch, ends it.

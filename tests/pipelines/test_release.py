@@ -243,7 +243,8 @@ def test_an_export_without_a_change_gives_the_same_dataset_hash(built):
 
 @pytest.mark.slow
 def test_what_a_recipe_does_not_choose_any_more_is_told_by_its_rule(built, tmp_path):
-    from pipelines.refilter import changed_recipe, refilter
+    from pipelines.changes import changed_recipe
+    from pipelines.refilter import refilter
 
     shutil.copytree(built / "dataset", tmp_path / "old")
     recipe = load_recipe(DEMO)
