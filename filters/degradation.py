@@ -78,7 +78,7 @@ class LabelCurve:
         return np.interp(sign * values, at, [0.0, 0.25, 0.5, 1.0])
 
 
-DEFAULT_CLASSIFIER = "degradation-1"
+DEFAULT_CLASSIFIER = "degradation-2"
 TEXTURED = "textured_share"
 
 

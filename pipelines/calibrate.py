@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.store import write_parquet
+from filters.degradation import DEFAULT_CLASSIFIER
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 from training.image_names import is_image
@@ -152,7 +153,7 @@ def calibrate(
     graphics: Path | None,
     out: Path,
     *,
-    name: str = "degradation-1",
+    name: str = DEFAULT_CLASSIFIER,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:
@@ -209,7 +210,7 @@ def judge_clean(
     photographs: Path,
     out: Path,
     *,
-    name: str = "degradation-1",
+    name: str = DEFAULT_CLASSIFIER,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:

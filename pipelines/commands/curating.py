@@ -58,7 +58,10 @@ def calibrate(
         Path | None, typer.Option(help="Screenshots and drawings; `make graphics` fetches some.")
     ] = None,
     out: Out = Path("out/calibration"),
-    name: Annotated[str, typer.Option(help="Of the weights: <name>-<version>.")] = "degradation-1",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the weights: <name>-<version>; by default those that recipes use."),
+    ] = None,
     workers: Workers = None,
     clean: Annotated[
         bool,
@@ -70,11 +73,13 @@ def calibrate(
     """Degrade photographs by known amounts, train the labels' classifier on half of them, judge it on the rest."""
     import os
 
+    from filters.degradation import DEFAULT_CLASSIFIER
     from pipelines.calibrate import calibrate as run_calibration
     from pipelines.calibrate import judge_clean
     from pipelines.progress import TerminalProgress
 
     count = workers or os.cpu_count() or 1
+    name = name or DEFAULT_CLASSIFIER
     if clean:
         told = judge_clean(photographs, out, name=name, workers=count, progress=TerminalProgress())
         typer.echo(f"results    {told}")

@@ -78,5 +78,7 @@ def test_writing_what_was_read_gives_the_same_file(small, tmp_path):
 
 
 def test_unknown_weights_are_named_with_those_that_there_are():
-    with pytest.raises(UnknownClassifier, match=r"'degradation-0'; there is .*degradation-1"):
+    with pytest.raises(
+        UnknownClassifier, match=r"'degradation-0'; there is .*degradation-1.*degradation-2"
+    ):
         load_classifier("degradation-0")

@@ -72,7 +72,7 @@ def test_a_recipe_takes_what_its_labels_need_and_what_it_asks_for_besides(tmp_pa
 
 def test_a_classifier_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     message = broken(tmp_path, lambda r: r.update(degradation={"classifier": "degradation-0"}))
-    assert "degradation-1" in message
+    assert "degradation-2" in message
 
 
 def test_a_missing_section_is_named(tmp_path):
