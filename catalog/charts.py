@@ -209,12 +209,11 @@ def histogram(values: Reals, kept: Flags, bounds: Sequence[float] = ()) -> Figur
 
 def years(uploaded: Sequence[int | None], kept: Flags) -> Figure | None:
     """Kept and dropped candidates per year of upload; None where no year is known."""
-    counts = {
-        name: Counter(
-            year for year, is_kept in zip(uploaded, kept, strict=True) if year and is_kept == flag
-        )
-        for name, flag in (("kept", True), ("dropped", False))
-    }
+    when = np.array([year or 0 for year in uploaded], dtype=np.int64)
+    counts: dict[str, Counter[int]] = {}
+    for name, chosen in (("kept", kept), ("dropped", ~kept)):
+        found_years, numbers = np.unique(when[chosen & (when != 0)], return_counts=True)
+        counts[name] = Counter(dict(zip(found_years.tolist(), numbers.tolist(), strict=True)))
     found = set(counts["kept"]) | set(counts["dropped"])
     if not found:
         return None

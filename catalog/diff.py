@@ -18,10 +18,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog.database import column_name, connect, text_literal
 from catalog.manifest import DatasetError, Manifest, load_manifest
 from catalog.store import Catalog, room_for
 from catalog.tombstones import read_tombstones
-from catalog.views import column_name, connect, opened, runs_table, text_literal
+from catalog.views import opened, runs_table
 
 KINDS = {
     "sha1": "overwritten",

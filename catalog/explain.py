@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from catalog.advice import advice_for
-from catalog.views import connect
+from catalog.database import connect
 
 
 class NoBuild(RuntimeError):

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog.database import column_name, text_literal
 from catalog.latest import Keys, latest_rows, latest_values, seen_in
 from catalog.records import AGAIN, FileRecord, VerdictRow, schema
 from catalog.removals import NOT_REMOVED, REMOVED_PAGES, REQUESTED_BYTES
 from catalog.store import Catalog
-from catalog.views import column_name, opened, text_literal
+from catalog.views import opened
 
 pc: Any = compute
 
@@ -161,9 +162,9 @@ def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.
     begin = 0
     for one, end in zip(parts.tolist(), ends, strict=True):
         folder, _, number = one.rpartition("/")
-        table = pq.read_table(
-            catalog.parts / "listing" / folder / f"{int(number):06d}.parquet", columns=names
-        )
+        path = catalog.parts / "listing" / folder / f"{int(number):06d}.parquet"
+        with pq.ParquetFile(path) as source_part:
+            table = source_part.read(names, use_threads=False)
         found.append(table.take(pa.array(rows[begin:end])))
         begin = end
     back = np.empty(len(order), dtype=np.int64)

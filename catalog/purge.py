@@ -70,7 +70,7 @@ def purge(
     page_ids, sha1s = pa.array(sorted(pages), pa.int64()), pa.array(sorted(hashes), pa.string())
     urls = _addresses(catalog, page_ids, sha1s)
     parts = 0
-    for stage in ("listing", *_BY_SHA1, "failure", "decision", "ledger", "request"):
+    for stage in ("listing", *_BY_SHA1, "twin", "failure", "decision", "ledger", "request"):
         for file in sorted((catalog.parts / stage).glob("*/*.parquet")):
             parts += _rewrite(stage, file, page_ids, sha1s, urls)
     for file in sorted(catalog.plans.glob("*/*/*.parquet")):
@@ -127,7 +127,7 @@ def _addresses(catalog: Catalog, page_ids: pa.Array, sha1s: pa.Array) -> pa.Arra
 def _rewrite(stage: str, file: Path, pages: pa.Array, hashes: pa.Array, urls: pa.Array) -> bool:
     """Writes one part anew where it tells of a removed file; whether it did."""
     names = pq.read_schema(file).names
-    keys = [name for name in ("page_id", "sha1", "key", "url") if name in names]
+    keys = [name for name in ("page_id", "sha1", "twin", "key", "url") if name in names]
     dead = _dead_rows(stage, pq.read_table(file, columns=keys), pages, hashes, urls)
     if not dead.any():
         return False
@@ -156,6 +156,8 @@ def _dead_rows(
 
     if stage in _BY_SHA1:
         return among("sha1", hashes)
+    if stage == "twin":
+        return among("sha1", hashes) | among("twin", hashes)
     if stage == "failure":
         return among("key", hashes)
     if stage == "request":

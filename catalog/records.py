@@ -190,6 +190,20 @@ class HashRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TwinRow:
+    """Two files that hashes confirm to be one photograph, or one file that was compared with all others so far."""
+
+    sha1: str
+    twin: str | None = None
+    """None: this row only says that the file was compared."""
+    phash_bits: int | None = None
+    """Bits in which the pHashes differ."""
+    dhash_bits: int | None = None
+    mirrored: bool | None = None
+    """One is the mirror image of the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureRecord:
     """One weight-free measure of one image (filters/measures/<name>.py)."""
 

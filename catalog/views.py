@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog.database import column_name, connect, text_literal
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog, room_for
 
@@ -36,38 +37,22 @@ _VIEWS = {
 _STAGES_OF_FAILURES = ("download", "hash", "measure", "score", "embed")
 
 
-def text_literal(value: str) -> str:
-    """As a literal of SQL."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def column_name(value: str) -> str:
-    """As an identifier of SQL."""
-    return '"' + value.replace('"', '""') + '"'
-
-
 def scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
     """Table expression over all parts of a stage; `rows` adds the row number within the part."""
     pattern = text_literal(str(catalog.parts / stage / "**" / "*.parquet"))
-    options = "filename=true, union_by_name=true" + (", file_row_number=true" if rows else "")
+    options = "filename=true" + (", file_row_number=true" if rows else "")
+    # There is an empty part for every set of columns that the stage has ever had. Where it had but one, DuckDB need not
+    # open all parts to learn their columns.
+    if len(list((catalog.parts / stage).glob("empty*.parquet"))) > 1:
+        options += ", union_by_name=true"
     return f"read_parquet({pattern}, {options})"
-
-
-def connect(
-    database: str, *, read_only: bool = False, threads: int | None = None
-) -> duckdb.DuckDBPyConnection:
-    """A connection that shows times in UTC, wherever it runs."""
-    options: dict[str, Any] = {} if threads is None else {"threads": threads}
-    connection = duckdb.connect(database, read_only=read_only, config=options)
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
 
 
 def create_views(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, only: Sequence[str] = ()
 ) -> None:
-    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, embeddings, failures, requests,
-    checks, tombstones, all_decisions and ledger; or `only` some, because each opens all parts of its stage."""
+    """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, embeddings, twins, failures,
+    requests, checks, tombstones, all_decisions and ledger; or `only` some."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
@@ -106,6 +91,7 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
             f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
             for view, (stage, key) in _VIEWS.items()
         },
+        "twins": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'twin')} WHERE twin IS NOT NULL",
         "failures": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'failure')} "
         f"WHERE NOT (CASE {done} ELSE false END) QUALIFY row_number() OVER "
         "(PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1",

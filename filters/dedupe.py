@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.embedding import EmbeddingPolicy, aligned_edges, thumbnails_of, vectors_of
+from filters.hash_index import index_of
 from filters.neighbors import pairs_within
 
 Ints = NDArray[np.int64]
@@ -75,6 +76,7 @@ def dedupe(
     uploaded_at: Ints,
     policy: DedupePolicy,
     seen: Seen | None = None,
+    edges: Ints | None = None,
 ) -> DedupeResult:
     """Groups near-duplicates and says which copy of each stays. All arguments are [N]; the order does not matter.
 
@@ -82,12 +84,14 @@ def dedupe(
 
     Args:
         seen: what the policy's encoder saw, where it has one.
+        edges: what `confirmed_edges` says of these hashes, where that is known.
 
     Raises:
         filters.neighbors.TooManyPairs: tens of millions of pairs; raise blank_spread or lower phash_radius.
     """
     count = len(page_ids)
-    edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+    if edges is None:
+        edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
     if policy.embedding is not None and seen is not None:
         more = seen_edges(seen, phash, dhash, phash_mirror, dhash_mirror, spread, policy, edges)
         edges = once(np.concatenate([edges, more]))
@@ -131,14 +135,69 @@ def confirmed_edges(
     i, j, distance = i[chosen], j[chosen], found[chosen, 2]
     flipped = (j >= n).astype(np.int64)
     other = np.where(flipped == 1, j - n, j)
-    first, second = rows[i], rows[other]
+    return once(_confirmed(rows[i], rows[other], distance, flipped, dhash, dhash_mirror, policy))
+
+
+def edges_of_new(
+    known: int,
+    phash: Hashes,
+    dhash: Hashes,
+    phash_mirror: Hashes,
+    dhash_mirror: Hashes,
+    spread: NDArray[np.float64],
+    policy: DedupePolicy,
+) -> Ints:
+    """[E, 5] edges with an end at row `known` or behind it: those that hashes [N] have when the first ones were
+    looked through before. A few new ones are looked up in an index of the old; many are searched with them.
+    """
+    fresh = len(phash) - known
+    if fresh * FRESH_SHARE > len(phash):
+        edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+        return edges[edges[:, 1] >= known]
+    worth = spread >= policy.blank_spread
+    old = np.flatnonzero(worth[:known])
+    new = known + np.flatnonzero(worth[known:])
+    among = confirmed_edges(
+        phash[new], dhash[new], phash_mirror[new], dhash_mirror[new], spread[new], policy
+    )
+    among[:, :2] = new[among[:, :2]]
+    found = [among]
+    plain = index_of(phash[old])
+    # Mirror images both ways, because the hash of one is no function of the hash of the other.
+    for index, hashes, flip in (
+        (plain, phash, None),
+        (plain, phash_mirror, "new"),
+        (index_of(phash_mirror[old]), phash, "old"),
+    ):
+        near = index.near(hashes[new], policy.phash_radius)
+        first, second = new[near[:, 0]], old[near[:, 1]]
+        if flip == "new":
+            first, second = second, first
+        flipped = np.full(len(near), int(flip is not None), dtype=np.int64)
+        found.append(_confirmed(first, second, near[:, 2], flipped, dhash, dhash_mirror, policy))
+    return once(np.concatenate(found))
+
+
+FRESH_SHARE = 20
+"""Up to one new hash in so many, an index of the old ones is quicker than a search of all."""
+
+
+def _confirmed(
+    first: Ints,
+    second: Ints,
+    distance: Ints,
+    flipped: Ints,
+    dhash: Hashes,
+    dhash_mirror: Hashes,
+    policy: DedupePolicy,
+) -> Ints:
+    """[E, 5] of the pairs that dHash confirms; where `flipped`, `second` is the one that is mirrored."""
     second_dhash = np.where(flipped == 1, dhash_mirror[second], dhash[second])
     confirmed = np.bitwise_count(dhash[first] ^ second_dhash).astype(np.int64)
     good = confirmed <= policy.dhash_radius
-    edges = np.column_stack(
+    return np.column_stack(
         [np.minimum(first, second), np.maximum(first, second), distance, confirmed, flipped]
     )[good].astype(np.int64)
-    return once(edges)
 
 
 def seen_edges(

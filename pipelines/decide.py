@@ -24,6 +24,7 @@ from pipelines.recipe import Recipe
 pc: Any = compute
 
 
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 Twins = tuple[pa.Array, pa.Array, pa.Array]
 """Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
 
@@ -47,18 +48,24 @@ class Outcome:
 
 
 def decide(
-    candidates: pa.Table, recipe: Recipe, *, recipe_hash: str, twins: Twins | None = None
+    candidates: pa.Table,
+    recipe: Recipe,
+    *,
+    recipe_hash: str,
+    twins: Twins | None = None,
+    edges: Ints | None = None,
 ) -> Outcome:
     """Decides on every candidate.
 
     Args:
         candidates: as pipelines.gate has them, with hashes, measures and scores.
         twins: of an earlier decision on the same candidates with the same gate and the same dedupe section.
+        edges: confirmed edges among all candidates with hashes (pipelines.twins), where they are known.
 
     Raises:
         filters.policy.RuleError: a rule names a value that is not there.
     """
-    twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe))
+    twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe), edges)
     roles, clusters, duplicate_of = twins
     labels = _labels(candidates, recipe)
     roles = _copies_of_clean(candidates, roles, duplicate_of, labels["labels"])
@@ -153,7 +160,10 @@ def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
 
 
 def _twins(
-    candidates: pa.Table, recipe: Recipe, passing: np.ndarray[Any, np.dtype[np.bool_]]
+    candidates: pa.Table,
+    recipe: Recipe,
+    passing: np.ndarray[Any, np.dtype[np.bool_]],
+    edges: Ints | None,
 ) -> Twins:
     """The near-duplicates among the candidates that pass the gate and have hashes."""
     from filters.dedupe import dedupe
@@ -165,6 +175,11 @@ def _twins(
     def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
         return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
 
+    if edges is not None:
+        place = np.full(candidates.num_rows, -1)
+        place[rows] = np.arange(len(rows))
+        ends = place[edges[:, :2]]
+        edges = np.column_stack([ends, edges[:, 2:]])[(ends >= 0).all(axis=1)]
     seen = None
     if recipe.dedupe.embedding is not None:
         seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
@@ -181,6 +196,7 @@ def _twins(
         uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
         policy=recipe.dedupe,
         seen=seen,
+        edges=edges,
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0

@@ -202,7 +202,7 @@ def score_build(out: Path) -> dict[str, Any]:
 def _decisions(database: Path) -> dict[str, Judged]:
     """Decisions and failures of a finished build, by title."""
     # DuckDB takes a while to load; making a corpus does without.
-    from catalog.views import connect
+    from catalog.database import connect
 
     connection = connect(str(database), read_only=True)
     try:

@@ -28,6 +28,7 @@ from pipelines.recipe import Recipe
 from pipelines.report import report_of
 from pipelines.run import Build, BuildResult
 from pipelines.stages import embed_versions, measure_versions, score_versions
+from pipelines.twins import edges_among
 
 pc: Any = compute
 
@@ -169,7 +170,10 @@ def _release(
 ) -> tuple[_Told, ReportPage]:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
-        outcome = decide(candidates(), recipe, recipe_hash=recipe_hash)
+        table = candidates()
+        edges = edges_among(catalog, table, recipe.dedupe)
+        outcome = decide(table, recipe, recipe_hash=recipe_hash, edges=edges)
+        del table, edges
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
     for row in outcome.shortfalls:

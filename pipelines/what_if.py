@@ -21,6 +21,7 @@ from pipelines.gate import gated
 from pipelines.publish import joined_facts, load_built_recipe
 from pipelines.recipe import Recipe
 from pipelines.refilter import offline_run
+from pipelines.twins import edges_among
 
 pc: Any = compute
 SHOWN = 5
@@ -81,7 +82,9 @@ def what_if(
     run = offline_run(recipe, out, limit)
     joined, _ = joined_facts(run, stored=True)
     table, _ = gated(run, **joined)
-    before = decide(table, recipe, recipe_hash="before")
+    catalog = run.catalog
+    edges = edges_among(catalog, table, recipe.dedupe, keep=False)
+    before = decide(table, recipe, recipe_hash="before", edges=edges)
     later, passing = (
         gated(offline_run(new, out, limit), **joined)
         if _needs_more(recipe, new)
@@ -91,7 +94,10 @@ def what_if(
         )
     )
     same = (recipe.gate, recipe.dedupe) == (new.gate, new.dedupe) and later is table
-    after = decide(later, new, recipe_hash="after", twins=before.twins if same else None)
+    if not same:
+        edges = edges_among(catalog, later, new.dedupe, keep=False)
+    twins = before.twins if same else None
+    after = decide(later, new, recipe_hash="after", twins=twins, edges=edges)
     if passing is None:
         passing = ~after.ledger.failed[:, : 1 + len(new.gate)].any(axis=1)
     tried = later.column("object").is_valid().to_numpy()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from filters.dedupe import DedupePolicy, dedupe
+from filters.dedupe import DedupePolicy, confirmed_edges, dedupe, edges_of_new
 from filters.hashing import hash_image
 
 FOLDER = Path(skimage.__file__).parent / "data"
@@ -178,3 +178,41 @@ def test_nothing_and_one_are_no_problem(count):
 def test_unreasonable_radii_are_refused():
     with pytest.raises(ValueError, match="0 to 24"):
         replace(POLICY, phash_radius=40)
+
+
+@st.composite
+def families(draw):
+    """[N] hashes in which every fourth is near an earlier one, plain or mirrored, some of them blank."""
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count = draw(st.integers(0, 260))
+    plain, plain_d, mirror, mirror_d = chance.integers(0, 2**64, (4, count), dtype=np.uint64)
+
+    def near(value):
+        bits = chance.choice(64, size=chance.integers(0, 15), replace=False).astype(np.uint64)
+        return value ^ np.bitwise_or.reduce(np.uint64(1) << bits, initial=np.uint64(0))
+
+    for i in range(4, count, 4):
+        j = chance.integers(0, i)
+        old = (plain[j], plain_d[j], mirror[j], mirror_d[j])
+        if chance.random() < 0.4:
+            old = (mirror[j], mirror_d[j], plain[j], plain_d[j])
+        plain[i], plain_d[i], mirror[i], mirror_d[i] = map(near, old)
+    spread = np.where(chance.random(count) < 0.1, 0.5, 50.0)
+    return plain, plain_d, mirror, mirror_d, spread
+
+
+@settings(max_examples=40, deadline=None)
+@given(families(), st.floats(0, 1), st.booleans())
+def test_what_new_hashes_add_is_what_a_search_of_all_finds(family, share, few):
+    known = int(share * len(family[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        # Few new ones go through the index of the old, many through one search of all.
+        patch.setattr("filters.dedupe.FRESH_SHARE", 0 if few else 10**9)
+        added = edges_of_new(known, *family, policy=POLICY)
+    old = confirmed_edges(*(column[:known] for column in family), policy=POLICY)
+    whole = confirmed_edges(*family, policy=POLICY)
+    both = np.concatenate([old, added])
+    ends = {(i, j, p, flip) for i, j, p, _, flip in both.tolist()}
+    assert ends == {(i, j, p, flip) for i, j, p, _, flip in whole.tolist()}
+    assert len(ends) == len(both)
+    assert (added[:, 1] >= known).all()

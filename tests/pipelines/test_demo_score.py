@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from catalog.views import connect
+from catalog.database import connect
 from pipelines.demo import CorpusError, Judged, make_corpus, score, score_build
 
 
