@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from filters.dedupe import DedupePolicy, confirmed_edges, edges_of_new
 from filters.neighbors import clusters_within, pairs_within
 
 RADIUS = 8
@@ -173,3 +174,21 @@ def _million() -> None:
     name = "clusters_within, 1,000,000, 5 % nearly blank"
     ratios = f"{second / first:>9.2f}{cpu_second / cpu_first:>9.2f}"
     print(f"{name:<46}{second:>10.3f}{cpu_second:>10.3f}{'':>9}{ratios}")
+    _new_against_old()
+
+
+def _new_against_old() -> None:
+    """10,000 new files against what is known of a million (both hashes, plain and mirrored), beside a search of all."""
+    chance = np.random.default_rng(11)
+    count, fresh = 1_000_000, 10_000
+    hashes = [chance.integers(0, 2**64, count, dtype=np.uint64) for _ in range(4)]
+    columns = (*hashes, np.full(count, 50.0))
+    policy = DedupePolicy()
+    edges_of_new(20_000, *(column[:30_000] for column in columns), policy=policy)
+    wall, cpu, _ = best(lambda: edges_of_new(count - fresh, *columns, policy=policy), times=1)
+    print(f"{'edges_of_new, 10,000 new against 990,000':<46}{wall:>10.3f}{cpu:>10.3f}")
+    whole, spent, _ = best(lambda: confirmed_edges(*columns, policy=policy), times=1)
+    print(
+        f"{'  confirmed_edges of all of them':<46}{whole:>10.3f}{spent:>10.3f}{'':>9}"
+        f"{whole / wall:>9.1f}{spent / cpu:>9.1f}"
+    )

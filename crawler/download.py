@@ -240,8 +240,11 @@ def _check_decodes(path: Path, url: str, mime: str | None) -> None:
         # A full or failing disk says nothing about the file; damaged files do give errno, EINVAL from a seek.
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise
+        # Pillow's own text names the temporary file.
+        known = not isinstance(error, UnidentifiedImageError)
+        why = error if known else "no format that is known"
         raise DownloadFailure(
             "corrupt",
-            f"{url} ({mime}) has the announced SHA-1 but does not decode: {error}. The wiki's own file is damaged.",
+            f"{url} ({mime}) has the announced SHA-1 but does not decode: {why}. The wiki's own file is damaged.",
             retryable=False,
         ) from error

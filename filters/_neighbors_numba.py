@@ -115,6 +115,36 @@ def pairs_of_band(hashes: Any, counts: Any, bands: Any, k: Any, radius: Any, lim
     return weight, found[:n]
 
 
+@njit(cache=True, nogil=True)
+def near_of_band(
+    new: Any, hashes: Any, order: Any, starts: Any, masks: Any, bands: Any, k: Any, radius: Any
+) -> Any:
+    """Pairs (row of new, row of the index, distance) that band k of an index is the first to join. The index has the
+    order of its hashes by the band's value, and where each value begins."""
+    capacity = 1024
+    found = np.empty((capacity, 3), np.int64)
+    n = 0
+    shift, width = bands[k, 0], bands[k, 1]
+    for i in range(len(new)):
+        x = new[i]
+        value = _band_value(x, shift, width)
+        for mask in masks:
+            w = value ^ mask
+            for q in range(starts[w], starts[w + 1]):
+                j = order[q]
+                distance = _popcount(x ^ hashes[j])
+                if distance > radius or not _first_band(x, hashes[j], bands, k):
+                    continue
+                if n == capacity:
+                    capacity *= 2
+                    larger = np.empty((capacity, 3), np.int64)
+                    larger[:n] = found
+                    found = larger
+                found[n, 0], found[n, 1], found[n, 2] = i, j, distance
+                n += 1
+    return found[:n]
+
+
 @njit(cache=True)
 def expand(near: Any, members: Any, starts: Any, total: Any) -> Any:
     """From pairs of distinct hashes to pairs of the original indices, equal hashes included."""

@@ -178,7 +178,7 @@ def edges_of_new(
     return once(np.concatenate(found))
 
 
-FRESH_SHARE = 20
+FRESH_SHARE = 50
 """Up to one new hash in so many, an index of the old ones is quicker than a search of all."""
 
 

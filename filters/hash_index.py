@@ -1,18 +1,23 @@
 """An index of 64-bit hashes to which new ones are compared without going through the old ones again.
 
 `neighbors.pairs_within` looks at all pairs of one set. Here the old set is sorted once, by four bands of 16 bits; new
-hashes look up the few buckets that can hold a neighbour (the same refined pigeonhole probes). NumPy alone, so that it
-is also what `neighbors` falls back to where numba cannot be had.
+hashes look up the few buckets that can hold a neighbour (the same refined pigeonhole probes). By NumPy, so that it is
+also what `neighbors` falls back to where numba cannot be had; where many comparisons are ahead, compiled.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from filters import _compiled
 
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -20,6 +25,8 @@ Ints = NDArray[np.int64]
 BANDS, WIDTH = 4, 16
 MOST_PROBES = 3
 """Bits to flip in a band at most; beyond, comparing with everything costs less."""
+MANY = 30_000_000
+"""Comparisons from which compiled loops pay for being loaded: NumPy needs a second for so many."""
 CHUNK = 250_000
 """Comparisons at a time: what they take stays in the cache."""
 
@@ -45,6 +52,11 @@ class HashIndex:
         probes = _probes(radius)
         everything = max(probes) > MOST_PROBES
         bands = [0] if everything else [band for band in range(BANDS) if probes[band] >= 0]
+        many = _compiled.loaded() or self._comparisons(len(new), probes) > MANY
+        if many and not everything:
+            compiled = _compiled.kernels()
+            if compiled is not None:
+                return self._near_compiled(compiled, new, radius, probes)
         found = [
             part
             for band in bands
@@ -52,8 +64,35 @@ class HashIndex:
         ]
         if not found:
             return np.empty((0, 3), dtype=np.int64)
-        pairs = np.concatenate(found)
-        return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        return _in_order(np.concatenate(found))
+
+    def _comparisons(self, count: int, probes: tuple[int, ...]) -> float:
+        """Of so many new hashes, were the old ones spread evenly over the buckets."""
+        looked_up = sum(len(_masks(bits)) for bits in probes if bits >= 0)
+        return count * looked_up * len(self.hashes) / 2**WIDTH
+
+    def _near_compiled(
+        self, compiled: Any, new: Hashes, radius: int, probes: tuple[int, ...]
+    ) -> Ints:
+        """As `near`; a thread for each band, since bands are independent of each other."""
+        used = [band for band in range(BANDS) if probes[band] >= 0]
+        bands = np.array([(band * WIDTH, WIDTH, probes[band]) for band in used], dtype=np.int64)
+        with ThreadPoolExecutor(min(len(used), os.cpu_count() or 1)) as pool:
+            by_band = [
+                pool.submit(
+                    compiled.near_of_band,
+                    new,
+                    self.hashes,
+                    self.orders[band],
+                    self.starts[band],
+                    _masks(probes[band]),
+                    bands,
+                    k,
+                    radius,
+                )
+                for k, band in enumerate(used)
+            ]
+            return _in_order(np.concatenate([band.result() for band in by_band]))
 
     def extended(self, new: Hashes) -> HashIndex:
         """An index of these hashes and `new` behind them; the old ones are merged in, not sorted again."""
@@ -115,6 +154,10 @@ def index_of(hashes: Hashes) -> HashIndex:
         counts = np.bincount(values, minlength=2**WIDTH)
         starts.append(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
     return HashIndex(hashes=hashes, orders=tuple(orders), starts=tuple(starts))
+
+
+def _in_order(pairs: Ints) -> Ints:
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _check(hashes: Hashes) -> None:

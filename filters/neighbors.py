@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from math import comb
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filters import _neighbors_numpy
+from filters import _compiled, _neighbors_numpy
 
 Hashes = NDArray[np.uint64]
 Labels = NDArray[np.int64]
@@ -57,8 +55,9 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
     # Members of each distinct hash, in order: those of hash u stand at members[starts[u]:starts[u + 1]].
     members = np.argsort(inverse, kind="stable").astype(np.int64)
     starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    kernels = None if len(unique) <= FEW and radius <= NEAR else _kernels()
-    if kernels is None:
+    few = len(unique) <= FEW and radius <= NEAR and not _compiled.loaded()
+    compiled = None if few else _compiled.kernels()
+    if compiled is None:
         slow = _neighbors_numpy.pairs(unique, counts, members, starts, radius, limit)
         if slow is None or len(slow) > limit:
             raise TooManyPairs(_too_many(limit, radius))
@@ -69,7 +68,7 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
     if total <= limit:
         with ThreadPoolExecutor(min(len(bands), os.cpu_count() or 1)) as pool:
             by_band = [
-                pool.submit(kernels.pairs_of_band, unique, counts, bands, k, radius, limit - total)
+                pool.submit(compiled.pairs_of_band, unique, counts, bands, k, radius, limit - total)
                 for k in range(len(bands))
             ]
             joined = [band.result() for band in by_band]
@@ -77,7 +76,7 @@ def pairs_within(hashes: Hashes, radius: int, *, limit: int = MOST_PAIRS) -> Lab
         found = np.concatenate([near for _, near in joined])
     if total > limit:
         raise TooManyPairs(_too_many(limit, radius))
-    pairs = kernels.expand(found, members, starts, total)
+    pairs = compiled.expand(found, members, starts, total)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
@@ -91,11 +90,11 @@ def clusters_within(hashes: Hashes, radius: int) -> Labels:
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     if not len(unique):
         return np.empty(0, dtype=np.int64)
-    kernels = _kernels()
-    if kernels is None:
+    compiled = _compiled.kernels()
+    if compiled is None:
         root = _neighbors_numpy.clusters(unique, radius)
     else:
-        root = kernels.clusters(unique, _bands(len(unique), radius), radius)
+        root = compiled.clusters(unique, _bands(len(unique), radius), radius)
     # A component's label is the lowest index of any of its members.
     lowest = np.full(len(unique), len(hashes), dtype=np.int64)
     np.minimum.at(lowest, root, first)
@@ -150,13 +149,3 @@ def _cost(cut: list[tuple[int, int, int]], count: int) -> float:
         probes = sum(comb(width, k) for k in range(min(probe, width) + 1))
         total += probes * (count**2 / 2 / 2**width + VISIT * 2**width / 2)
     return total
-
-
-@cache
-def _kernels() -> Any:
-    """The compiled part, imported at first use: numba takes a second to load. None where there is no numba."""
-    try:
-        from filters import _neighbors_numba
-    except ImportError:
-        return None
-    return _neighbors_numba

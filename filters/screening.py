@@ -10,17 +10,22 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from catalog.records import Hash64
 from filters.hashing import to_uint64
 from filters.measures import (
     MOST_PIXELS,
+    Floats,
     NotAnImage,
     Photo,
     load_measure,
+    opencv,
+    undecodable,
 )
 
 PATCHES = 4
@@ -63,7 +68,7 @@ def screen(data: bytes) -> Screened:
     except NotAnImage:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise NotAnImage(f"The bytes do not decode as an image: {error}") from error
+        raise NotAnImage(undecodable(error)) from error
     small = grey.reduce(max(1, min(grey.size) // 128))
     square = small.resize((32, 32), Image.Resampling.LANCZOS)
     strip = small.resize((9, 8), Image.Resampling.LANCZOS)
@@ -86,6 +91,15 @@ class GreyPhoto(Photo):
         rgb = np.broadcast_to(luma[:, :, None], (*luma.shape, 3))
         super().__init__(rgb, most_patches=PATCHES)
 
-    @property
-    def _luma_patches(self) -> list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    @cached_property
+    def lumas(self) -> list[Floats]:
+        """The patches themselves: there is no colour to weigh."""
         return [patch[:, :, 0].astype(np.float32) for patch in self.patches]
+
+    @cached_property
+    def luma_counts(self) -> NDArray[np.int64]:
+        """[256]: how many pixels of the patches have that luma."""
+        cv2 = opencv()
+        planes = [np.ascontiguousarray(patch[:, :, 0]) for patch in self.patches]
+        counts = sum(cv2.calcHist([plane], [0], None, [256], [0, 256]) for plane in planes)
+        return np.asarray(counts).ravel().astype(np.int64)

@@ -184,8 +184,17 @@ def open_image(data: bytes) -> Image.Image:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, NotAnImage):
             raise
-        raise NotAnImage(f"The bytes do not decode as an image: {error}") from error
+        raise NotAnImage(undecodable(error)) from error
     return image
+
+
+def undecodable(error: Exception) -> str:
+    """What a person is told of an error of Pillow's decoders; the same for the same bytes."""
+    from PIL import UnidentifiedImageError
+
+    # Its own text tells where in memory the bytes were.
+    why = "no format that is known" if isinstance(error, UnidentifiedImageError) else str(error)
+    return f"The bytes do not decode as an image: {why}"
 
 
 def _check_kind(image: Image.Image) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters import neighbors
+from filters import _compiled, hash_index, neighbors
 from filters.hash_index import index_of
 from filters.neighbors import TooManyPairs, clusters_within, pairs_within
 
@@ -62,7 +62,7 @@ def test_pairs_and_clusters_equal_brute_force(hashes, radius):
 def test_without_numba_the_answers_are_the_same(hashes, radius):
     expected = brute_force(hashes, radius)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbors, "_kernels", lambda: None)
+        patch.setattr(_compiled, "kernels", lambda: None)
         assert np.array_equal(pairs_within(hashes, radius), expected)
         assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
         if len(expected):
@@ -71,8 +71,8 @@ def test_without_numba_the_answers_are_the_same(hashes, radius):
 
 
 @settings(max_examples=25, deadline=None)
-@given(hash_sets(), st.integers(0, 64), st.floats(0, 1))
-def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius, share):
+@given(hash_sets(), st.integers(0, 64), st.floats(0, 1), st.booleans())
+def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius, share, compiled):
     new = hashes[: int(share * len(hashes) / 2)]
     old = hashes[len(new) :]
     half = len(old) // 2
@@ -80,8 +80,11 @@ def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius
     distance = np.bitwise_count(new[:, None] ^ old[None, :])
     i, j = np.nonzero(distance <= radius)
     expected = np.column_stack([i, j, distance[i, j]]).astype(np.int64)
-    assert np.array_equal(grown.near(new, radius), expected)
-    assert np.array_equal(index_of(old).near(new, radius), expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hash_index, "MANY", 0 if compiled else 10**12)
+        patch.setattr(_compiled, "loaded", lambda: False)
+        assert np.array_equal(grown.near(new, radius), expected)
+        assert np.array_equal(index_of(old).near(new, radius), expected)
 
 
 @settings(max_examples=15, deadline=None)
