@@ -34,9 +34,12 @@ def explain(
 ) -> None:
     """Tell the way of one file through the build: why it was kept or dropped."""
     from catalog.explain import explain_lines
-    from pipelines.why_labels import why_labels_of
 
-    why = why_labels_of(out) if labels else None
+    why = None
+    if labels:
+        from pipelines.why_labels import why_labels_of
+
+        why = why_labels_of(out)
     for line in explain_lines(out, file, why_labels=why):
         typer.echo(line)
 
