@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.database import column_name, connect, text_literal
+from catalog.link import runs_table
 from catalog.manifest import DatasetError, Manifest, load_manifest
 from catalog.store import Catalog, room_for
 from catalog.tombstones import read_tombstones
-from catalog.views import opened, runs_table
+from catalog.views import opened
 
 KINDS = {
     "sha1": "overwritten",

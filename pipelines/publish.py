@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import views
+from catalog import link, views
 from catalog.facts import PLACE, records_at
 from catalog.manifest import Manifest
 from catalog.records import FileRecord, schema
@@ -124,7 +124,7 @@ def publish(
     with run.timed("link"):
         evidence = run.out / "evidence.parquet"
         if crawled or not evidence.exists():
-            views.write_evidence(run.catalog, evidence)
+            link.write_evidence(run.catalog, evidence)
         relink(run.out, recipe_hash=recipe_hash, rules=told.effects, shortfalls=told.shortfalls)
     return result
 
@@ -326,14 +326,14 @@ def relink(
     if recipe_hash is None and manifest.exists():
         whose = str(json.loads(manifest.read_text())["recipe_hash"])
     database = out / "lucidlr.duckdb"
-    views.link(
+    link.make_database(
         catalog,
         database,
         recipe_hash=whose,
         tables={
-            "runs": views.runs_table(catalog.root / "runs"),
-            "rules": views.rules_table(_kept(catalog, "rules", whose, rules)),
-            "shortfalls": views.shortfalls_table(_kept(catalog, "shortfalls", whose, shortfalls)),
+            "runs": link.runs_table(catalog.root / "runs"),
+            "rules": link.rules_table(_kept(catalog, "rules", whose, rules)),
+            "shortfalls": link.shortfalls_table(_kept(catalog, "shortfalls", whose, shortfalls)),
         },
         dataset=out / "dataset",
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog import facts, views
+from catalog import facts, link
 from catalog.purge import Purged, purge
 from catalog.records import (
     AGAIN,
@@ -281,6 +281,6 @@ def purge_removed(out: Path) -> Purged:
     with catalog.locked():
         store = ObjectStore(catalog.root / "objects")
         done = purge(catalog, dataset=out / "dataset", remove_object=store.remove)
-        views.write_evidence(catalog, out / "evidence.parquet")
+        link.write_evidence(catalog, out / "evidence.parquet")
         relink(out)
     return done

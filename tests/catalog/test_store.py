@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog import store, views
+from catalog import link, store, views
 from catalog.records import FailureRecord, FileRecord, ListingRow, MeasureRecord, to_table
 from catalog.store import Catalog, CatalogLocked, DiskFull, write_parquet
 
@@ -190,5 +190,5 @@ def test_a_catalog_of_an_older_version_is_read_its_new_columns_are_null(tmp_path
             ("File:A.jpg", None)
         ]
         assert connection.sql("SELECT count(*) FROM evidence").fetchall() == [(1,)]
-    views.write_evidence(catalog, tmp_path / "evidence.parquet")
+    link.write_evidence(catalog, tmp_path / "evidence.parquet")
     assert pq.read_table(tmp_path / "evidence.parquet").column("sdc_json").to_pylist() == [None]

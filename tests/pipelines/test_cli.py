@@ -10,7 +10,7 @@ import duckdb
 import pytest
 import yaml
 
-from catalog import views
+from catalog import link
 from catalog.export import verify_dataset
 from pipelines.publish import relink
 from tests.pipelines.builds import ENVIRONMENT
@@ -211,17 +211,17 @@ class TestAFinishedBuild:
         relink(moved)
         before = rows()
         connections = []
-        connect = views.connect
+        connect = link.connect
 
         def counting(*args, **kwargs):
             connections.append(args)
             return connect(*args, **kwargs)
 
-        monkeypatch.setattr(views, "connect", counting)
-        monkeypatch.setattr(views, "LINK_MB", 32)
+        monkeypatch.setattr(link, "connect", counting)
+        monkeypatch.setattr(link, "LINK_MB", 32)
         relink(moved)
         enough = len(connections)
-        monkeypatch.setattr(views, "LINK_MB", 1)
+        monkeypatch.setattr(link, "LINK_MB", 1)
         relink(moved)
         assert len(connections) > 2 * enough, "a megabyte must have been too little for some step"
         assert rows() == before
