@@ -66,7 +66,7 @@ Fill = Callable[[duckdb.DuckDBPyConnection], None]
 
 
 def _fill(database: Path, tables_of: Fill) -> None:
-    """One step of `make_database`, all or nothing, on a connection of its own, so that what it took is given back before
+    """A step of `make_database`, all or nothing, on a connection of its own, so that what it took is given back before
     the next. Where LINK_MB are too little, DuckDB takes what it wants."""
     for limit in (f"{LINK_MB}MB", None):
         connection = connect(str(database), threads=1)
