@@ -196,7 +196,11 @@ def score_build(out: Path) -> dict[str, Any]:
     result.pop("wrong")
     by_kind = result.pop("by_kind")
     flat = {k: round(v, 4) if isinstance(v, float) else v for k, v in result.items()}
-    return flat | {f"right: {kind}": f"{n['right']}/{n['files']}" for kind, n in by_kind.items()}
+    flat |= {f"right: {kind}": f"{n['right']}/{n['files']}" for kind, n in by_kind.items()}
+    for kind, n in by_kind.items():
+        borne = ", ".join(f"{label} {count}" for label, count in n["labels"].most_common())
+        flat[f"labels: {kind}"] = borne or "none"
+    return flat
 
 
 def _decisions(database: Path) -> dict[str, Judged]:
@@ -221,6 +225,7 @@ def _decisions(database: Path) -> dict[str, Judged]:
             reason=row["reason"],
             duplicate_of=titles.get(row["duplicate_of"]),
             failure=next((kinds[key] for key in keys if key in kinds), None),
+            labels=tuple(row.get("labels") or ()),
         )
     return judged
 

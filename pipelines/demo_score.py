@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ class Judged:
     """Title of the kept copy."""
     failure: str | None = None
     """Kind of the failure record, where download or decoding failed."""
+    labels: tuple[str, ...] = ()
+    """Degradations that the file was found to bear."""
 
 
 def score(truth: Mapping[str, Any], decisions: Mapping[str, Judged]) -> dict[str, Any]:
@@ -27,8 +30,9 @@ def score(truth: Mapping[str, Any], decisions: Mapping[str, Judged]) -> dict[str
     linked, whichever was kept, or both linked to a third of their cluster), `canonical_right` (share of those found
     where the right one was kept), `false_merges` (called duplicate of a file from another tile); `degraded`,
     `degraded_kept`, `clean`, `clean_dropped`, `agreement` (share of the free, whole, untwinned files whose fate is the
-    true one), `by_kind` (the same for each degradation); `broken`, `broken_found` (files with a fault or a corrupt
-    body, and those that have a failure record), `wrong` (titles behind every number that is not perfect).
+    true one), `by_kind` (the same for each degradation, and how many of its files bear which label); `broken`,
+    `broken_found` (files with a fault or a corrupt body, and those that have a failure record), `wrong` (titles behind
+    every number that is not perfect).
     """
     items: list[dict[str, Any]] = truth["items"]
     cluster = {item["title"]: item["twin_of"] or item["title"] for item in items}
@@ -57,12 +61,14 @@ def score(truth: Mapping[str, Any], decisions: Mapping[str, Judged]) -> dict[str
     clean = [i for i in judgeable if i["role"] == "clean"]
     broken = [i for i in items if i["role"] in ("fault", "corrupt")]
     reported = [i for i in broken if _failure(decisions.get(i["title"])) is not None]
-    by_kind: dict[str, dict[str, int]] = {}
+    by_kind: dict[str, dict[str, Any]] = {}
     for item in judgeable:
         kind = item["degradation"]["kind"] if item["degradation"] else "clean"
-        cell = by_kind.setdefault(kind, {"files": 0, "right": 0})
+        cell = by_kind.setdefault(kind, {"files": 0, "right": 0, "labels": Counter()})
         cell["files"] += 1
         cell["right"] += kept(item) == (item["expected"] == "kept")
+        judged = decisions.get(item["title"])
+        cell["labels"].update(judged.labels if judged else ())
     return {
         "files": len(items),
         "unseen": sum(i["title"] not in decisions for i in items),

@@ -65,8 +65,8 @@ def test_one_of_three_wrong_fates_is_two_thirds_agreement():
     assert result["degraded_kept"] == 1.0
     assert result["clean_dropped"] == 0.0
     assert result["by_kind"] == {
-        "clean": {"files": 1, "right": 0},
-        "jpeg": {"files": 2, "right": 2},
+        "clean": {"files": 1, "right": 0, "labels": {}},
+        "jpeg": {"files": 2, "right": 2, "labels": {}},
     }
 
 
@@ -157,3 +157,13 @@ def test_a_twin_that_the_build_did_not_link_is_missed(tmp_path):
 def test_an_unfinished_build_says_what_to_run(tmp_path):
     with pytest.raises(CorpusError, match="lucidlr demo"):
         score_build(tmp_path)
+
+
+def test_the_labels_of_each_kind_are_counted():
+    said = PERFECT | {
+        "A": Judged(keep=True, reason="kept", labels=("jpeg", "noise")),
+        "C": Judged(keep=False, reason="degraded", labels=("noise",)),
+    }
+    by_kind = score(TRUTH, said)["by_kind"]
+    assert by_kind["jpeg"]["labels"] == {"jpeg": 1, "noise": 1}
+    assert by_kind["clean"]["labels"] == {"noise": 1}
