@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from catalog.latest import Keys
+from catalog.latest import Keys, latest_rows
 from catalog.records import TwinRow, schema
 from catalog.store import Catalog, config_hash
 from filters.dedupe import DedupePolicy, edges_of_new
@@ -47,17 +47,25 @@ def edges_among(
     # One row for each content: a file that was uploaded twice is compared once.
     one = table.take(pa.array(keys.first))
     known = _known(catalog, config, keys)
-    order = np.argsort(~known.compared, kind="stable")
-    count = int(known.compared.sum())
     found = known.edges
-    if count < len(keys):
-        place = one.take(pa.array(order))
+    new = np.flatnonzero(~known.compared)
+    if len(new):
+        # New ones are compared with all that were compared before, also with those that are no candidates now: else two
+        # recipes over parts of a catalog would leave pairs between these parts unseen for ever.
+        old = np.flatnonzero(known.compared)
+        place = pa.concat_tables(
+            [one.take(pa.array(old)), _hashes_of(catalog, known.others), one.take(pa.array(new))]
+        ).combine_chunks()
+        before = place.num_rows - len(new)
         columns = [place.column(name).to_numpy() for name in _HASHES]
-        new = edges_of_new(count, *columns, policy=policy)
-        new[:, :2] = np.sort(order[new[:, :2]], axis=1)
+        edges = edges_of_new(before, *columns, policy=policy)
         if keep:
-            _remember(catalog, config, one.column("sha1"), order[count:], new)
-        found = np.concatenate([found, new])
+            _remember(catalog, config, place.column("sha1"), before, edges)
+        key_of = np.concatenate([old, np.full(before - len(old), -1), new])
+        ends = key_of[edges[:, :2]]
+        ours = (ends >= 0).all(axis=1)
+        edges = np.column_stack([np.sort(ends, axis=1), edges[:, 2:]])[ours]
+        found = np.concatenate([found, edges])
     spread = one.column("spread").to_numpy()
     return _by_row(found, keys.of_row, hashed, spread >= policy.blank_spread)
 
@@ -69,8 +77,18 @@ _HASHES = ("phash", "dhash", "phash_mirror", "dhash_mirror", "spread")
 class _Known:
     compared: NDArray[np.bool_]
     """[keys]"""
+    others: pa.Array
+    """SHA-1s that were compared and are no keys."""
     edges: Ints
     """[E, 5], between keys that were both compared."""
+
+
+def _hashes_of(catalog: Catalog, sha1s: pa.Array) -> pa.Table:
+    """`sha1` and the hashes of these files, without those whose hashes are gone."""
+    column = pa.chunked_array([sha1s], pa.string())
+    hashes = latest_rows(catalog, "hash", Keys(column), _HASHES, (None, VERSION))
+    table = pa.table({"sha1": column, **hashes})
+    return table.filter(table.column("phash").is_valid())
 
 
 def _folder_parts(catalog: Catalog, config: str) -> list[Any]:
@@ -79,29 +97,32 @@ def _folder_parts(catalog: Catalog, config: str) -> list[Any]:
 
 def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
     compared = np.zeros(len(keys), dtype=bool)
+    others = [pa.array([], pa.string())]
     edges = [np.empty((0, 5), dtype=np.int64)]
     for file in _folder_parts(catalog, config):
         with pq.ParquetFile(file) as source:
             part = source.read(use_threads=False)
         single = part.column("twin").is_null()
-        alone = keys.places(part.filter(single).column("sha1").combine_chunks())
-        compared[alone[alone >= 0]] = True
+        alone = part.filter(single).column("sha1").combine_chunks()
+        places = keys.places(alone)
+        compared[places[places >= 0]] = True
+        others.append(alone.filter(pa.array(places < 0)))
         pairs = part.filter(pc.invert(single))
         ends = [keys.places(pairs.column(name).combine_chunks()) for name in ("sha1", "twin")]
         both = (ends[0] >= 0) & (ends[1] >= 0)
         said = [pairs.column(n).cast(pa.int64()).to_numpy() for n in _BITS]
         columns = [np.minimum(*ends), np.maximum(*ends), *said]
         edges.append(np.column_stack(columns)[both].astype(np.int64))
-    return _Known(compared, np.concatenate(edges))
+    return _Known(compared, pa.concat_arrays(others), np.concatenate(edges))
 
 
 _BITS = ("phash_bits", "dhash_bits", "mirrored")
 
 
 def _remember(
-    catalog: Catalog, config: str, sha1s: pa.ChunkedArray, compared: Ints, edges: Ints
+    catalog: Catalog, config: str, sha1s: pa.ChunkedArray, before: int, edges: Ints
 ) -> None:
-    """One part: the files that were compared now, and the edges that they have."""
+    """One part: the files that were compared now (from row `before` on), and the edges that they have."""
     texts = sha1s.combine_chunks()
     wanted = schema(TwinRow)
     pairs = {
@@ -111,8 +132,8 @@ def _remember(
         "dhash_bits": pa.array(edges[:, 3]),
         "mirrored": pa.array(edges[:, 4] == 1),
     }
-    alone = {"sha1": texts.take(pa.array(compared))}
-    nothing = {f.name: pa.nulls(len(compared), f.type) for f in wanted if f.name not in alone}
+    alone = {"sha1": texts.slice(before)}
+    nothing = {f.name: pa.nulls(len(texts) - before, f.type) for f in wanted if f.name != "sha1"}
     rows = [
         pa.table(columns).select(wanted.names).cast(wanted) for columns in (alone | nothing, pairs)
     ]

@@ -9,9 +9,10 @@ import pytest
 
 from catalog import views
 from catalog.purge import purge
-from catalog.records import TombstoneRow, to_table
+from catalog.records import HashRecord, TombstoneRow, schema, to_table
 from catalog.store import Catalog
 from filters.dedupe import DedupePolicy, confirmed_edges
+from filters.hashing import VERSION as HASHES
 from pipelines import twins
 from pipelines.twins import edges_among
 
@@ -41,6 +42,20 @@ def candidates(seed=0):
             "spread": pa.array(spread, mask=unhashed),
         }
     )
+
+
+def with_hashes(catalog, table):
+    """The stage `hash` as a build leaves it."""
+    hashed = table.filter(table.column("phash").is_valid())
+    count = hashed.num_rows
+    rows = {
+        **{name: hashed.column(name) for name in hashed.column_names},
+        "version": [HASHES] * count,
+        "decoded_width": [9] * count,
+        "decoded_height": [9] * count,
+    }
+    wanted = schema(HashRecord)
+    catalog.write_rows("hash", "x", "0000-00000", pa.table(rows).select(wanted.names).cast(wanted))
 
 
 def searched(table):
@@ -77,6 +92,22 @@ def test_in_steps_and_in_any_order_the_edges_are_those_of_one_search(
     few = mixed.slice(50, 60)
     assert told(edges_among(catalog, few, POLICY)) == searched(few)
     assert len(parts(catalog)) == 3
+
+
+@pytest.mark.parametrize("fresh_share", [0, 10**9])
+def test_recipes_over_parts_of_a_catalog_leave_no_pair_between_the_parts_unseen(
+    tmp_path, monkeypatch, fresh_share
+):
+    monkeypatch.setattr("filters.dedupe.FRESH_SHARE", fresh_share)
+    catalog = Catalog(tmp_path)
+    # Shuffled, so that near ones stand in different parts.
+    table = candidates().take(pa.array(np.random.default_rng(2).permutation(COUNT)))
+    with_hashes(catalog, table)
+    for begin, end in ((0, 130), (100, 230), (220, COUNT)):
+        some = table.slice(begin, end - begin)
+        assert told(edges_among(catalog, some, POLICY)) == searched(some)
+    monkeypatch.setattr(twins, "edges_of_new", None)
+    assert told(edges_among(catalog, table, POLICY)) == searched(table)
 
 
 def test_what_is_known_is_not_searched_again(tmp_path, monkeypatch):
