@@ -37,10 +37,10 @@ from crawler.limits import Limits
 from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SearchSource, SiteConfig, UploadWindowSource
-from pipelines.crawl import list_sources, opened_door
+from pipelines.build.crawl import list_sources, opened_door
+from pipelines.build.run import Build, start_run
+from pipelines.build.runners import pool_runner
 from pipelines.recipe import load_recipe
-from pipelines.run import Build, start_run
-from pipelines.runners import pool_runner
 
 FILES, DOWNLOADS = 5000, 2000
 PER_MINUTE, ANSWER_S = 200.0, 0.5

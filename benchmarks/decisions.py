@@ -36,12 +36,12 @@ from catalog.records import (
 from catalog.store import LISTING, Catalog
 from crawler.download import ObjectStore
 from crawler.sources import CategorySource
-from filters.hashing import VERSION as HASH_VERSION
+from filters.degradation.synthesis import downscale, gaussian_blur
+from filters.duplicates.hashing import VERSION as HASH_VERSION
 from filters.measures import Photo, load_measure
 from filters.sampling import SamplingPolicy
-from filters.synthesis import downscale, gaussian_blur
+from pipelines.build.stages import measure_versions
 from pipelines.recipe import Recipe, load_recipe
-from pipelines.stages import measure_versions
 
 DEMO = Path(__file__).parents[1] / "pipelines" / "recipes" / "demo.yaml"
 CANDIDATES, KEPT = 200_000, 2_000

@@ -24,10 +24,10 @@ from skimage.measure import blur_effect
 from skimage.restoration import estimate_sigma
 from threadpoolctl import threadpool_limits
 
-from filters.hashing import hash_image
+from filters.degradation.synthesis import encode_jpeg
+from filters.duplicates.hashing import hash_image
 from filters.measures import load_measure, measure_names, open_image, open_photo, photo_of
 from filters.screening import screen
-from filters.synthesis import encode_jpeg
 
 COMPARABLE = ("edge_sigma", "noise_immerkaer", "laplacian_p90", "blockiness")
 PHOTOS = Path(".photos")

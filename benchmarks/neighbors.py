@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from filters.dedupe import DedupePolicy, confirmed_edges, edges_of_new
+from filters.duplicates.dedupe import DedupePolicy, confirmed_edges, edges_of_new
 from filters.neighbors import clusters_within, pairs_within
 
 RADIUS = 8

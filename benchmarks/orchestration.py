@@ -19,11 +19,11 @@ from skimage import data
 
 from crawler.loopback import LoopbackCommons
 from crawler.sources import CategorySource
-from filters.synthesis import encode_jpeg
-from pipelines.driver import build
+from filters.degradation.synthesis import encode_jpeg
+from pipelines.build.driver import build
+from pipelines.build.runners import pool_runner
 from pipelines.memory import modest_memory
 from pipelines.recipe import ExportConfig, load_recipe
-from pipelines.runners import pool_runner
 
 DEMO = Path(__file__).parents[1] / "pipelines" / "recipes" / "demo.yaml"
 SIDE_PX = 128

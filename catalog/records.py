@@ -174,7 +174,7 @@ class RequestRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HashRecord:
-    """Perceptual hashes of the whole decoded original, from one decode (filters/hashing.py)."""
+    """Perceptual hashes of the whole decoded original, from one decode (filters/duplicates/hashing.py)."""
 
     sha1: str
     version: str
@@ -234,7 +234,7 @@ class ScoreRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingRecord:
-    """What an encoder saw of one image, for twins that hashes miss (filters/embedding.py)."""
+    """What an encoder saw of one image, for twins that hashes miss (filters/duplicates/embedding.py)."""
 
     sha1: str
     name: str

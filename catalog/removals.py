@@ -14,9 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from catalog.records import AGAIN, TombstoneRow, to_table
+from catalog.release.tombstones import PAGE, TOMBSTONES, VERSION
 from catalog.store import Catalog
 from catalog.titles import named_file
-from catalog.tombstones import PAGE, TOMBSTONES, VERSION
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -69,7 +69,7 @@ def removed(catalog: Catalog) -> pa.Table:
 
 
 def released_tombstones(catalog: Catalog) -> pa.Table:
-    """The tombstones that stand, as a release may tell of them (catalog.tombstones.TOMBSTONES).
+    """The tombstones that stand, as a release may tell of them (catalog.release.tombstones.TOMBSTONES).
 
     Bytes that another page rightly has (Commons deletes duplicates) are no reason to take that page out: there `sha1`
     is null. An overwritten version that the page was reverted to has no tombstone any more.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from catalog.records import Hash64
-from filters.hashing import to_uint64
+from filters.duplicates.hashing import to_uint64
 from filters.measures import (
     MOST_PIXELS,
     Floats,

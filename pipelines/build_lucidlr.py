@@ -31,12 +31,12 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from catalog.store import BatchRef
-from pipelines.driver import build
+from pipelines.build.driver import build
+from pipelines.build.run import BuildResult
+from pipelines.build.runners import BatchFunction, BatchResult
+from pipelines.build.stages import run_batch
 from pipelines.progress import Advance
 from pipelines.recipe import load_recipe
-from pipelines.run import BuildResult
-from pipelines.runners import BatchFunction, BatchResult
-from pipelines.stages import run_batch
 
 UPDATE_EVERY_S = 2.0
 
@@ -55,9 +55,9 @@ class PrefectRunner:
         self.workers = workers
 
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
-        """See pipelines.runners.Runner.map; `function` is what batch_task calls."""
+        """See pipelines.build.runners.Runner.map; `function` is what batch_task calls."""
         if function is not run_batch:
-            raise ValueError("PrefectRunner runs pipelines.stages.run_batch only.")
+            raise ValueError("PrefectRunner runs pipelines.build.stages.run_batch only.")
         waiting = iter(refs)
         running: set[PrefectFuture[BatchResult]] = {
             self._submit(ref) for ref in islice(waiting, 2 * self.workers)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 EXPECTED: dict[str, tuple[str, ...]] = {
     "builtins": ("FileNotFoundError",),
-    "catalog.credits": ("AttributionError",),
+    "catalog.release.credits": ("AttributionError",),
     "catalog.explain": (
         "NoBuild",
         "UnknownFile",
     ),
-    "catalog.manifest": ("DatasetError",),
+    "catalog.release.manifest": ("DatasetError",),
     "catalog.purge": ("StillReleased",),
-    "catalog.shards": ("ExportError",),
+    "catalog.release.shards": ("ExportError",),
     "catalog.store": (
         "CatalogLocked",
         "DiskFull",
     ),
     "crawler.commons": ("ListingError",),
     "crawler.limits": ("DoorError",),
-    "filters.leakage": ("FingerprintError",),
+    "filters.duplicates.leakage": ("FingerprintError",),
     "filters.measures": ("UnknownMeasure",),
     "filters.metrics": (
         "DeviceMissing",
@@ -26,14 +26,14 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         "WeightsMissing",
     ),
     "filters.policy": ("RuleError",),
-    "pipelines.demo_train": ("OtherExperiment",),
-    "pipelines.hub": ("PushError",),
+    "pipelines.studies.demo_train": ("OtherExperiment",),
+    "pipelines.release.hub": ("PushError",),
     "pipelines.recipe": ("RecipeError",),
     "training.backbones": (
         "BackboneError",
         "UnknownBackbone",
     ),
-    "training.benchmarks": ("BenchmarkError",),
+    "training.evaluation.benchmarks": ("BenchmarkError",),
     "training.checkpoint": ("CheckpointError",),
     "training.consistency": (
         "ConsistencyError",
@@ -41,7 +41,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     ),
     "training.data": ("DataError",),
     "training.epoch": ("TrainingError",),
-    "training.methods": ("MethodError",),
+    "training.evaluation.methods": ("MethodError",),
     "training.photographs": ("NoPhotographs",),
     "training.pretrain_tiny": ("OtherRun",),
     "training.restore": ("RestoreError",),

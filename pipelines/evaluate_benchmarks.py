@@ -15,8 +15,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pipelines.build_lucidlr import ArtifactProgress
-from pipelines.evaluation import EvaluationRecipe, checked, load_evaluation, run_evaluation
-from pipelines.gallery import gallery_of
+from pipelines.studies.evaluation import EvaluationRecipe, checked, load_evaluation, run_evaluation
+from pipelines.studies.gallery import gallery_of
 from training.statistics import Regressed
 
 

@@ -23,10 +23,10 @@ from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
 from crawler.sources import SiteConfig, source_key
 from crawler.sources import Source as AnySource
-from filters.classifier import load_classifier
-from filters.dedupe import DedupePolicy
 from filters.degradation import LABELS, DegradationPolicy
-from filters.leakage import LeakagePolicy, index_hash
+from filters.degradation.classifier import load_classifier
+from filters.duplicates.dedupe import DedupePolicy
+from filters.duplicates.leakage import LeakagePolicy, index_hash
 from filters.measures import measure_names
 from filters.metrics import Scoring
 from filters.policy import Rule
@@ -71,6 +71,8 @@ MEASURED_VALUES = (
 """What the later rules may look at besides, with `measure.<name>` and `score.<name>`."""
 
 
+DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+"""The demo's; it has a corpus."""
 UNHASHED = {"limits", "batch_size", "description", "refresh", "version", "previous"}
 """Sections of a recipe that cannot change a decision."""
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from pipelines.build.refresh import RefreshResult, refresh
 from pipelines.build_lucidlr import ArtifactProgress
 from pipelines.recipe import load_recipe
-from pipelines.refresh import RefreshResult, refresh
 
 
 @flow(name="refresh-lucidlr", persist_result=False)

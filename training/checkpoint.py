@@ -244,3 +244,17 @@ def exported(path: Path, part: str = "ema") -> dict[str, Tensor]:
     if not found:
         raise CheckpointError(f"{path} holds no {part!r}.")
     return found
+
+
+def run_of(run: Path, part: str = "ema") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(config, values of `part`) of the last checkpoint of a training run, or of the checkpoint `run` itself.
+
+    Raises:
+        CheckpointError: no checkpoint there, or damaged.
+    """
+    found = checkpoints(run)
+    checkpoint = found[-1] if found else run
+    if not (checkpoint / META).is_file():
+        raise CheckpointError(f"{run} holds no checkpoint")
+    config = json.loads((checkpoint / META).read_text(encoding="utf-8"))["config"]
+    return config, exported(checkpoint, part)

@@ -217,3 +217,8 @@ class LRTensors:
     def read(self, crop: Crop) -> Tensor:
         """The pixels."""
         return self._images[crop.sha1]
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[3,H,W] in [0,1] to uint8 [H,W,3]: 255 x + 0.5, cut off."""
+    return (255 * image.float() + 0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()

@@ -2,7 +2,7 @@
 
 Photographs come from a folder, from an exported dataset (data/**/*.parquet), and from packages that are installed
 anyway. Which of them are held out is a function of the name alone, so that no run can train on what another tests on.
-Pairs are degraded by filters/synthesis.py: blur of a lens or of motion, reduction by 4, noise, JPEG.
+Pairs are degraded by filters/degradation/synthesis.py: blur of a lens or of motion, reduction by 4, noise, JPEG.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from filters.synthesis import (
+from filters.degradation.synthesis import (
     Photo,
     defocus,
     downscale,

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from training.backbones import Backbone
+from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
 from training.image_names import IMAGES, is_image
 
@@ -71,11 +72,6 @@ class Restored:
     """Were there already, made from the same image by the same settings."""
     failed: list[tuple[Path, str]]
     """Images that could not be read, and why."""
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """[3,H,W] in [0,1] to uint8 [H,W,3]: 255 x + 0.5, cut off."""
-    return (255 * image.float() + 0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
 
 
 def restore(

@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.adapters import borrowed
 from training.backbones import load_backbone
-from training.bootstrap import Interval, interval
+from training.backbones.adapters import borrowed
 from training.data import LRDataset
 from training.heldout import held_out, measure
 from training.rewards import load_reward
+from training.statistics import Interval, interval
 from training.train_config import TrainConfig
 from training.train_log import grid_image
 from training.world import World

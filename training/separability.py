@@ -28,9 +28,9 @@ from torch import Tensor
 
 from training.advantage import decoupled, scalarized
 from training.backbones import Backbone
-from training.bootstrap import Interval, interval
 from training.flow_matching import solve
 from training.rewards import Reward
+from training.statistics import Interval, interval
 
 ROLLOUTS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16)
 GRID = 0.25

@@ -1,4 +1,4 @@
-"""What may be said of a difference: paired bootstrap, Holm's correction, Pareto front, correlation, regression gate.
+"""What may be said of a mean or a difference: intervals, Holm's correction, Pareto front, correlation, gate.
 
 Everything is paired over images: the same image under two methods. The paper gives means only; a mean over 93 images
 moves by more than some of its deltas when other images are drawn.
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bootstrap import resampled_means
-
 Reals = NDArray[np.float64]
 DRAWS = 10_000
 FEWEST = 10
@@ -23,15 +21,55 @@ FEWEST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean with its bootstrap percentile interval."""
+    """A mean with its bootstrap percentile interval; NaN where there is nothing to draw from."""
 
     mean: float
     low: float
     high: float
-    p: float
-    """Two-sided: twice the share of bootstrap means on the other side of zero, at least 2 / (draws + 1)."""
-    count: int
-    """Images, or clusters of them where some belong together."""
+    p: float = np.nan
+    """Two-sided: twice the share of bootstrap means on the other side of zero, at least 2 / (draws + 1); NaN where
+    nothing was tested."""
+    count: int = 0
+    """Units drawn from: images, or clusters of them where some belong together."""
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def interval(
+    values: NDArray[np.float64] | NDArray[np.float32],
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    draws: int = 2_000,
+    seed: int = 0,
+) -> Interval:
+    """Of the mean of `values` [N]; NaN are left out.
+
+    With `clusters` [N] whole clusters are drawn, so that patches of one photograph do not pass for independent ones.
+    """
+    kept = np.isfinite(values)
+    values = np.asarray(values, np.float64)[kept]
+    if len(values) == 0:
+        return Interval(mean=np.nan, low=np.nan, high=np.nan)
+    clusters = None if clusters is None else clusters[kept]
+    means = resampled_means(values, clusters=clusters, draws=draws, seed=seed)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+
+
+def resampled_means(
+    values: NDArray[np.float64],
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    draws: int = 2_000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """[draws] means of `values` [N], all finite, under as many draws of units, or of whole clusters."""
+    labels = np.arange(len(values)) if clusters is None else clusters
+    _, place = np.unique(labels, return_inverse=True)
+    sums, sizes = np.bincount(place, weights=values), np.bincount(place).astype(np.float64)
+    chosen = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    return sums[chosen].sum(1) / sizes[chosen].sum(1)
 
 
 def paired_bootstrap(

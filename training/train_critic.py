@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from filters.synthesis import gaussian_blur, jpeg
+from filters.degradation.synthesis import gaussian_blur, jpeg
 from training.backbones import Backbone, load_backbone
 from training.flow_matching import solve
 from training.photographs import make_pairs, photographs

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.adapters import borrowed
 from training.backbones import Backbone, load_backbone
+from training.backbones.adapters import borrowed
 from training.checkpoint import (
     TrainState,
     checkpoints,

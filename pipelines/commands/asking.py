@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.commands.options import Out, tell
 
+if TYPE_CHECKING:
+    from catalog.explain import WhyLabels
+
 app = typer.Typer()
+
+MOST_MEASURES = 4
+"""Told for a label."""
 
 
 @app.command()
@@ -37,9 +43,7 @@ def explain(
 
     why = None
     if labels:
-        from pipelines.why_labels import why_labels_of
-
-        why = why_labels_of(out)
+        why = _why_labels_of(out)
     for line in explain_lines(out, file, why_labels=why):
         typer.echo(line)
 
@@ -51,9 +55,9 @@ def refilter(
     limit: Annotated[int | None, typer.Option(min=1, help="The limit that the build had.")] = None,
 ) -> None:
     """Decide and release anew from stored facts: no network, no model."""
+    from pipelines.offline.refilter import refilter as run_refilter
     from pipelines.progress import TerminalProgress
     from pipelines.recipe import load_recipe
-    from pipelines.refilter import refilter as run_refilter
 
     done = run_refilter(load_recipe(recipe), out=out, limit=limit, progress=TerminalProgress())
     tell(done.result, out)
@@ -77,9 +81,40 @@ def whatif(
     limit: Annotated[int | None, typer.Option(min=1, help="With --recipe: its limit.")] = None,
 ) -> None:
     """Tell what a change of thresholds would do, from stored facts; writes nothing."""
+    from pipelines.offline.what_if import what_if, what_if_lines
     from pipelines.recipe import load_recipe
-    from pipelines.what_if import what_if, what_if_lines
 
     loaded = load_recipe(recipe) if recipe else None
     for line in what_if_lines(what_if(changes, out=out, recipe=loaded, limit=limit)):
         typer.echo(line)
+
+
+def _why_labels_of(out: Path) -> WhyLabels:
+    """For the recipe that the build in `out` was decided with."""
+    from catalog.store import Catalog
+    from filters.degradation.classifier import load_classifier
+    from pipelines.build.publish import load_built_recipe
+
+    recipe, _ = load_built_recipe(Catalog(out / "catalog"))
+    policy = recipe.degradation
+
+    def why(labels: list[str], measures: dict[str, float | None]) -> list[str]:
+        lines: list[str] = []
+        for label in labels:
+            own = [curve.measure for curve in policy.curves if curve.label == label]
+            if own or policy.classifier is None:
+                lines.append(f"{label}: by the recipe's curve on {', '.join(own)}")
+                continue
+            said = load_classifier(policy.classifier).contributions(measures, label)
+            top = [
+                f"{name} {_shown(measures.get(name))} ({value:+.1f})"
+                for name, value in list(said.items())[:MOST_MEASURES]
+            ]
+            lines.append(f"{label}: {', '.join(top)}")
+        return lines
+
+    return why
+
+
+def _shown(value: float | None) -> str:
+    return "null" if value is None else f"{value:.3g}"

@@ -12,8 +12,6 @@ from pipelines.commands.options import Contact, Out, Retry, RunnerKind, RunnerOp
 
 app = typer.Typer()
 
-DEMO_RECIPE = Path(__file__).parents[1] / "recipes" / "demo.yaml"
-
 
 @app.command()
 def demo(
@@ -27,8 +25,8 @@ def demo(
     """Build a small LucidLR from an embedded Commons on loopback and score it against the known truth."""
     from dataclasses import replace
 
-    from pipelines.demo import score_build
-    from pipelines.recipe import load_recipe
+    from pipelines.demo.corpus import score_build
+    from pipelines.recipe import DEMO_RECIPE, load_recipe
 
     recipe = load_recipe(DEMO_RECIPE)
     if recipe.corpus is None:
@@ -71,9 +69,9 @@ def build(
 def _build(
     recipe: Any, *, out: Path, runner: RunnerKind, workers: int | None, **options: Any
 ) -> None:
-    from pipelines.driver import build as run_build
+    from pipelines.build.driver import build as run_build
+    from pipelines.build.runners import pool_runner
     from pipelines.progress import TerminalProgress
-    from pipelines.runners import pool_runner
 
     progress = TerminalProgress()
     with pool_runner(runner.value, workers) as pool:
@@ -90,8 +88,8 @@ def plan(
     sample: Annotated[int, typer.Option(min=50, help="Files of each source to look at.")] = 50,
 ) -> None:
     """Tell how many requests, bytes and hours a build will take, by source; asks for a sample only."""
-    from pipelines.plan import plan as make_plan
-    from pipelines.plan import plan_lines
+    from pipelines.build.plan import plan as make_plan
+    from pipelines.build.plan import plan_lines
     from pipelines.progress import TerminalProgress
     from pipelines.recipe import load_recipe
 
@@ -120,9 +118,9 @@ def refresh(
     limit: Annotated[int | None, typer.Option(min=1, help="The limit that the build had.")] = None,
 ) -> None:
     """Ask Commons again: what was deleted, overwritten, relicensed, restricted, moved or restored since?"""
+    from pipelines.build.refresh import refresh as run_refresh
     from pipelines.progress import TerminalProgress
     from pipelines.recipe import load_recipe
-    from pipelines.refresh import refresh as run_refresh
 
     loaded = load_recipe(recipe)
     folder = out or Path("out") / loaded.name
@@ -158,7 +156,7 @@ def takedown(
     why: Annotated[str, typer.Option(help="Kept with the tombstones.")] = "asked for",
 ) -> None:
     """Take the files of a removal list out of all future releases; needs no network."""
-    from pipelines.refresh import take_down
+    from pipelines.build.refresh import take_down
 
     text = sys.stdin.read() if str(names) == "-" else names.read_text(encoding="utf-8")
     found = take_down(out, text.splitlines(), why=why)
@@ -180,7 +178,7 @@ def takedown(
 @app.command()
 def purge(out: Out = Path("out/demo")) -> None:
     """Delete the bytes of removed files and what the catalog's parts hold about them."""
-    from pipelines.refresh import purge_removed
+    from pipelines.build.refresh import purge_removed
 
     done = purge_removed(out)
     typer.echo(
@@ -194,7 +192,7 @@ def politeness(
     run: Annotated[str | None, typer.Option(help="Run id; default: every run.")] = None,
 ) -> None:
     """Tell how a crawl behaved towards each host, and whether it kept its limits."""
-    from catalog.politeness import politeness_lines
+    from catalog.manners import politeness_lines
     from catalog.store import Catalog
 
     if not (out / "catalog" / "parts").is_dir():

@@ -22,9 +22,9 @@ def dedup_report(
     ] = None,
 ) -> None:
     """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
-    from pipelines.dedup_report import dedup_report as run_report
-    from pipelines.dedup_report import dedup_report_lines
     from pipelines.progress import TerminalProgress
+    from pipelines.studies.dedup_report import dedup_report as run_report
+    from pipelines.studies.dedup_report import dedup_report_lines
 
     found = run_report(
         folder, most=most, recipe=recipe, encoder=encoder, progress=TerminalProgress()
@@ -42,8 +42,8 @@ def fingerprint(
     ),
 ) -> None:
     """Note the fingerprints of a benchmark's images, so that a recipe can keep away from them."""
-    from pipelines.dedup_report import add_fingerprints
     from pipelines.progress import TerminalProgress
+    from pipelines.studies.dedup_report import add_fingerprints
 
     count = add_fingerprints(benchmark, folder, index, progress=TerminalProgress())
     typer.echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
@@ -74,9 +74,9 @@ def calibrate(
     import os
 
     from filters.degradation import DEFAULT_CLASSIFIER
-    from pipelines.calibrate import calibrate as run_calibration
-    from pipelines.calibrate import judge_clean
     from pipelines.progress import TerminalProgress
+    from pipelines.studies.calibrate import calibrate as run_calibration
+    from pipelines.studies.calibrate import judge_clean
 
     count = workers or os.cpu_count() or 1
     name = name or DEFAULT_CLASSIFIER
@@ -93,7 +93,7 @@ def calibrate(
         workers=count,
         progress=TerminalProgress(),
     )
-    typer.echo(f"weights    {weights}  (to use them, put them into filters/weights/)")
+    typer.echo(f"weights    {weights}  (to use them, put them into filters/degradation/weights/)")
     typer.echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
 
 
@@ -107,7 +107,7 @@ def screen(
     import os
 
     from pipelines.progress import TerminalProgress
-    from pipelines.screen import screen_folder
+    from pipelines.studies.screen import screen_folder
 
     count, failed = screen_folder(
         folder, to, workers=workers or os.cpu_count() or 1, progress=TerminalProgress()

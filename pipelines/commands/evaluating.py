@@ -46,8 +46,8 @@ def evaluate(
     ] = True,
 ) -> None:
     """Score methods on benchmarks; what was scored before is not scored again."""
-    from pipelines.evaluation import checked, load_evaluation, run_evaluation
     from pipelines.progress import TerminalProgress
+    from pipelines.studies.evaluation import checked, load_evaluation, run_evaluation
     from training.statistics import Regressed
 
     content = load_evaluation(recipe or DEMO).model_dump()
@@ -66,7 +66,7 @@ def evaluate(
     )
     _tell(result, out)
     if with_gallery:
-        from pipelines.gallery import gallery_of
+        from pipelines.studies.gallery import gallery_of
 
         typer.echo(f"gallery    {gallery_of(out, progress=TerminalProgress())}")
     if result.regressions:
@@ -90,8 +90,8 @@ def gallery(
     ] = None,
 ) -> None:
     """Write the page to look at: before and after, zoom in step, worst cases first, tables, curves."""
-    from pipelines.gallery import gallery_of
     from pipelines.progress import TerminalProgress
+    from pipelines.studies.gallery import gallery_of
 
     page = gallery_of(
         out,

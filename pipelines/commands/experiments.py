@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -41,9 +42,9 @@ def demo_train(
     ] = None,
 ) -> None:
     """Pretrain a tiny model, train it with two rewards in several ways, compare them on held-out LR (10 minutes)."""
-    from pipelines.demo_train import demo_train as run
     from pipelines.progress import TerminalProgress
-    from training.experiment import ARMS, Experiment
+    from pipelines.studies.demo_train import demo_train as run
+    from training.experiment.settings import ARMS, Experiment
 
     names = tuple(ARMS) if arms == "all" else tuple(arms.split(","))
     unknown = [name for name in names if name not in ARMS]
@@ -73,7 +74,41 @@ def separability(
     rollouts: Annotated[int, typer.Option(min=2, help="Of each, at most.")] = 16,
 ) -> None:
     """Compare how well decoupled and scalarised advantages tell rollouts apart, beside the paper's values."""
-    from pipelines.separability import separability as run
-
-    for line in run(demo, out, groups=groups, rollouts=rollouts):
+    for line in separability_lines(demo, out, groups=groups, rollouts=rollouts):
         typer.echo(line)
+
+
+def separability_lines(demo: Path, out: Path, *, groups: int, rollouts: int) -> Iterator[str]:
+    """Lines of the table; writes separability.csv, .md and .png into `out`.
+
+    Raises:
+        FileNotFoundError: `demo` holds no training demo.
+    """
+    import torch
+
+    from training.experiment.arms import rewards_at_base, spreads
+    from training.experiment.settings import ARMS, load_experiment
+    from training.separability import (
+        ROLLOUTS,
+        markdown,
+        separability,
+        share_of_group_std,
+        within_group_correlation,
+        write,
+    )
+
+    experiment = load_experiment(demo)
+    torch.set_num_threads(1)
+    raw = rewards_at_base(experiment, ARMS["decoupled"], count=groups, rollouts=rollouts)
+    # Each objective in units of its spread, as the rescaled scalarised arm has it: otherwise one unit decides.
+    raw = raw / torch.tensor(spreads(experiment))
+    counts = [m for m in ROLLOUTS if m <= rollouts]
+    found = separability(raw, [1.0, 1.0], counts=counts)
+    write(found, raw, out)
+    shown = [m for m in (2, 4, 8, 12, 16) if m in counts]
+    yield markdown(found, shown)
+    yield f"Correlation of the two rewards within groups: {within_group_correlation(raw)}"
+    for measure in ("distinct", "top-1 by sum", "top-1 by vector", "all pairs"):
+        share = share_of_group_std(found, measure, counts[-1])
+        yield f"M = {counts[-1]}, {measure}: {share:.0%} of the gap comes with the group's deviation alone."
+    yield f"written    {out / 'separability.csv'}, separability.md, separability.png"

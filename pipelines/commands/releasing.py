@@ -26,7 +26,7 @@ def export(
 ) -> None:
     """Write the dataset anew from the catalog, with the last build's recipe: without what was taken down since."""
     from pipelines.progress import TerminalProgress
-    from pipelines.release import export_again
+    from pipelines.release.export import export_again
 
     progress = TerminalProgress()
     done = export_again(out, version=version, previous=previous, progress=progress)
@@ -49,7 +49,7 @@ def diff(
     rows: Annotated[int, typer.Option(min=0, help="Rows of each kind to show.")] = 5,
 ) -> None:
     """Compare two releases row by row: added, removed (and why), overwritten, moved, relicensed, relabelled."""
-    from pipelines.release import compare, diff_lines
+    from pipelines.release.export import compare, diff_lines
 
     found = compare(old, new, out=out, to_json=to_json, to_parquet=to_parquet, shown=rows)
     for line in diff_lines(found):
@@ -78,8 +78,8 @@ def push(
     from huggingface_hub import HfApi
 
     from pipelines.progress import TerminalProgress
-    from pipelines.push import plan_lines, plan_push, pushed_lines
-    from pipelines.push import push as carry_out
+    from pipelines.release.push import plan_lines, plan_push, pushed_lines
+    from pipelines.release.push import push as carry_out
 
     api, progress = HfApi(library_name="lucidlr"), TerminalProgress()
     plan = plan_push(api, repo, out, purge=purge, progress=progress)
@@ -98,7 +98,7 @@ def push(
 @app.command()
 def relink(out: Out = Path("out/demo")) -> None:
     """Make lucidlr.duckdb anew after the output folder was moved."""
-    from pipelines.publish import relink as make
+    from pipelines.build.publish import relink as make
 
     typer.echo(make(out))
 
@@ -106,7 +106,7 @@ def relink(out: Out = Path("out/demo")) -> None:
 @app.command()
 def verify(out: Out = Path("out/demo")) -> None:
     """Recompute every hash of the exported dataset."""
-    from catalog.export import verify_dataset
+    from catalog.release.export import verify_dataset
 
     problems = verify_dataset(out / "dataset")
     for problem in problems:

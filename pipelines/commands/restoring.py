@@ -218,7 +218,9 @@ def lucidflux_export(
     part: Annotated[str, typer.Option(help="ema (what was evaluated), default or old.")] = "ema",
 ) -> None:
     """A trained LucidFlux as LoRA in LucidNFT's layout: for `restore --adapter` and the official script."""
-    from training.backbones.lucidflux.lora import export_checkpoint
+    from training.backbones.lucidflux.lora import export_adapters
+    from training.checkpoint import run_of
 
-    for folder in export_checkpoint(run, to, part=part):
+    config, values = run_of(run, part)
+    for folder in export_adapters(config, values, to):
         typer.echo(folder)

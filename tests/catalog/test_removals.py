@@ -18,9 +18,9 @@ from catalog.records import (
     TombstoneRow,
     to_table,
 )
+from catalog.release.tombstones import TOMBSTONES
 from catalog.removals import add_tombstones, look_up, released_tombstones, removed
 from catalog.store import LISTING, Catalog
-from catalog.tombstones import TOMBSTONES
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGES = {1: "Plain.jpg", 2: "Größe 1.jpg", 3: "Old.jpg", 4: "Stays.jpg"}

@@ -16,7 +16,7 @@ from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SiteConfig
 from crawler.walkers.category import category_title, resolve_categories
-from filters.synthesis import encode_jpeg
+from filters.degradation.synthesis import encode_jpeg
 from tests.crawler import contract_corpus
 from tests.crawler.servers import answer, scripted
 from tests.mediawiki_server import running_mediawiki

@@ -20,11 +20,11 @@ from catalog import views
 from crawler.download import ATTEMPTS
 from crawler.limits import CircuitOpen, GaveUp, Limits
 from crawler.sources import CategorySource, SiteConfig
-from filters.synthesis import encode_jpeg
-from pipelines.crawl import download_originals, list_sources, opened_door, retry_failures
+from filters.degradation.synthesis import encode_jpeg
+from pipelines.build.crawl import download_originals, list_sources, opened_door, retry_failures
+from pipelines.build.run import start_run
+from pipelines.build.runners import pool_runner
 from pipelines.recipe import load_recipe
-from pipelines.run import start_run
-from pipelines.runners import pool_runner
 from tests.mediawiki_server import fault_proxy, running_mediawiki
 from tests.pipelines.test_recipe import DEMO
 

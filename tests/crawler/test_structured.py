@@ -12,8 +12,8 @@ from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SiteConfig
 from crawler.structured import entities, with_statements
+from filters.degradation.synthesis import encode_jpeg
 from filters.license import judge
-from filters.synthesis import encode_jpeg
 from tests.crawler.servers import answer, scripted
 from tests.shared import shared_folder
 

@@ -11,16 +11,7 @@ import sklearn
 from PIL import Image
 
 from filters import measures
-from filters.measures import (
-    NotAnImage,
-    Photo,
-    UnknownMeasure,
-    load_measure,
-    measure_names,
-    open_image,
-    open_photo,
-)
-from filters.synthesis import (
+from filters.degradation.synthesis import (
     defocus,
     downscale,
     encode_jpeg,
@@ -30,6 +21,15 @@ from filters.synthesis import (
     motion_blur,
     overexpose,
     upscale,
+)
+from filters.measures import (
+    NotAnImage,
+    Photo,
+    UnknownMeasure,
+    load_measure,
+    measure_names,
+    open_image,
+    open_photo,
 )
 
 SKIMAGE = Path(skimage.__file__).parent / "data"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from skimage import data
 
+from filters.degradation.synthesis import gaussian_blur, jpeg
 from filters.measures import Photo
 from filters.metrics import DeviceMissing, Scoring, UnknownMetric, WeightsMissing, load_metric
 from filters.metrics.pyiqa_adapter import load_pyiqa
-from filters.synthesis import gaussian_blur, jpeg
 
 SHARP = data.astronaut()[::2, ::2].copy()
 

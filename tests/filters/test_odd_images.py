@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from filters.hashing import hash_image, to_uint64
+from filters.duplicates.hashing import hash_image, to_uint64
 from filters.measures import NotAnImage, open_image, open_photo
 
 PHOTO = Image.fromarray(np.ascontiguousarray(data.astronaut()[100:260, 150:310]))

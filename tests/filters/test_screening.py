@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from filters.hashing import hash_image
+from filters.degradation.synthesis import gaussian_blur
+from filters.duplicates.hashing import hash_image
 from filters.measures import NotAnImage, Photo, load_measure, open_image
 from filters.screening import MEASURES, GreyPhoto, screen
-from filters.synthesis import gaussian_blur
 from pipelines.recipe import RecipeError
-from pipelines.screen import screen_folder
+from pipelines.studies.screen import screen_folder
 
 
 def jpeg(rgb, quality=90):

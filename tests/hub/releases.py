@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from catalog.card import render_card
-from catalog.croissant import write_croissant
-from catalog.export import export_dataset
-from catalog.manifest import Manifest
-from catalog.tombstones import TOMBSTONES, no_tombstones
-from tests.catalog.release_samples import reader, release
+from catalog.release.card import render_card
+from catalog.release.croissant import write_croissant
+from catalog.release.export import export_dataset
+from catalog.release.manifest import Manifest
+from catalog.release.tombstones import TOMBSTONES, no_tombstones
+from tests.catalog.release.release_samples import reader, release
 
 
 def make_release(

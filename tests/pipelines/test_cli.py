@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from catalog import link
-from catalog.export import verify_dataset
-from pipelines.publish import relink
+from catalog.release.export import verify_dataset
+from pipelines.build.publish import relink
 from tests.pipelines.builds import ENVIRONMENT
 from tests.pipelines.test_recipe import DEMO
 

@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.demo_train import demo_train
+from pipelines.commands.experiments import separability_lines
 from pipelines.progress import NoProgress
-from pipelines.separability import separability
-from training.experiment import Experiment
+from pipelines.studies.demo_train import demo_train
+from training.experiment.settings import Experiment
 
 
 def test_an_unknown_arm_is_refused_with_the_names_that_there_are():
@@ -20,7 +20,7 @@ def test_an_unknown_arm_is_refused_with_the_names_that_there_are():
 
 def test_separability_without_a_demo_says_which_command_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="lucidlr demo-train"):
-        list(separability(tmp_path, tmp_path / "out", groups=2, rollouts=2))
+        list(separability_lines(tmp_path, tmp_path / "out", groups=2, rollouts=2))
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_separability_of_a_demo_has_a_row_per_method_and_says_what_the_groups_de
         arms=("decoupled",),
     )
     demo_train(demo, processes=2, progress=NoProgress())
-    lines = list(separability(demo.out, tmp_path / "out", groups=6, rollouts=4))
+    lines = list(separability_lines(demo.out, tmp_path / "out", groups=6, rollouts=4))
     assert any("of the gap comes with the group's deviation alone" in line for line in lines)
     with (tmp_path / "out" / "separability.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from filters.synthesis import downscale
+from filters.degradation.synthesis import downscale
 from pipelines.cli import main
 
 

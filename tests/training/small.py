@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from skimage import data
 from torch import Tensor, nn
 
-from training.adapters import FullCopies
 from training.backbones import Adapter, Conditioning
+from training.backbones.adapters import FullCopies
 from training.data import LRTensors
 from training.flow_matching import linear_schedule, noised
 from training.rewards import Shared

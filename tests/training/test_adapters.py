@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.training.small import SmallBackbone
-from training.adapters import FullCopies, LoraAdapters, borrowed
+from training.backbones.adapters import FullCopies, LoraAdapters, borrowed
 
 
 class Block(nn.Module):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from skimage import data
 from torch.nn import functional
 
-from filters.synthesis import downscale, gaussian_blur, jpeg
+from filters.degradation.synthesis import downscale, gaussian_blur, jpeg
 from tests.training.tiny_qwen import save_tiny_qwen
 from training.consistency import ConsistencyError, UnknownEncoder, encoder_names, load_encoder
 from training.consistency.encoders.qwen3_vl_embedding import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from catalog.columns import IMAGE_TYPE
+from catalog.release.columns import IMAGE_TYPE
 from training.data import (
     DataError,
     LRDataset,
@@ -24,7 +24,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (5, 40, 60, 3), dtype=np.uint
 
 
 def write_shard(file, rows):
-    """As catalog.export lays it out, with the columns that training reads."""
+    """As catalog.release.export lays it out, with the columns that training reads."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

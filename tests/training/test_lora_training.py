@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.training.small import SCALE, Agreement, Contrast, photographs, small_config
-from training.adapters import LoraAdapters
 from training.backbones import Adapter, Conditioning
+from training.backbones.adapters import LoraAdapters
 from training.flow_matching import shifted_schedule
 from training.train_nft import main
 

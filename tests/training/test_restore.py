@@ -16,7 +16,8 @@ from pipelines.cli import app, main
 from tests.training.backbones.lucidflux_tiny import GOLDEN, tiny, tiny_weights
 from training.backbones.lucidflux.golden_set import Golden
 from training.backbones.tiny import untrained
-from training.restore import RestoreError, Settings, image_seed, plan, read_lr, restore, to_bytes
+from training.data import to_bytes
+from training.restore import RestoreError, Settings, image_seed, plan, read_lr, restore
 
 FAST = Settings(steps=2)
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.bootstrap import Interval, interval
 from training.consistency.pools import Pools
 from training.consistency.replaced import WAYS
+from training.statistics import Interval, interval
 
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """What a head is trained and judged on: contents, each with a pool of degradations and with replaced regions.
 
-A content is a cut of a sharp photograph. Its pool are several second-order degradations (filters/second_order.py):
+A content is a cut of a sharp photograph. Its pool are several second-order degradations (second_order.py):
 whatever was done to them, they show the same. Beside it stand copies in which a region shows something else, sharp and
 degraded. The encoder is frozen, so everything is embedded once and kept in a file; a head then trains in seconds.
 """
@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from filters.second_order import second_order
-from filters.synthesis import Photo, downscale
+from filters.degradation.second_order import second_order
+from filters.degradation.synthesis import Photo, downscale
 from training.consistency import Encoder
 from training.consistency.head import encoder_fingerprint
 from training.consistency.replaced import WAYS, replace_region

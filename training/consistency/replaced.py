@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.synthesis import Photo, check_photo
+from filters.degradation.synthesis import Photo, check_photo
 
 Way = Literal["patch", "inpaint"]
 WAYS: tuple[Way, ...] = ("patch", "inpaint")

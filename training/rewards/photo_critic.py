@@ -2,7 +2,7 @@
 
 Trained to rank photographs above mixtures with a restoration, these above the restoration itself, and that above the
 restoration with noise; also photographs above blurred, noisy, compressed and interpolated versions of themselves.
-Whether it does so on photographs that it has not seen, training/reward_validity.py measures. It is specific to the
+Whether it does so on photographs that it has not seen, training/experiment/validity.py measures. It is specific to the
 backbone whose restorations it saw, and like any learned reward it can be deceived: watch a second one of another seed.
 """
 

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from tests.training.backbones.lucidflux_tiny import tiny
 from tests.training.small import Agreement, Contrast, small_config
-from training.adapters import borrowed
 from training.backbones import BackboneError
+from training.backbones.adapters import borrowed
 from training.backbones.lucidflux import load
 from training.backbones.lucidflux.backbone import LucidFlux
-from training.backbones.lucidflux.lora import export_checkpoint
+from training.backbones.lucidflux.lora import export_adapters
+from training.checkpoint import run_of
 from training.data import LRTensors
 from training.train_config import load_config
 from training.train_nft import main
@@ -74,7 +75,7 @@ def test_an_epoch_of_nft_trains_both_adapters_and_they_come_back_from_their_file
     assert not torch.equal(velocity(model), base)
 
     # What a run leaves behind, under official names: unmerged, then merged.
-    export_checkpoint(tmp_path / "run", tmp_path / "lucidnft")
+    export_adapters(*run_of(tmp_path / "run"), tmp_path / "lucidnft")
     names: set[str] = set()
     for kind in ("lora_dit", "lora_condition"):
         with safe_open(tmp_path / "lucidnft" / kind / "adapter_model.safetensors", "pt") as file:

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from skimage import data
 
+from filters.degradation.synthesis import downscale, gaussian_blur
 from filters.measures import Photo
 from filters.metrics import load_metric
-from filters.synthesis import downscale, gaussian_blur
 from training.consistency.head import new_head, save_head
 from training.consistency.images import to_tensor
 from training.rewards import RewardError, load_reward

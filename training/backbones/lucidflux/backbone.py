@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.adapters import LoraAdapters
 from training.backbones import Adapter, BackboneError, Conditioning
+from training.backbones.adapters import LoraAdapters
 from training.backbones.lucidflux import preprocess
 from training.backbones.lucidflux.branches import Inputs, predict
 from training.backbones.lucidflux.colour import colour_fix

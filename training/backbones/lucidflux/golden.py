@@ -30,8 +30,8 @@ from training.backbones.lucidflux.branches import (
 from training.backbones.lucidflux.colour import bands, colour_fix
 from training.backbones.lucidflux.golden_set import Golden, write_weights
 from training.backbones.lucidflux.tensors import load_strictly
+from training.data import to_bytes
 from training.flow_matching import trajectory
-from training.restore import to_bytes
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from training.adapters import LoraAdapters
 from training.backbones import BackboneError
+from training.backbones.adapters import LoraAdapters
 from training.backbones.lucidflux.adapters import (
     CONDITION,
     DIT,
@@ -27,7 +27,6 @@ from training.backbones.lucidflux.adapters import (
 )
 from training.backbones.lucidflux.folder import Parts
 from training.backbones.lucidflux.sizes import Sizes
-from training.checkpoint import META, CheckpointError, checkpoints, exported
 
 MODULES = {DIT: "transformer", CONDITION: "branches"}
 """Official folder -> module here."""
@@ -157,23 +156,22 @@ def scales_of(adapters: LoraAdapters) -> dict[str, float]:
     }
 
 
-def export_checkpoint(run: Path, out: Path, *, part: str = "ema") -> list[Path]:
-    """The last checkpoint of a training run (or the checkpoint `run` itself) as adapters in LucidNFT's layout.
+def export_adapters(
+    config: Mapping[str, Any], values: Mapping[str, Tensor], out: Path
+) -> list[Path]:
+    """Trained adapters in LucidNFT's layout.
+
+    Args:
+        config: what the run was told: `backbone` and `backbone_options`.
+        values: `<module>.<layer>.lora_A.weight` and `..lora_B.weight`, as a checkpoint keeps them.
 
     Raises:
-        CheckpointError: no checkpoint there, or damaged.
         BackboneError: not a run of LucidFlux, or its weights folder or first adapter is gone.
     """
-    found = checkpoints(run)
-    checkpoint = found[-1] if found else run
-    if not (checkpoint / META).is_file():
-        raise CheckpointError(f"{run} holds no checkpoint")
-    config = json.loads((checkpoint / META).read_text(encoding="utf-8"))["config"]
     if config["backbone"] != "lucidflux":
-        raise BackboneError(f"{run} trained {config['backbone']!r}, not lucidflux")
+        raise BackboneError(f"the run trained {config['backbone']!r}, not lucidflux")
     options = config["backbone_options"]
     sizes = Sizes.of_folder(Path(options["weights"]))
-    values = exported(checkpoint, part)
     layers = [n.removesuffix(".lora_A.weight") for n in values if n.endswith(".lora_A.weight")]
     if start := options.get("lora_from"):
         pairs = official_pairs(Path(start), sizes)

@@ -1,0 +1,292 @@
+"""The dataset card: README.md of a release, in Hugging Face's form, every number computed from what is released.
+
+The card says what is inside, under which licences, how it was chosen and what was not verified. It takes the manifest
+and the table of samples and types no number by hand, so a new release cannot carry an old card's figures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.release.columns import FAMILIES, RELEASED, released_schema
+from catalog.release.credits import license_terms, plain
+from catalog.release.manifest import Manifest
+
+# pyarrow makes these functions at import time; a type checker does not see them.
+pc: Any = compute
+
+TEMPLATES = Path(__file__).parent / "templates"
+UNLABELLED = "(none)"
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+# Foreign text stands within a line or a cell here, never at the start of a line: dashes and the like are harmless.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$>])")
+
+
+def markdown_text(text: Any) -> str:
+    """Foreign text for a line or a table cell of Markdown: nothing in it is markup, HTML or a line break."""
+    escaped = plain(str(text), markup=False).replace("&", "&amp;").replace("<", "&lt;")
+    # A bare address would still be made a link by GitHub's and Hugging Face's Markdown.
+    return _MARKDOWN.sub(r"\\\1", escaped).replace("://", ":&#47;&#47;").replace("@", "&#64;")
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+# What the template may call on a value.
+_FILTERS: dict[str, Callable[[Any], str]] = {
+    "md": markdown_text,
+    "address": lambda url: quote(plain(url), safe=":/?#[]@!$&'*+,;=%~"),
+    "number": lambda count: f"{count:,}",
+    "percent": lambda share: f"{100 * share:.1f} %",
+    "short": lambda value: "" if value is None else f"{value:.4g}",
+    "size": _size,
+    "tex": lambda text: re.sub(r"[\\{}%#&_$]", "", plain(text)),
+    "key": lambda text: re.sub(r"\W+", "", text) or "dataset",
+}
+
+
+def size_category(rows: int) -> str:
+    """Hugging Face's `size_categories` for a number of rows."""
+    return next((name for edge, name in _SIZES if rows < edge), "n>10M")
+
+
+def front_matter(manifest: Manifest, pretty_name: str) -> dict[str, Any]:
+    """The YAML block of the card. Configurations name the shards by glob: `all` is no second copy."""
+    present: dict[str, set[str]] = {}
+    for shard in manifest.shards:
+        present.setdefault(shard.family, set()).add(shard.split)
+    every = {split for splits in present.values() for split in splits}
+    configs = [("all", "*", every), *((f, f, present[f]) for f in FAMILIES if f in present)]
+    return {
+        "pretty_name": pretty_name,
+        "license": "other",
+        "license_name": "per-image",
+        "task_categories": ["image-to-image"],
+        "size_categories": [size_category(manifest.rows)],
+        "source_datasets": ["original"],
+        "tags": [
+            "super-resolution",
+            "image-restoration",
+            "real-world-degradation",
+            "unpaired",
+            "wikimedia-commons",
+            "image",
+        ],
+        "configs": [
+            {
+                "config_name": name,
+                **({"default": True} if name == "all" else {}),
+                "data_files": [
+                    {"split": split, "path": f"data/{folder}/{split}-*.parquet"}
+                    for split in _in_order(splits)
+                ],
+            }
+            for name, folder, splits in configs
+        ],
+    }
+
+
+def _in_order(splits: set[str]) -> list[str]:
+    return sorted(splits, key=lambda split: (split != "train", split))
+
+
+def _licenses(samples: pa.Table) -> list[dict[str, Any]]:
+    """One row per licence id, with the wording and address that most of its photographs have."""
+    names = ("license", "license_short_name", "license_url", "family")
+    found = Counter(zip(*(samples.column(name).to_pylist() for name in names), strict=True))
+    rows: dict[str, dict[str, Any]] = {}
+    for (license, short, url, family), count in sorted(
+        found.items(), key=lambda item: (-item[1], str(item[0]))
+    ):
+        name, address = license_terms(license, short, url)
+        first = {"license": license, "name": name, "url": address, "family": family, "count": 0}
+        rows.setdefault(license, first)["count"] += count
+    for row in rows.values():
+        row["share"] = row["count"] / samples.num_rows
+    return sorted(rows.values(), key=lambda row: (-row["count"], row["license"]))
+
+
+def label_mix(samples: pa.Table, target: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """Per degradation label: photographs, share, share as the main degradation, its target, median severity.
+
+    The main degradation of a photograph is the one of its labels with the largest severity; the target of a recipe is
+    about it (`filters.sampling`), because the shares of all labels do not add up to 1. `target` is None without one.
+    """
+    counts: Counter[str] = Counter()
+    main: Counter[str] = Counter()
+    levels: dict[str, list[float]] = {}
+    for labels, severities in zip(
+        samples.column("labels").to_pylist(), samples.column("severities").to_pylist(), strict=True
+    ):
+        known = {label: (severities or {}).get(label) for label in labels or ()}
+        counts.update(list(known) or [UNLABELLED])
+        # Of equal severities the first counts: the labels stand in their own order.
+        main[max(known, key=lambda label: known[label] or 0.0, default=UNLABELLED)] += 1
+        for label, level in known.items():
+            if level is not None:
+                levels.setdefault(label, []).append(level)
+    aims = {UNLABELLED if label == "none" else label: aim for label, aim in (target or {}).items()}
+    for label in aims:
+        counts.setdefault(label, 0)
+    return [
+        {
+            "label": label,
+            "count": count,
+            "share": count / samples.num_rows,
+            "main": main[label] / samples.num_rows,
+            "target": aims.get(label),
+            "severity": float(np.median(levels[label])) if label in levels else None,
+        }
+        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _spreads(samples: pa.Table) -> list[dict[str, Any]]:
+    """5 %, median and 95 % of every measure and score."""
+    rows: list[dict[str, Any]] = []
+    for column in ("measures", "scores"):
+        values = samples.column(column).combine_chunks()
+        for name in sorted(values.type.field(i).name for i in range(values.type.num_fields)):
+            known = values.field(name).cast(pa.float64()).drop_null().to_numpy(zero_copy_only=False)
+            known = known[np.isfinite(known)]
+            low, median, high = np.quantile(known, [0.05, 0.5, 0.95]) if known.size else [None] * 3
+            missing = samples.num_rows - known.size
+            rows.append(
+                {"name": name, "low": low, "median": median, "high": high, "missing": missing}
+            )
+    return rows
+
+
+def _sizes(samples: pa.Table) -> dict[str, int]:
+    pixels = samples.select(["width", "height"]).drop_null()
+    if pixels.num_rows == 0:
+        return {"width": 0, "height": 0, "smallest": 0, "largest": 0}
+    width, height = (pixels.column(name).to_numpy() for name in ("width", "height"))
+    shorter = np.minimum(width, height)
+    return {
+        "width": int(np.median(width)),
+        "height": int(np.median(height)),
+        "smallest": int(shorter.min()),
+        "largest": int(shorter.max()),
+    }
+
+
+def _families(manifest: Manifest, splits: list[str]) -> list[dict[str, Any]]:
+    held: dict[str, Counter[str]] = {}
+    for shard in manifest.shards:
+        for name in ("all", shard.family):
+            held.setdefault(name, Counter())[shard.split] += shard.rows
+    return [
+        {
+            "name": name,
+            "total": sum(held[name].values()),
+            "splits": {split: held[name][split] for split in splits},
+        }
+        for name in ("all", *FAMILIES)
+        if name in held
+    ]
+
+
+def _removals(tombstones: pa.Table) -> list[tuple[str, int]]:
+    """(reason, tombstones), the most frequent first."""
+    counted = Counter(tombstones.column("reason").to_pylist())
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
+def render_card(
+    manifest: Manifest,
+    *,
+    samples: pa.Table,
+    funnel: Sequence[tuple[str, int]],
+    pretty_name: str = "LucidLR (open re-creation)",
+    contact: str | None = None,
+    target_mix: Mapping[str, float] | None = None,
+    notice: str | None = None,
+    tombstones: pa.Table | None = None,
+) -> str:
+    """README.md of a release.
+
+    Args:
+        samples: The table that was exported.
+        funnel: What each step of the build left, first to last.
+        contact: Where to write for a takedown; None refers to the repository's discussions.
+        target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
+        notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
+        tombstones: As the release holds them; None where it has no such file.
+
+    Raises:
+        ValueError: `samples` is not the table behind `manifest`.
+    """
+    import jinja2
+    import yaml
+
+    if samples.num_rows != manifest.rows:
+        raise ValueError(
+            f"The manifest is of {manifest.rows} rows, the table has {samples.num_rows}; pass the exported one."
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(_FILTERS)
+    schema = released_schema(samples.schema)
+    about = {column.name: column.about for column in RELEASED}
+    years = pc.year(samples.column("uploaded_at").drop_null()).to_pylist()
+    splits = _in_order({shard.split for shard in manifest.shards})
+    header = front_matter(manifest, pretty_name)
+    return environment.get_template("card.md.j2").render(
+        front_matter=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
+        pretty_name=pretty_name,
+        manifest=manifest,
+        configs=[config["config_name"] for config in header["configs"]],
+        splits=splits,
+        families=_families(manifest, splits),
+        licenses=_licenses(samples),
+        labels=label_mix(samples, target_mix),
+        targets=bool(target_mix),
+        spreads=_spreads(samples),
+        size=_sizes(samples),
+        years=(min(years), max(years)) if years else None,
+        funnel=list(funnel),
+        recipe=yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True),
+        columns=[
+            {"name": field.name, "type": _type_name(field.type), "about": about[field.name]}
+            for field in schema
+        ],
+        contact=contact,
+        notice=notice,
+        absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
+        tombstones=None if tombstones is None else _removals(tombstones),
+    )
+
+
+def _type_name(arrow: pa.DataType) -> str:
+    if pa.types.is_struct(arrow):
+        names = ", ".join(arrow.field(i).name for i in range(arrow.num_fields))
+        return f"struct of {names}"
+    if pa.types.is_list(arrow):
+        return f"list of {arrow.value_type}"
+    return "float64" if pa.types.is_float64(arrow) else str(arrow)

@@ -1,1 +1,0 @@
-"""Known damage for real photographs, and what the measures make of it: the calibration of the degradation labels."""

@@ -1,0 +1,144 @@
+"""Is a sample a benchmark image? Fingerprints of benchmark images, and how near a candidate comes to them.
+
+A fingerprint is what dedupe compares: pHash and dHash, plain and mirrored. An index of fingerprints is a small Parquet
+file that users make from their own copies of RealSR, DRealSR, RealLQ250 and so on (`lucidlr fingerprint`); it holds
+no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops beyond a few per cent are
+not (docs/duplicates.md has the recalls).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from filters.duplicates.hashing import VERSION, hash_image
+
+Hashes = NDArray[np.uint64]
+INDEX = pa.schema(
+    [
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("phash", pa.uint64(), nullable=False),
+        pa.field("dhash", pa.uint64(), nullable=False),
+        pa.field("spread", pa.float64(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+    ]
+)
+"""Columns of an index; `version` is that of the hashes."""
+FAR = 64
+"""Distance of a candidate without hashes worth comparing."""
+
+
+class FingerprintError(ValueError):
+    """A file that is no index of fingerprints, or one of other hashes; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakagePolicy:
+    """Which benchmark images to keep away from."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    index: str | None = None
+    """Parquet file made by `lucidlr fingerprint`; None: nothing is compared."""
+    blank_spread: float = 2.0
+    """Images with a smaller spread of grey levels match anything and are not compared."""
+
+
+def fingerprint(
+    benchmark: str,
+    images: Iterable[tuple[str, bytes]],
+    *,
+    failed: Callable[[str, str], None] = lambda name, why: None,
+) -> pa.Table:
+    """An index (`INDEX`) of these images (name, bytes); those that do not decode are told to `failed`."""
+    from filters.measures import NotAnImage, open_image
+
+    rows: list[dict[str, Any]] = []
+    for name, data in images:
+        try:
+            with open_image(data) as image:
+                hashes = hash_image(image)
+        except NotAnImage as error:
+            failed(name, str(error))
+            continue
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "name": name,
+                "phash": hashes.phash,
+                "dhash": hashes.dhash,
+                "spread": hashes.spread,
+                "version": VERSION,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=INDEX)
+
+
+def read_index(path: Path) -> pa.Table:
+    """Reads an index.
+
+    Raises:
+        FileNotFoundError: there is none.
+        FingerprintError: not an index, or of hashes of another version.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no {path}: make it with `lucidlr fingerprint NAME FOLDER --index {path}`."
+        )
+    try:
+        table = pq.read_table(path).select(INDEX.names).cast(INDEX)
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise FingerprintError(f"{path} is no index of fingerprints: {error}") from error
+    versions = set(table.column("version").to_pylist()) - {VERSION}
+    if versions:
+        raise FingerprintError(
+            f"{path} holds hashes of {', '.join(sorted(versions))}, these are {VERSION}: make it anew."
+        )
+    return table
+
+
+def index_hash(path: Path) -> str:
+    """12 hex digits of an index's content, for the recipe's hash: other fingerprints are another decision."""
+    table = read_index(path)
+    rows = sorted(zip(*(table.column(n).to_pylist() for n in INDEX.names), strict=True))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
+
+
+def nearest(
+    index: pa.Table,
+    *,
+    phash: Hashes,
+    dhash: Hashes,
+    phash_mirror: Hashes,
+    dhash_mirror: Hashes,
+    spread: NDArray[np.float64],
+    policy: LeakagePolicy,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[N] distance to the nearest fingerprint, and [N] its row in the index (-1: none).
+
+    The distance is the larger of those of pHash and dHash, the smaller of plain and mirrored: up to 12 it is what
+    dedupe would call a twin. Every candidate is compared with every fingerprint.
+    """
+    count = len(phash)
+    best = np.full(count, FAR, dtype=np.int64)
+    which = np.full(count, -1, dtype=np.int64)
+    comparable = spread >= policy.blank_spread
+    columns = [index.column(name).to_numpy() for name in ("phash", "dhash", "spread")]
+    for row, (p, d, wide) in enumerate(zip(*columns, strict=True)):
+        if wide < policy.blank_spread:
+            continue
+        plain = np.maximum(np.bitwise_count(phash ^ p), np.bitwise_count(dhash ^ d))
+        flipped = np.maximum(np.bitwise_count(phash_mirror ^ p), np.bitwise_count(dhash_mirror ^ d))
+        distance = np.minimum(plain, flipped).astype(np.int64)
+        closer = comparable & (distance < best)
+        best[closer], which[closer] = distance[closer], row
+    return best, which

@@ -1,0 +1,266 @@
+"""How well the rule for twins works on given photographs: copies of known kinds are injected and looked for.
+
+Recall is counted per kind of copy: the pair (photograph, its copy) must be a confirmed edge. Every edge between two
+different photographs, copies included, is a false match, unless the photographs were alike to begin with; these are
+listed, for eyes to judge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filters.degradation.synthesis import encode_jpeg, gaussian_blur, gaussian_noise
+from filters.duplicates.dedupe import DedupePolicy, Seen, confirmed_edges, once, seen_edges
+from filters.duplicates.embedding import Embed, look
+from filters.duplicates.hashing import ImageHashes, hash_image
+
+Photo = NDArray[np.uint8]
+JPEG_QUALITY = 95
+"""Of a copy whose change is another one."""
+
+
+def _resized(image: Photo, share: float) -> Photo:
+    from PIL import Image
+
+    size = (max(1, round(image.shape[1] * share)), max(1, round(image.shape[0] * share)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _cropped(image: Photo, share: float) -> Photo:
+    """This share of each side's length taken off at every edge, half of it each."""
+    top, left = (round(side * share / 2) for side in image.shape[:2])
+    return np.ascontiguousarray(
+        image[top : image.shape[0] - top or None, left : image.shape[1] - left or None]
+    )
+
+
+def _brighter(image: Photo, factor: float) -> Photo:
+    return np.clip(image.astype(np.float64) * factor, 0, 255).astype(np.uint8)
+
+
+def _turned(image: Photo, degrees: float) -> Photo:
+    from PIL import Image
+
+    turned = Image.fromarray(image).rotate(degrees, resample=Image.Resampling.BICUBIC)
+    # The black corners are cut off, as who straightens a photograph does.
+    cut = abs(math.sin(math.radians(degrees)))
+    return _cropped(np.asarray(turned), min(0.5, 2 * cut))
+
+
+def _bordered(image: Photo, share: float) -> Photo:
+    wide = round(min(image.shape[:2]) * share)
+    return np.pad(image, ((wide, wide), (wide, wide), (0, 0)), constant_values=255)
+
+
+def _written_on(image: Photo) -> Photo:
+    from PIL import Image, ImageDraw, ImageFont
+
+    page = Image.fromarray(image.copy())
+    size = max(12, image.shape[0] // 12)
+    font = ImageFont.load_default(size)
+    at = (image.shape[1] // 20, image.shape[0] - 2 * size)
+    ImageDraw.Draw(page).text(at, "(c) Somebody, 2012", fill=(255, 255, 255), font=font)
+    return np.asarray(page)
+
+
+def _grey(image: Photo) -> Photo:
+    luma = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    return np.repeat(luma.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _noisy(image: Photo) -> Photo:
+    return gaussian_noise(image, 10.0, np.random.default_rng(0))
+
+
+def _mirrored(image: Photo) -> Photo:
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+def _stored(
+    change: Callable[[Photo], Photo], quality: int = JPEG_QUALITY
+) -> Callable[[Photo], bytes]:
+    return lambda image: encode_jpeg(np.ascontiguousarray(change(image)), quality)
+
+
+def _both(*changes: Callable[[Photo], Photo]) -> Callable[[Photo], Photo]:
+    def change(image: Photo) -> Photo:
+        for step in changes:
+            image = step(image)
+        return image
+
+    return change
+
+
+TRANSFORMS: dict[str, Callable[[Photo], bytes]] = {
+    "JPEG 30": _stored(lambda image: image, 30),
+    "JPEG 10": _stored(lambda image: image, 10),
+    "resize 50 %": _stored(lambda image: _resized(image, 0.5)),
+    "resize 25 %": _stored(lambda image: _resized(image, 0.25)),
+    "brightness +20 %": _stored(lambda image: _brighter(image, 1.2)),
+    "brightness -20 %": _stored(lambda image: _brighter(image, 0.8)),
+    "crop 3 %": _stored(lambda image: _cropped(image, 0.03)),
+    "crop 5 %": _stored(lambda image: _cropped(image, 0.05)),
+    "crop 10 %": _stored(lambda image: _cropped(image, 0.10)),
+    "crop 20 %": _stored(lambda image: _cropped(image, 0.20)),
+    "crop 30 %": _stored(lambda image: _cropped(image, 0.30)),
+    "mirror": _stored(_mirrored),
+    "mirror, resize 50 %, JPEG 50": _stored(_both(lambda i: _resized(i, 0.5), _mirrored), 50),
+    "grey": _stored(_grey),
+    "blur, sigma 2 px": _stored(lambda image: gaussian_blur(image, 2.0)),
+    "noise, sigma 10": _stored(_noisy),
+    "text written on it": _stored(_written_on),
+    "white border of 5 %": _stored(lambda image: _bordered(image, 0.05)),
+    "rotation by 2 degrees": _stored(lambda image: _turned(image, 2.0)),
+    "rotation by 90 degrees": _stored(lambda image: np.rot90(image)),
+    "+10 %, resize 50 %, crop 3 %, JPEG 50": _stored(
+        _both(lambda i: _brighter(i, 1.1), lambda i: _resized(i, 0.5), lambda i: _cropped(i, 0.03)),
+        50,
+    ),
+}
+"""Kinds of copies: pixels -> the bytes of the copy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """One kind of copy."""
+
+    transform: str
+    injected: int
+    found: int
+
+    @property
+    def recall(self) -> float:
+        """Share that was found."""
+        return self.found / self.injected if self.injected else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the recall."""
+        n, z = self.injected, 1.96
+        if not n:
+            return float("nan"), float("nan")
+        p = self.recall
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupQuality:
+    """What became of the injected copies."""
+
+    photographs: int
+    recalls: tuple[Recall, ...]
+    compared: int
+    """Pairs of different photographs, originals and copies."""
+    false: int
+    """Of these, confirmed edges."""
+    alike: tuple[tuple[str, str, int, int], ...]
+    """Pairs of photographs that matched as originals: names, pHash distance, dHash distance."""
+
+    @property
+    def precision(self) -> float:
+        """Share of true ones among the edges, pairs of photographs that are alike left out."""
+        true = sum(r.found for r in self.recalls)
+        return true / (true + self.false) if true + self.false else float("nan")
+
+
+def dedup_quality(
+    photos: Sequence[tuple[str, Photo]],
+    policy: DedupePolicy,
+    *,
+    embed: Embed | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> DedupQuality:
+    """Injects every kind of copy of every photograph and looks for them.
+
+    Args:
+        photos: (name, uint8 [H, W, 3]).
+        embed: the policy's encoder, where it has one.
+        advance: called with 1 after each photograph.
+    """
+    from PIL import Image
+
+    from filters.measures import open_image
+
+    hashes: list[ImageHashes] = []
+    vectors: list[bytes | None] = []
+    thumbnails: list[bytes | None] = []
+
+    def note(image: Image.Image) -> None:
+        hashes.append(hash_image(image))
+        if embed is not None:
+            seen = look(np.asarray(image.convert("RGB")), embed)
+            vectors.append(seen.vector)
+            thumbnails.append(seen.thumbnail)
+
+    owner: list[int] = []
+    kind: list[str] = []
+    for number, (_, photo) in enumerate(photos):
+        note(Image.fromarray(photo))
+        owner.append(number)
+        kind.append("")
+        for name, make in TRANSFORMS.items():
+            with open_image(make(photo)) as image:
+                note(image)
+            owner.append(number)
+            kind.append(name)
+        advance(1)
+    edges = _edges(hashes, policy, (vectors, thumbnails) if embed is not None else None)
+    photo_of, names = np.array(owner), np.array(kind)
+    alike = _alike(edges, photo_of, names, [name for name, _ in photos])
+    known = {(a, b) for a, b, _, _ in alike}
+    title = [name for name, _ in photos]
+    found = dict.fromkeys(TRANSFORMS, 0)
+    false = 0
+    for i, j in edges[:, :2].tolist():
+        if photo_of[i] == photo_of[j]:
+            # Of two copies of one photograph neither is the original: no recall is counted for them.
+            one, other = names[i], names[j]
+            if not one or not other:
+                found[str(one or other)] += 1
+        elif (title[int(photo_of[i])], title[int(photo_of[j])]) not in known:
+            false += 1
+    each = len(TRANSFORMS) + 1
+    count = len(photos)
+    return DedupQuality(
+        photographs=count,
+        recalls=tuple(
+            Recall(transform=name, injected=count, found=found[name]) for name in TRANSFORMS
+        ),
+        compared=count * (count - 1) // 2 * each * each,
+        false=false,
+        alike=alike,
+    )
+
+
+def _edges(
+    hashes: Sequence[ImageHashes], policy: DedupePolicy, seen: Seen | None
+) -> NDArray[np.int64]:
+    names = ("phash", "dhash", "phash_mirror", "dhash_mirror")
+    plain, plain_d, mirror, mirror_d = (
+        np.array([getattr(h, name) for h in hashes], dtype=np.uint64) for name in names
+    )
+    spread = np.array([h.spread for h in hashes], dtype=np.float64)
+    edges = confirmed_edges(plain, plain_d, mirror, mirror_d, spread, policy)
+    if seen is not None and policy.embedding is not None:
+        more = seen_edges(seen, plain, plain_d, mirror, mirror_d, spread, policy, edges)
+        edges = once(np.concatenate([edges, more]))
+    return edges
+
+
+def _alike(
+    edges: NDArray[np.int64], photo_of: NDArray[Any], names: NDArray[Any], titles: Sequence[str]
+) -> tuple[tuple[str, str, int, int], ...]:
+    """Edges between originals of different photographs."""
+    return tuple(
+        (titles[int(photo_of[i])], titles[int(photo_of[j])], p, d)
+        for i, j, p, d, _ in edges.tolist()
+        if not names[i] and not names[j] and photo_of[i] != photo_of[j]
+    )

@@ -1,0 +1,311 @@
+"""The crawling stages of a build: list and download. One process per catalog, because its door holds the limits.
+
+Listing commits every few hundred rows together with the cursor behind them; downloading commits a batch of originals
+together with what failed. After a kill both go on where they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog import views
+from catalog.manners import politeness_lines
+from catalog.records import (
+    FailureRecord,
+    FileRecord,
+    ListingRow,
+    ObjectRecord,
+    RequestRow,
+    to_table,
+)
+from catalog.store import LISTING, config_hash, room_for
+from crawler.commons import Commons
+from crawler.download import DownloadFailure, ObjectStore, fetch_original
+from crawler.listing import Cursor, ListedBatch, list_files
+from crawler.politeness import PoliteDoor
+from crawler.structured import with_statements
+from pipelines.build.gate import gated
+from pipelines.build.run import Build
+from pipelines.build.stages import failure
+from pipelines.progress import Advance
+from pipelines.recipe import Source
+
+pc: Any = compute
+DOWNLOAD_VERSION = "original@1"
+LISTING_ROWS = 500
+REQUEST_ROWS = 2000
+
+
+@contextlib.contextmanager
+def opened_door(
+    run: Build, contact: str | None, host_map: Mapping[str, str]
+) -> Generator[PoliteDoor]:
+    """The one HTTP door of this run; starts the embedded Commons where the recipe has one."""
+    with contextlib.ExitStack() as stack:
+        if run.recipe.corpus is not None:
+            from crawler.loopback import LoopbackCommons
+            from pipelines.demo.corpus import make_corpus
+
+            with run.timed("corpus"), room_for(run.out):
+                corpus = make_corpus(
+                    run.out / "corpus", seed=run.recipe.corpus.seed, files=run.recipe.corpus.files
+                )
+            server = LoopbackCommons(
+                corpus.photos, corpus.manifest, page_size=run.recipe.corpus.page_size
+            )
+            host_map = stack.enter_context(server).host_map
+            contact = contact or "https://localhost/embedded-demo"
+        requests = _RequestLog(run)
+        _note_limits(run, local=bool(host_map))
+        door = PoliteDoor(
+            contact=contact,
+            limits=run.recipe.limits,
+            api_hosts=(run.recipe.site.host,),
+            media_hosts=run.recipe.site.media_hosts,
+            host_map=host_map,
+            run_id=run.run_id,
+            log=requests.add,
+        )
+        try:
+            yield door
+        finally:
+            requests.write()
+
+
+def _note_limits(run: Build, *, local: bool) -> None:
+    """limits/<run id>.json: what the politeness report compares with."""
+    noted = run.catalog.root / "limits" / f"{run.run_id}.json"
+    with room_for(noted):
+        noted.parent.mkdir(exist_ok=True)
+        temporary = noted.with_name(f".{noted.name}.tmp")
+        temporary.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
+        temporary.replace(noted)
+
+
+def write_manners(run: Build) -> None:
+    """report/politeness.txt: how every run so far behaved; nothing when nothing was ever asked."""
+    lines = politeness_lines(run.catalog)
+    path = run.out / "report" / "politeness.txt"
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class _RequestLog:
+    """Writes the attempts of a run as parts, so that a crawl of days does not hold them in memory."""
+
+    def __init__(self, run: Build) -> None:
+        self.run = run
+        self.rows: list[RequestRow] = []
+        self.parts = 0
+        self.lock = threading.Lock()
+
+    def add(self, row: RequestRow) -> None:
+        """Called by the door, from any of its threads."""
+        with self.lock:
+            self.rows.append(row)
+            if len(self.rows) < REQUEST_ROWS:
+                return
+        self.write()
+
+    def write(self) -> None:
+        """Commits what is waiting."""
+        with self.lock:
+            rows, self.rows = self.rows, []
+            name = f"{self.parts:05d}"
+            self.parts += 1
+        if rows:
+            self.run.catalog.write_rows(
+                "request", self.run.run_id, name, to_table(rows, RequestRow)
+            )
+
+
+def list_sources(run: Build, door: PoliteDoor) -> None:
+    """Lists every source up to its cap, on from the cursor of its last committed part."""
+    wanted = run.recipe.source_caps(run.limit)
+    states = [run.catalog.listing_state(key) for key, _ in wanted]
+    left = [
+        0 if exhausted else None if cap is None else max(0, cap - rows)
+        for (_, cap), (rows, _, exhausted) in zip(wanted, states, strict=True)
+    ]
+    if not any(count is None or count > 0 for count in left):
+        return
+    total = None if any(count is None for count in left) else sum(count or 0 for count in left)
+    open_sources = [
+        (source, count, cursor)
+        for source, count, (_, cursor, _) in zip(run.recipe.sources, left, states, strict=True)
+        if count != 0
+    ]
+    # A source is walked by one thread, because each answer says how to ask for the next; several sources together
+    # use the whole of the allowed rate although answers take their time.
+    commons = Commons(door, run.recipe.site)
+    stop = threading.Event()
+    with (
+        run.timed("list"),
+        run.progress.stage("list", total) as advance,
+        ThreadPoolExecutor(run.recipe.limits.api_in_flight) as pool,
+    ):
+        walks = [
+            pool.submit(_list_source, run, commons.twin(), source, count, cursor, advance, stop)
+            for source, count, cursor in open_sources
+        ]
+        try:
+            for walk in as_completed(walks):
+                walk.result()
+        except BaseException:
+            # The others end with their present batch; what they had is committed or asked for again.
+            stop.set()
+            for walk in walks:
+                walk.cancel()
+            raise
+
+
+def _list_source(
+    run: Build,
+    commons: Commons,
+    source: Source,
+    count: int | None,
+    cursor: Cursor | None,
+    advance: Advance,
+    stop: threading.Event,
+) -> None:
+    """Lists one source, `count` rows at most, on from its cursor."""
+    listed = 0
+    waiting: list[tuple[FileRecord, ListingRow]] = []
+    key = run.recipe.source_key(source)
+    base = run.out / "corpus" if run.recipe.corpus else None
+    for batch in list_files(commons, source, cursor, key=key, base=base):
+        if batch.problem:
+            _note_problem(run, key, batch.problem)
+        waiting += _with_statements(run, commons, batch.files)
+        listed += len(batch.files)
+        advance(len(batch.files))
+        for warning, asked in commons.warnings.items():
+            run.progress.say(f"list: the wiki warns: {warning} ({asked})")
+        commons.warnings.clear()
+        enough = count is not None and listed >= count
+        if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough or stop.is_set():
+            _commit_listing(run, source, waiting, batch)
+            waiting = []
+        if enough or stop.is_set():
+            break
+
+
+def _with_statements(
+    run: Build, commons: Commons, files: Sequence[tuple[FileRecord, ListingRow]]
+) -> Sequence[tuple[FileRecord, ListingRow]]:
+    """With the structured data of what the gate would accept without it, where the recipe asks for it."""
+    from filters.license import judge
+
+    if not run.recipe.site.structured_data:
+        return files
+    return with_statements(commons, files, [judge(record).keep for record, _ in files])
+
+
+def _commit_listing(
+    run: Build, source: Source, rows: list[tuple[FileRecord, ListingRow]], batch: ListedBatch
+) -> None:
+    key = run.recipe.source_key(source)
+    records = to_table([record for record, _ in rows], FileRecord)
+    seen = to_table([row for _, row in rows], ListingRow)
+    table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
+    lost = [
+        failure(
+            "listing",
+            record.title,
+            record.state,
+            f"{record.title} was asked for by {row.source_path}, but the wiki has no such file.",
+            retryable=False,
+        )
+        for record, row in rows
+        if record.page_id is None
+    ]
+    if lost:
+        name = run.catalog.next_listing(key)
+        run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
+    run.catalog.append_listing(key, table, batch.cursor)
+
+
+def _note_problem(run: Build, key: str, problem: str) -> None:
+    """A source that cannot be walked is told and recorded; the others go on."""
+    run.progress.say(f"list: {problem}")
+    which = config_hash([problem])
+    row = failure("listing", f"{key} {which}", "source", problem, retryable=False)
+    name = f"source-{which}"
+    run.catalog.write_rows("failure", f"listing-{key}", name, to_table([row], FailureRecord))
+
+
+def download_originals(run: Build, door: PoliteDoor) -> None:
+    """Fetches the originals that pass the gate."""
+    table, passing = gated(run)
+    wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
+    wanted = wanted.filter(pa.array(passing))
+    wanted = wanted.filter(
+        pc.and_(wanted.column("sha1").is_valid(), wanted.column("url").is_valid())
+    )
+    known = wanted.column("sha1")
+    refs = run.catalog.plan(
+        "download",
+        pc.unique(known).to_pylist(),
+        [DOWNLOAD_VERSION],
+        batch_size=min(run.recipe.batch_size, 128),
+    )
+    store = ObjectStore(run.catalog.root / "objects")
+    workers = run.recipe.limits.media_in_flight
+    with (
+        run.timed("download"),
+        run.progress.stage("download", sum(ref.size for ref in refs)) as advance,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+
+        def fetch(row: dict[str, Any]) -> ObjectRecord | FailureRecord:
+            sha1 = row["sha1"]
+            try:
+                fetch_original(
+                    door,
+                    store,
+                    url=row["url"],
+                    sha1=sha1,
+                    size_bytes=row["size_bytes"],
+                    mime=row["mime"],
+                )
+            except DownloadFailure as error:
+                return failure("download", sha1, error.kind, str(error), retryable=error.retryable)
+            finally:
+                advance(1)
+            return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
+
+        for ref in refs:
+            keys = run.catalog.keys_of(ref)
+            places = pc.index_in(pa.array(keys, pa.string()), value_set=known).drop_null()
+            rows = {row["sha1"]: row for row in wanted.take(places).to_pylist()}
+            # A batch that another recipe froze and did not finish is finished here: it passed that recipe's gate.
+            strangers = [key for key in keys if key not in rows]
+            if strangers:
+                some = views.files_of(run.catalog, strangers).to_pylist()
+                rows |= {row["sha1"]: row for row in some}
+            with room_for(run.out):
+                found = list(pool.map(fetch, [rows[key] for key in keys]))
+            done = [item for item in found if isinstance(item, ObjectRecord)]
+            failed = [item for item in found if isinstance(item, FailureRecord)]
+            run.catalog.commit(ref, to_table(done, ObjectRecord), failed)
+
+
+def retry_failures(run: Build) -> None:
+    """Plans every retryable open failure once more; an original that got lost is fetched again first."""
+    open_failures = [row for row in views.failures(run.catalog).to_pylist() if row["retryable"]]
+    lost = [row["key"] for row in open_failures if row["kind"] == "object_missing"]
+    run.catalog.retry("download", lost, DOWNLOAD_VERSION, batch_size=run.recipe.batch_size)
+    for stage in ("download", "hash", "measure", "score"):
+        keys = [row["key"] for row in open_failures if row["stage"] == stage]
+        for version in run.catalog.versions_planned(stage):
+            run.catalog.retry(stage, keys, version, batch_size=run.recipe.batch_size)

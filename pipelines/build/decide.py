@@ -1,0 +1,307 @@
+"""From facts to decisions: asks the policy about every candidate. Pure; no network, no model.
+
+It can be run again at any time from the stored facts: a threshold moves without a crawl. Columns, not objects: a table
+of candidates is decided in one go, and takes the room of a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.records import Decision, schema
+from filters.degradation import LABELS
+from filters.policy import NOT_MEASURED, Ledger, evaluate
+from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
+from pipelines.build.gate import gate_rules, passes_gate
+from pipelines.recipe import Recipe
+
+pc: Any = compute
+
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Twins = tuple[pa.Array, pa.Array, pa.Array]
+"""Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a recipe makes of the facts."""
+
+    decisions: pa.Table
+    """catalog.records.Decision, one row per candidate, page id order."""
+    ledger: Ledger
+    facts: pa.Table
+    """What the rules saw: one row per candidate, same order as the decisions."""
+    kept: pa.Array
+    """[N]: in the dataset."""
+    funnel: list[tuple[str, int]]
+    """(step, candidates left), from listed to kept."""
+    twins: Twins
+    shortfalls: tuple[Shortfall, ...] = ()
+    """Quotas of the sampling that could not be filled."""
+
+
+def decide(
+    candidates: pa.Table,
+    recipe: Recipe,
+    *,
+    recipe_hash: str,
+    twins: Twins | None = None,
+    edges: Ints | None = None,
+) -> Outcome:
+    """Decides on every candidate.
+
+    Args:
+        candidates: as pipelines.build.gate has them, with hashes, measures and scores.
+        twins: of an earlier decision on the same candidates with the same gate and the same dedupe section.
+        edges: confirmed edges among all candidates with hashes (pipelines.build.twins), where they are known.
+
+    Raises:
+        filters.policy.RuleError: a rule names a value that is not there.
+    """
+    twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe), edges)
+    roles, clusters, duplicate_of = twins
+    labels = _labels(candidates, recipe)
+    roles = _copies_of_clean(candidates, roles, duplicate_of, labels["labels"])
+    facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
+    ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
+    page_ids = facts.column("page_id").to_numpy()
+    accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
+    drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
+    chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
+    keep = pa.array(np.isin(page_ids, chosen))
+    # A file that was not hashed is a group of its own.
+    groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
+    splits = _splits(facts, groups, keep, recipe)
+    columns: dict[str, Any] = {
+        "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
+        "keep": keep,
+        "reason": _reasons(facts, ledger, keep, drawn),
+        "failed_rules": ledger.failures(),
+        "cluster_id": clusters,
+        "duplicate_of": duplicate_of,
+        "split": splits,
+    }
+    wanted = schema(Decision)
+    decisions = pa.table(
+        {field.name: _as(columns.get(field.name), facts, field) for field in wanted},
+        schema=wanted,
+    )
+    facts = _append(facts, {"cluster_id": groups, "split": splits})
+    return Outcome(
+        decisions=decisions,
+        ledger=ledger,
+        facts=facts,
+        kept=keep,
+        funnel=_funnel(ledger, len(chosen)),
+        twins=twins,
+        shortfalls=drawn.shortfalls,
+    )
+
+
+def _as(column: Any, facts: pa.Table, field: pa.Field) -> Any:
+    """A column of the decisions: made here, or one of the facts."""
+    given = facts.column(field.name) if column is None else column
+    if pa.types.is_list(field.type):
+        given = pc.coalesce(given, pa.scalar([], given.type))
+    return given.cast(field.type)
+
+
+def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
+    """What sampling looks at, of the rows that passed all rules; their page ids where it will take them all."""
+    if takes_all(passed.num_rows, recipe.sampling):
+        return [Accepted(page_id=page_id) for page_id in passed.column("page_id").to_pylist()]
+    severities = np.stack(
+        [pc.fill_null(passed.column(f"severity.{label}"), -1.0).to_numpy() for label in LABELS],
+        axis=1,
+    )
+    columns = ("page_id", "labels", "severity", "uploader", "upload_year", "categories")
+    values = zip(*(passed.column(name).to_pylist() for name in columns), strict=True)
+    return [
+        Accepted(
+            page_id=page_id,
+            label=max(labels, key=lambda label: row[LABELS.index(label)]) if labels else None,
+            severity=severity,
+            uploader=uploader,
+            upload_year=year,
+            categories=tuple(categories or ()),
+        )
+        for (page_id, labels, severity, uploader, year, categories), row in zip(
+            values, severities, strict=True
+        )
+    ]
+
+
+def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -> pa.Array:
+    """Split of each kept file; null for the others."""
+    policy = recipe.sampling
+    kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    columns = [
+        column.take(pa.array(kept)).to_pylist()
+        for column in (facts.column("page_id"), groups, facts.column("uploader"))
+    ]
+    together = split_groups(columns[0], columns[1], columns[2], policy)
+    names = [split_of(group, seed=recipe.seed, policy=policy) for group in together]
+    place = np.full(facts.num_rows, -1)
+    place[kept] = np.arange(len(kept))
+    return pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
+
+
+def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def _twins(
+    candidates: pa.Table,
+    recipe: Recipe,
+    passing: np.ndarray[Any, np.dtype[np.bool_]],
+    edges: Ints | None,
+) -> Twins:
+    """The near-duplicates among the candidates that pass the gate and have hashes."""
+    from filters.duplicates.dedupe import dedupe
+
+    hashed = candidates.column("phash").is_valid().to_numpy() & passing
+    rows = np.flatnonzero(hashed)
+    some = candidates.take(pa.array(rows))
+
+    def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
+        return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
+
+    if edges is not None:
+        place = np.full(candidates.num_rows, -1)
+        place[rows] = np.arange(len(rows))
+        ends = place[edges[:, :2]]
+        edges = np.column_stack([ends, edges[:, 2:]])[(ends >= 0).all(axis=1)]
+    seen = None
+    if recipe.dedupe.embedding is not None:
+        seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
+    uploaded = some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64())
+    result = dedupe(
+        page_ids=numbers("page_id", np.int64),
+        phash=numbers("phash", np.uint64),
+        dhash=numbers("dhash", np.uint64),
+        phash_mirror=numbers("phash_mirror", np.uint64),
+        dhash_mirror=numbers("dhash_mirror", np.uint64),
+        spread=numbers("spread", np.float64),
+        pixels=numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64),
+        size_bytes=numbers("size_bytes", np.int64),
+        uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
+        policy=recipe.dedupe,
+        seen=seen,
+        edges=edges,
+    )
+    _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
+    copy = result.duplicate_of >= 0
+    roles = np.where(copy, "copy", np.where(sizes[member_of] > 1, "kept", "unique"))
+
+    def spread(values: Any, kind: pa.DataType, known: Any = True) -> pa.Array:
+        """[N] from the values of `rows`; null elsewhere and where not `known`."""
+        place = np.full(candidates.num_rows, -1)
+        place[rows] = np.where(known, np.arange(len(rows)), -1)
+        return pa.array(values, kind).take(pa.array(place, mask=place < 0))
+
+    return (
+        spread(roles.tolist(), pa.string()),
+        spread(result.cluster_id, pa.int64()),
+        spread(result.duplicate_of, pa.int64(), copy),
+    )
+
+
+def _copies_of_clean(
+    candidates: pa.Table, roles: pa.Array, duplicate_of: pa.Array, labels: pa.ChunkedArray
+) -> pa.Array:
+    """Roles, where a degraded copy of a clean photograph is `copy_of_clean`: its degradation was made, not found."""
+    count = pc.fill_null(pc.list_value_length(labels), 0).combine_chunks()
+    place = pc.index_in(duplicate_of, value_set=candidates.column("page_id").combine_chunks())
+    twins_labels = pc.fill_null(count.take(place), 1)
+    made = pc.and_(pc.greater(count, 0), pc.equal(twins_labels, 0))
+    copies = pc.fill_null(pc.equal(roles, "copy"), fill_value=False)
+    return pc.if_else(pc.and_(copies, made), "copy_of_clean", roles)
+
+
+def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
+    """leak_distance and leak_of, where the recipe names an index of fingerprints; else null."""
+    from filters.duplicates.leakage import nearest, read_index
+
+    rows = candidates.num_rows
+    if recipe.leakage.index is None:
+        return {
+            "leak_distance": pa.nulls(rows, pa.int64()),
+            "leak_of": pa.nulls(rows, pa.string()),
+        }
+    index = read_index(Path(recipe.leakage.index))
+    hashed = candidates.column("phash").is_valid().to_numpy()
+
+    def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
+        return pc.fill_null(candidates.column(name), 0).to_numpy().astype(kind)
+
+    distance, which = nearest(
+        index,
+        phash=numbers("phash", np.uint64),
+        dhash=numbers("dhash", np.uint64),
+        phash_mirror=numbers("phash_mirror", np.uint64),
+        dhash_mirror=numbers("dhash_mirror", np.uint64),
+        spread=np.where(hashed, numbers("spread", np.float64), 0.0),
+        policy=recipe.leakage,
+    )
+    names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")
+    nowhere = (which < 0) | ~hashed
+    return {
+        "leak_distance": pa.array(distance, mask=~hashed),
+        "leak_of": names.combine_chunks().take(pa.array(which, mask=nowhere)),
+    }
+
+
+def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
+    """labels, severity, undecided and severity.<label> columns."""
+    from filters.degradation import label
+
+    names = sorted(recipe.degradation.measures)
+    measures = pa.table({name: candidates.column(f"measure.{name}") for name in names})
+    labelled = label(measures, recipe.degradation)
+    return {
+        name.replace("severity_", "severity.", 1): labelled.column(name)
+        for name in labelled.column_names
+    }
+
+
+def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:
+    """`kept`, why it was not drawn, or the first failed rule with what it saw where that is a text."""
+    first = ledger.first
+    left_out = pa.array(list(drawn.reasons), pa.int64())
+    why = pa.array(list(drawn.reasons.values()), pa.string())
+    place = pc.index_in(facts.column("page_id").combine_chunks(), value_set=left_out)
+    reasons = pc.if_else(keep, "kept", pc.coalesce(why.take(place), "not_drawn"))
+    for i, rule in enumerate(ledger.rules):
+        here = first == i
+        if not here.any():
+            continue
+        reason = pa.repeat(rule.name, facts.num_rows)
+        if not rule.none_match:
+            text = ledger.wide.column(f"{rule.name}:text").combine_chunks()
+            seen = pc.binary_join_element_wise(reason, text, ":")
+            reason = pc.coalesce(seen, reason)
+        unknown = pa.array(ledger.verdicts[:, i] == NOT_MEASURED)
+        reason = pc.if_else(unknown, f"{rule.name}:not_measured", reason)
+        reasons = pc.if_else(pa.array(here), reason, reasons)
+    return reasons
+
+
+def _funnel(ledger: Ledger, drawn: int) -> list[tuple[str, int]]:
+    """How many are left after each rule, rules that nobody fails first left out."""
+    steps = [("listed", int(ledger.failed.shape[0]))]
+    left = np.ones(ledger.failed.shape[0], dtype=bool)
+    for i, rule in enumerate(ledger.rules):
+        left &= np.logical_not(ledger.failed[:, i])
+        steps.append((rule.name, int(left.sum())))
+    if drawn != steps[-1][1]:
+        steps.append(("drawn", drawn))
+    return steps

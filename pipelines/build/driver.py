@@ -1,0 +1,112 @@
+"""One build from end to end: list, gate, download, hash, measure, score, embed, decide, export, link, report.
+
+The same function serves the command line and the Prefect flow; they differ in the runner and in how progress is told.
+Every stage asks the catalog what is pending, so that the same command after a kill goes on where the last one was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.store import BatchRef
+from pipelines.build.crawl import (
+    download_originals,
+    list_sources,
+    opened_door,
+    retry_failures,
+    write_manners,
+)
+from pipelines.build.gate import gated
+from pipelines.build.publish import joined_facts, publish
+from pipelines.build.run import Build, BuildResult, start_run
+from pipelines.build.runners import BatchResult, Runner
+from pipelines.build.stages import run_batch
+from pipelines.progress import Progress
+from pipelines.recipe import Recipe
+
+pc: Any = compute
+
+
+def build(
+    recipe: Recipe,
+    *,
+    out: Path,
+    runner: Runner,
+    contact: str | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    retry: bool = False,
+    host_map: Mapping[str, str] | None = None,
+) -> BuildResult:
+    """Builds a dataset into `out`; run again after an interruption it goes on, run again after the end it asks nothing.
+
+    Args:
+        contact: the operator's e-mail address or URL, sent with every request; an embedded corpus needs none.
+        limit: most files to list, shared out among the sources.
+        retry: try retryable failures once more.
+        host_map: public host -> base URL of a local Commons that the caller runs, as the embedded one is run here.
+
+    Raises:
+        crawler.politeness.MissingContact: no contact for a crawl of a real wiki.
+        catalog.store.CatalogLocked: another process builds here.
+        catalog.store.DiskFull: no room left; what was committed is whole.
+        crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
+    """
+    started = time.perf_counter()
+    run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
+    from filters.duplicates.hashing import VERSION as HASH_VERSION
+
+    with run.catalog.locked():
+        with opened_door(run, contact, host_map or {}) as door:
+            # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
+            joined, recipe_hash = joined_facts(run)
+            if retry:
+                retry_failures(run)
+            list_sources(run, door)
+            download_originals(run, door)
+        write_manners(run)
+        present = _present(run)
+        _compute(run, "hash", present, [HASH_VERSION])
+        for stage in ("measure", "score"):
+            _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
+        if joined["embedding"] is not None:
+            _compute(run, "embed", present, ["@".join(joined["embedding"])])
+        return publish(run, recipe_hash, started, lambda: gated(run, **joined)[0])
+
+
+def _present(run: Build) -> list[str]:
+    """SHA-1s of this recipe's candidates that pass the gate and are at hand, in page id order."""
+    table, passing = gated(run)
+    at_hand = pc.fill_null(pc.equal(table.column("object"), "present"), fill_value=False)
+    chosen = table.column("sha1").filter(pc.and_(at_hand, pa.array(passing)))
+    return pc.unique(chosen).to_pylist()
+
+
+def _compute(run: Build, stage: str, keys: list[str], versions: list[str]) -> None:
+    """Plans what is missing of a stage and runs it."""
+    if not versions:
+        return
+    refs: list[BatchRef] = run.catalog.plan(
+        stage, keys, versions, batch_size=_batch_size(len(keys), run)
+    )
+    with run.progress.stage(stage, sum(ref.size for ref in refs)) as advance:
+        results = run.runner.map(run_batch, refs)
+        for result in results:
+            _count(run, result)
+            advance(result.done + result.failed)
+
+
+def _batch_size(items: int, run: Build) -> int:
+    """The recipe's batch size, smaller only where it would leave workers without a batch."""
+    share = -(-items // (4 * run.runner.workers)) if items else 1
+    return max(1, min(run.recipe.batch_size, max(share, 8)))
+
+
+def _count(run: Build, result: BatchResult) -> None:
+    run.add_seconds(result.stage, result.seconds)

@@ -1,0 +1,128 @@
+"""The gate: what is worth downloading, by metadata alone.
+
+Licence verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
+verdicts are kept beside it. So asking again is a join, and a new version of the gate needs no network.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import compute
+
+from catalog import facts
+from catalog.records import FileRecord, VerdictRow, from_table, to_table
+from catalog.removals import NOT_REMOVED
+from catalog.store import Catalog
+from filters.policy import Rule, evaluate
+from filters.prefilter import hints
+from pipelines.build.run import Build
+from pipelines.recipe import Recipe
+
+pc: Any = compute
+
+
+NOT_REMOVED_RULE = Rule(
+    name="removed",
+    value="removed",
+    one_of=(NOT_REMOVED,),
+    why="Deleted, hidden, relicensed or restricted on Commons since it was listed, or taken out on request.",
+)
+"""Stands before every recipe's own rules: no recipe can release what has a tombstone."""
+
+
+def gate_rules(recipe: Recipe) -> tuple[Rule, ...]:
+    """The rules on metadata, ours first."""
+    return (NOT_REMOVED_RULE, *recipe.gate)
+
+
+def verdicts_of(records: pa.Table) -> pa.Table:
+    """catalog.records.VerdictRow of each row of a table of FileRecords, same order; structured data beside the
+    records (`sdc_json`) are heeded."""
+    from filters.license import judge
+
+    said: list[str | None] = [None] * records.num_rows
+    if "sdc_json" in records.column_names:
+        said = records.column("sdc_json").to_pylist()
+    found = []
+    for record, sdc in zip(from_table(records, FileRecord), said, strict=True):
+        verdict = judge(record, json.loads(sdc) if sdc else None)
+        found.append(
+            VerdictRow(
+                page_id=record.page_id,
+                license=verdict.license,
+                license_outcome=verdict.outcome,
+                license_reason=verdict.reason,
+                family=verdict.family,
+            )
+        )
+    return to_table(found, VerdictRow)
+
+
+def judge_listing(catalog: Catalog) -> None:
+    """Judges the listing parts that the present version of the licence gate has not seen; a part at a time."""
+    from filters.license import VERSION
+
+    for source, part in facts.unjudged(catalog, VERSION):
+        file = catalog.parts / "listing" / source / f"{part}.parquet"
+        catalog.write_rows("verdict", VERSION, f"{source}.{part}", verdicts_of(pq.read_table(file)))
+
+
+def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """The candidates of a run with what follows from their metadata, and which of them [N] pass the gate.
+
+    Args:
+        joined: what `catalog.facts.candidates` shall join besides: measures, scores, hash_version.
+    """
+    from filters.license import VERSION
+
+    judge_listing(run.catalog)
+    values = [rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]
+    table = facts.candidates(
+        run.catalog,
+        sources=run.recipe.source_caps(run.limit),
+        gate_version=VERSION,
+        fields=["categories", "uploader", *facts.record_fields(values)],
+        **joined,
+    )
+    table = with_hints(with_geometry(table), run.recipe)
+    return table, passes_gate(table, run.recipe)
+
+
+def with_geometry(candidates: pa.Table) -> pa.Table:
+    """Adds what follows from size and date: sides and area in pixels, bytes per pixel, year of upload."""
+    width = candidates.column("width").cast(pa.float64())
+    height = candidates.column("height").cast(pa.float64())
+    pixels = pc.multiply(width, height)
+    some_pixels = pc.if_else(pc.greater(pixels, 0), pixels, None)
+    short = pc.min_element_wise(width, height, skip_nulls=False)
+    long = pc.max_element_wise(width, height, skip_nulls=False)
+    added = {
+        "short_side": short,
+        "long_side": long,
+        "aspect": pc.divide(long, pc.if_else(pc.greater(short, 0), short, None)),
+        "megapixels": pc.divide(pixels, 1e6),
+        "bytes_per_pixel": pc.divide(
+            candidates.column("size_bytes").cast(pa.float64()), some_pixels
+        ),
+        "upload_year": pc.year(candidates.column("uploaded_at")),
+    }
+    for name, column in added.items():
+        candidates = candidates.append_column(name, column)
+    return candidates
+
+
+def with_hints(candidates: pa.Table, recipe: Recipe) -> pa.Table:
+    """Adds the hints of natural degradation; `candidates` as `with_geometry` returns them."""
+    for name, column in hints(candidates, recipe.prefilter).items():
+        candidates = candidates.append_column(name, column)
+    return candidates
+
+
+def passes_gate(candidates: pa.Table, recipe: Recipe) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """[N]: which candidates are worth downloading. `candidates` as `with_geometry` returns them."""
+    return evaluate(candidates, gate_rules(recipe)).passed

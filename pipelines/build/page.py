@@ -1,0 +1,77 @@
+"""The report of a build: what catalog.page.report draws, out of what was decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.page.report import ReportPage, RuleSummary, compose_report
+from catalog.removals import NOT_REMOVED
+from crawler.download import ObjectStore
+from pipelines.build.decide import Outcome
+from pipelines.build.run import Build
+
+pc: Any = compute
+
+
+def report_of(
+    run: Build,
+    outcome: Outcome,
+    samples: pa.Table,
+    failures: pa.Table,
+    store: ObjectStore,
+    facts: dict[str, str],
+) -> ReportPage:
+    """The report of a build, not yet written.
+
+    Args:
+        failures: as catalog.views.failures gives them.
+        facts: lines for the head of the page.
+    """
+    from filters.degradation import LABELS
+
+    def original(sha1: str) -> bytes | None:
+        return store.read(sha1) if store.has(sha1) else None
+
+    shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
+    valued = ("severity.", "measure.", "score.")
+    shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
+    candidates = outcome.facts.select([*shown, "severity"])
+    # What was taken down is counted, not shown.
+    gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
+    for name, instead in (("title", "(removed)"), ("sha1", None), ("file_page_url", None)):
+        column = pc.if_else(gone, pa.scalar(instead, pa.string()), candidates.column(name))
+        candidates = candidates.set_column(candidates.column_names.index(name), name, column)
+    for name in ("keep", "reason", "duplicate_of"):
+        candidates = candidates.append_column(name, outcome.decisions.column(name))
+    effects = outcome.ledger.effects()
+    rules = [
+        RuleSummary(
+            name=rule.name,
+            threshold=rule.threshold,
+            why=rule.why,
+            passed=effect["passes"],
+            failed=effect["fails"],
+            failed_alone=effect["alone"],
+            not_measured=effect["not_measured"],
+            column=rule.value,
+            bounds=tuple(bound for bound in (rule.min, rule.max) if bound is not None),
+        )
+        for rule, effect in zip(outcome.ledger.rules, effects, strict=True)
+    ]
+    counts = failures.group_by("kind").aggregate([("key", "count")])
+    return compose_report(
+        name=run.recipe.name,
+        funnel=outcome.funnel,
+        candidates=candidates,
+        samples=samples,
+        rules=rules,
+        failures=counts.rename_columns(["kind", "count"]),
+        thumbnails=original,
+        marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
+        facts=facts,
+        target_mix=run.recipe.sampling.mix or None,
+        shortfalls=list(outcome.shortfalls),
+    )

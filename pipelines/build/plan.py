@@ -1,0 +1,222 @@
+"""`lucidlr plan`: what a recipe will ask of Commons, in requests, bytes and hours, before it is built.
+
+The arithmetic is the limits': files / 50 requests for metadata at so many a minute, bytes at so many Mbit/s. How many
+files pass the gate, and how large they are, is measured on a sample of every source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from catalog.records import FileRecord, to_table
+from catalog.removals import NOT_REMOVED
+from crawler.commons import BATCH, Commons
+from crawler.limits import Limits
+from crawler.sources import CategorySource, SearchShardSource, SearchSource, UploadWindowSource
+from crawler.survey import Survey, survey
+from pipelines.build.crawl import opened_door
+from pipelines.build.gate import passes_gate, verdicts_of, with_geometry, with_hints
+from pipelines.build.run import start_run
+from pipelines.build.runners import pool_runner
+from pipelines.progress import Progress
+from pipelines.recipe import Recipe, Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What crawling some files costs at given limits."""
+
+    files: int
+    downloads: int
+    api_requests: int
+    media_bytes: int
+    api_hours: float
+    """At the configured rate."""
+    media_hours: float
+    """At the configured bandwidth."""
+
+
+def budget(
+    *,
+    files: int,
+    downloads: int,
+    mean_bytes: float,
+    limits: Limits,
+    listing_requests: int = 0,
+    batches: int | None = None,
+    requests_per_batch: float = 1.0,
+    structured: bool = False,
+) -> Budget:
+    """The arithmetic: 50 files a request unless `batches` are given, `structured` data another request for 50 files
+    that pass."""
+    if batches is None:
+        batches = -(-files // BATCH)
+    requests = listing_requests + round(batches * requests_per_batch)
+    if structured:
+        requests += -(-downloads // BATCH)
+    media_bytes = round(downloads * mean_bytes)
+    return Budget(
+        files=files,
+        downloads=downloads,
+        api_requests=requests,
+        media_bytes=media_bytes,
+        api_hours=requests / limits.api_per_minute / 60,
+        media_hours=media_bytes * 8 / (limits.media_mbit_per_s * 1e6) / 3600,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePlan:
+    """One source of a recipe."""
+
+    name: str
+    survey: Survey
+    passing: float
+    """Share of the sample that passes the gate."""
+    mean_bytes: float
+    """Of the sample's files that pass."""
+    budget: Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A whole recipe; files that several sources list are counted in each."""
+
+    sources: tuple[SourcePlan, ...]
+    total: Budget
+    asked: int
+    """API requests that planning itself took."""
+    limits: Limits
+    max_samples: int | None
+
+
+def plan(
+    recipe: Recipe,
+    *,
+    out: Path,
+    contact: str | None = None,
+    limit: int | None = None,
+    sample: int = 50,
+    progress: Progress | None = None,
+    host_map: Mapping[str, str] | None = None,
+) -> Plan:
+    """Surveys the sources of a recipe; nothing is stored but the request log.
+
+    Raises:
+        as pipelines.build.driver.build.
+    """
+    with pool_runner("threads", 1) as runner:
+        run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
+    base = run.out / "corpus" if recipe.corpus else None
+    plans: list[SourcePlan] = []
+    with run.catalog.locked(), opened_door(run, contact, host_map or {}) as door:
+        commons = Commons(door, recipe.site)
+        caps = [cap for _, cap in recipe.source_caps(limit)]
+        with run.progress.stage("plan", len(recipe.sources)) as advance:
+            for source, cap in zip(recipe.sources, caps, strict=True):
+                found = survey(commons, source, sample=sample, base=base)
+                plans.append(_source_plan(recipe, source, cap, found))
+                advance(1)
+        asked = commons.requests
+    budgets = [item.budget for item in plans]
+    return Plan(
+        sources=tuple(plans),
+        total=Budget(
+            files=sum(b.files for b in budgets),
+            downloads=sum(b.downloads for b in budgets),
+            api_requests=sum(b.api_requests for b in budgets),
+            media_bytes=sum(b.media_bytes for b in budgets),
+            api_hours=sum(b.api_hours for b in budgets),
+            media_hours=sum(b.media_hours for b in budgets),
+        ),
+        asked=asked,
+        limits=recipe.limits,
+        max_samples=recipe.sampling.max_samples,
+    )
+
+
+def _source_plan(recipe: Recipe, source: Source, cap: int | None, found: Survey) -> SourcePlan:
+    sizes = _passing_sizes(recipe, found.sample)
+    passing = len(sizes) / len(found.sample) if found.sample else 0.0
+    mean_bytes = sum(sizes) / len(sizes) if sizes else 0.0
+    files = len(found.sample) if found.files is None else found.files
+    batches = found.batches
+    if cap is not None and cap < files:
+        batches = None if batches is None else -(-batches * cap // files)
+        files = cap
+    return SourcePlan(
+        name=_name(source),
+        survey=found,
+        passing=passing,
+        mean_bytes=mean_bytes,
+        budget=budget(
+            files=files,
+            downloads=round(files * passing),
+            mean_bytes=mean_bytes,
+            limits=recipe.limits,
+            listing_requests=found.listing_requests,
+            batches=batches,
+            requests_per_batch=found.requests_per_batch,
+            structured=recipe.site.structured_data,
+        ),
+    )
+
+
+def _passing_sizes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[int]:
+    """Bytes of each file of the sample that passes the gate."""
+    table = to_table(sample, FileRecord)
+    verdicts = verdicts_of(table)
+    for name in verdicts.column_names:
+        if name != "page_id":
+            table = table.append_column(name, verdicts.column(name))
+    table = table.append_column("removed", pa.array([NOT_REMOVED] * len(sample), pa.string()))
+    passing = passes_gate(with_hints(with_geometry(table), recipe), recipe)
+    return [r.size_bytes or 0 for r, ok in zip(sample, passing.tolist(), strict=True) if ok]
+
+
+def _name(source: Source) -> str:
+    """How a person would call it, at most 60 characters."""
+    if isinstance(source, CategorySource):
+        text = f"category {source.root.removeprefix('Category:')} (depth {source.depth})"
+    elif isinstance(source, SearchSource):
+        text = f"search {source.query}"
+    elif isinstance(source, UploadWindowSource):
+        text = f"uploads {source.start:%Y-%m-%d} to {source.end:%Y-%m-%d}"
+    elif isinstance(source, SearchShardSource):
+        text = f"search, cut up: {source.query}"
+    else:
+        text = f"{source.kind} {getattr(source, 'path', None) or ''}".strip()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan as a table for a terminal."""
+    head = (
+        f"{'source':<60} {'files':>9} {'how':<9} {'pass':>5} {'requests':>9} {'MB':>9} {'hours':>7}"
+    )
+    lines = [head, "-" * len(head)]
+    for item in plan.sources:
+        b = item.budget
+        lines.append(
+            f"{item.name:<60} {b.files:>9,} {item.survey.how:<9} {item.passing:>5.0%} {b.api_requests:>9,} "
+            f"{b.media_bytes / 1e6:>9,.0f} {b.api_hours + b.media_hours:>7.2f}"
+        )
+        if item.survey.problem:
+            lines.append(f"  ! {item.survey.problem}")
+    t, limits = plan.total, plan.limits
+    lines += [
+        "-" * len(head),
+        f"{'all, overlaps counted twice':<60} {t.files:>9,} {'':<9} {'':>5} {t.api_requests:>9,} "
+        f"{t.media_bytes / 1e6:>9,.0f} {t.api_hours + t.media_hours:>7.2f}",
+        "",
+        f"API      {t.api_requests:,} requests at {limits.api_per_minute:g} a minute: {t.api_hours:.2f} h",
+        f"media    {t.downloads:,} originals, {t.media_bytes / 1e9:.2f} GB at {limits.media_mbit_per_s:g} Mbit/s: "
+        f"{t.media_hours:.2f} h",
+        f"refresh  {-(-(plan.max_samples or t.downloads) // BATCH):,} requests to ask for every sample once",
+        f"(this plan took {plan.asked} requests; shares and sizes are those of a sample of each source)",
+    ]
+    return lines

@@ -1,0 +1,83 @@
+"""One run of a build: what it works with, what it has counted, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from catalog.store import Catalog
+from pipelines.build.runners import Runner
+from pipelines.memory import give_back
+from pipelines.progress import NoProgress, Progress
+from pipelines.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build leaves behind, and what it counted."""
+
+    out: Path
+    dataset: Path
+    database: Path
+    report: Path
+    dataset_hash: str | None
+    """None: nothing was kept, and the dataset that was there before stays."""
+    recipe_hash: str
+    funnel: list[tuple[str, int]]
+    failures: list[tuple[str, str, int]]
+    """(stage, kind, count)"""
+    stage_seconds: dict[str, float]
+    """Wall time inside stage functions; for pooled stages summed over batches."""
+    seconds: float
+    """Wall time of the whole build."""
+
+
+def start_run(
+    recipe: Recipe, *, out: Path, runner: Runner, limit: int | None, progress: Progress | None
+) -> Build:
+    """A run that has done nothing yet, on the catalog in `out`."""
+    return Build(
+        recipe=recipe,
+        out=out.resolve(),
+        limit=limit,
+        runner=runner,
+        progress=progress or NoProgress(),
+        catalog=Catalog(out / "catalog"),
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        started_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+@dataclass
+class Build:
+    """The state of one run: where it writes, with what, and what it has counted so far."""
+
+    recipe: Recipe
+    out: Path
+    limit: int | None
+    runner: Runner
+    progress: Progress
+    catalog: Catalog
+    run_id: str
+    started_at: datetime
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Generator[None]:
+        """Adds the wall time of its body to the stage; what is free before and after it goes back to the system."""
+        started = time.perf_counter()
+        give_back()
+        try:
+            yield
+        finally:
+            give_back()
+            self.add_seconds(stage, time.perf_counter() - started)
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Counts wall time spent inside a stage function."""
+        self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds

@@ -1,0 +1,214 @@
+"""What the batch stages do to one image. A stage function takes a BatchRef and commits one part.
+
+`run_batch` is what runners carry around: it reads the batch's frozen keys, works on one original after the other, one
+thread of OpenCV and torch each, and commits rows and failures together. What an image lacks is a failure row; a bug
+in a measure is an exception and ends the build.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from catalog.records import (
+    EmbeddingRecord,
+    FailureRecord,
+    HashRecord,
+    MeasureRecord,
+    ScoreRecord,
+    to_table,
+)
+from catalog.store import BatchRef, Catalog
+from crawler.download import ObjectStore
+from pipelines.build.runners import BatchResult
+
+if TYPE_CHECKING:
+    from filters.duplicates.dedupe import DedupePolicy
+    from filters.metrics import Scoring
+
+Worker = Callable[[str, bytes], list[Any]]
+
+
+def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> FailureRecord:
+    """A failure that happened now."""
+    return FailureRecord(
+        stage=stage,
+        key=key,
+        kind=kind,
+        error=error,
+        retryable=retryable,
+        failed_at=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _hash_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.duplicates.hashing import hash_image
+    from filters.measures import open_image
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        with open_image(data) as image:
+            hashes = hash_image(image)
+            width, height = image.size
+        return [
+            HashRecord(
+                sha1=sha1,
+                version=versions[0],
+                phash=hashes.phash,
+                dhash=hashes.dhash,
+                phash_mirror=hashes.phash_mirror,
+                dhash_mirror=hashes.dhash_mirror,
+                spread=hashes.spread,
+                decoded_width=width,
+                decoded_height=height,
+            )
+        ]
+
+    return work
+
+
+def _measure_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.measures import load_measure, open_photo
+
+    measures = [load_measure(version.split("@")[0]) for version in versions]
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        photo = open_photo(data)
+        return [
+            MeasureRecord(sha1=sha1, name=m.name, version=m.version, value=m.measure(photo))
+            for m in measures
+        ]
+
+    return work
+
+
+def _score_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.measures import open_photo
+    from filters.metrics import Scoring, load_metric
+
+    named = [version.split("@") for version in versions]
+    metrics = [load_metric(name, Scoring.of(version)) for name, version in named]
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        photo = open_photo(data)
+        return [
+            ScoreRecord(
+                sha1=sha1,
+                name=metric.name,
+                version=metric.version,
+                value=metric.score(photo),
+                lower_better=metric.lower_better,
+                weights_sha256=metric.weights_sha256,
+                license=metric.license,
+                device=metric.scoring.device,
+                precision=metric.scoring.precision,
+            )
+            for metric in metrics
+        ]
+
+    return work
+
+
+def _embed_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.duplicates.embedding import look
+    from filters.measures import open_photo
+    from pipelines.build.encoder import load_seeing
+
+    seeing = load_seeing(versions[0].split("@")[0])
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        seen = look(open_photo(data).rgb, seeing.embed)
+        return [
+            EmbeddingRecord(
+                sha1=sha1,
+                name=seeing.name,
+                version=seeing.version,
+                weights_sha256=seeing.weights_sha256,
+                license=seeing.license,
+                vector=seen.vector,
+                thumbnail=seen.thumbnail,
+            )
+        ]
+
+    return work
+
+
+COMPUTE: dict[str, tuple[Callable[[tuple[str, ...]], Worker], type]] = {
+    "hash": (_hash_worker, HashRecord),
+    "measure": (_measure_worker, MeasureRecord),
+    "score": (_score_worker, ScoreRecord),
+    "embed": (_embed_worker, EmbeddingRecord),
+}
+"""Stages over images that are at hand: how to make their worker, and the record type of their parts."""
+
+
+def run_batch(ref: BatchRef) -> BatchResult:
+    """Does one batch of a COMPUTE stage and commits its part. Doing it twice does no harm.
+
+    Raises:
+        catalog.store.DiskFull: no room for the part; the batch stays pending.
+    """
+    from filters.measures import NotAnImage
+
+    started = time.perf_counter()
+    make_worker, record_type = COMPUTE[ref.stage]
+    catalog = Catalog(ref.root)
+    store = ObjectStore(catalog.root / "objects")
+    work = make_worker(ref.versions)
+    rows: list[Any] = []
+    failures: list[FailureRecord] = []
+    for sha1 in catalog.keys_of(ref):
+        try:
+            rows += work(sha1, store.read(sha1))
+        except FileNotFoundError:
+            advice = "The object is gone from the store; run `lucidlr failures --retry` to fetch it again."
+            failures.append(failure(ref.stage, sha1, "object_missing", advice, retryable=True))
+        except NotAnImage as error:
+            failures.append(failure(ref.stage, sha1, error.kind, str(error), retryable=False))
+    catalog.commit(ref, to_table(rows, record_type), failures)
+    return BatchResult(
+        stage=ref.stage,
+        batch=ref.batch,
+        done=ref.size - len(failures),
+        failed=len(failures),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def measure_versions(names: tuple[str, ...]) -> list[str]:
+    """`name@version` of the recipe's measures.
+
+    Raises:
+        filters.measures.UnknownMeasure: a name that no file has.
+    """
+    from filters.measures import load_measure
+
+    return [f"{name}@{load_measure(name).version}" for name in names]
+
+
+def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
+    """`name@version` of the recipe's metrics.
+
+    Raises:
+        filters.metrics.UnknownMetric: a name that neither a file nor pyiqa has.
+        filters.metrics.WeightsMissing: its weights are not on this machine.
+        filters.metrics.DeviceMissing: nor is the device.
+    """
+    from filters.metrics import load_metric
+
+    return [f"{name}@{load_metric(name, scoring).version}" for name in names]
+
+
+def embed_versions(policy: DedupePolicy) -> list[str]:
+    """`name@version` of the recipe's encoder; none where it has none.
+
+    Raises:
+        training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
+    """
+    from pipelines.build.encoder import load_seeing
+
+    if policy.embedding is None:
+        return []
+    seeing = load_seeing(policy.embedding.encoder)
+    return [f"{seeing.name}@{seeing.version}"]

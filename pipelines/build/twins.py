@@ -1,0 +1,166 @@
+"""Which files are one photograph, remembered: what was compared once is not compared again.
+
+An edge between two files follows from their hashes alone, so it is a fact and stands in the catalog (stage `twin`), as
+does which files were compared. New files are looked up among the old; a recipe that lets fewer files through its gate
+needs no search at all. Other radii are other facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from catalog.latest import Keys, latest_rows
+from catalog.records import TwinRow, schema
+from catalog.store import Catalog, config_hash
+from filters.duplicates.dedupe import DedupePolicy, edges_of_new
+from filters.duplicates.hashing import VERSION
+
+pc: Any = compute
+Ints = NDArray[np.int64]
+
+
+def edges_among(
+    catalog: Catalog, candidates: pa.Table, policy: DedupePolicy, *, keep: bool = True
+) -> Ints:
+    """[E, 5] confirmed edges among the candidates that have hashes, as filters.duplicates.dedupe.DedupeResult has them.
+
+    Args:
+        candidates: as pipelines.build.gate has them, with hashes.
+        keep: write down what was compared now; under the catalog's lock.
+
+    Raises:
+        filters.neighbors.TooManyPairs: as filters.duplicates.dedupe.dedupe.
+    """
+    config = config_hash(
+        [VERSION, f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"]
+    )
+    hashed = np.flatnonzero(candidates.column("phash").is_valid().to_numpy())
+    table = candidates.select(["sha1", *_HASHES]).take(pa.array(hashed))
+    keys = Keys(table.column("sha1"))
+    # One row for each content: a file that was uploaded twice is compared once.
+    one = table.take(pa.array(keys.first))
+    known = _known(catalog, config, keys)
+    found = known.edges
+    new = np.flatnonzero(~known.compared)
+    if len(new):
+        # New ones are compared with all that were compared before, also with those that are no candidates now: else two
+        # recipes over parts of a catalog would leave pairs between these parts unseen for ever.
+        old = np.flatnonzero(known.compared)
+        place = pa.concat_tables(
+            [one.take(pa.array(old)), _hashes_of(catalog, known.others), one.take(pa.array(new))]
+        ).combine_chunks()
+        before = place.num_rows - len(new)
+        columns = [place.column(name).to_numpy() for name in _HASHES]
+        edges = edges_of_new(before, *columns, policy=policy)
+        if keep:
+            _remember(catalog, config, place.column("sha1"), before, edges)
+        key_of = np.concatenate([old, np.full(before - len(old), -1), new])
+        ends = key_of[edges[:, :2]]
+        ours = (ends >= 0).all(axis=1)
+        edges = np.column_stack([np.sort(ends, axis=1), edges[:, 2:]])[ours]
+        found = np.concatenate([found, edges])
+    spread = one.column("spread").to_numpy()
+    return _by_row(found, keys.of_row, hashed, spread >= policy.blank_spread)
+
+
+_HASHES = ("phash", "dhash", "phash_mirror", "dhash_mirror", "spread")
+
+
+@dataclass(frozen=True)
+class _Known:
+    compared: NDArray[np.bool_]
+    """[keys]"""
+    others: pa.Array
+    """SHA-1s that were compared and are no keys."""
+    edges: Ints
+    """[E, 5], between keys that were both compared."""
+
+
+def _hashes_of(catalog: Catalog, sha1s: pa.Array) -> pa.Table:
+    """`sha1` and the hashes of these files, without those whose hashes are gone."""
+    column = pa.chunked_array([sha1s], pa.string())
+    hashes = latest_rows(catalog, "hash", Keys(column), _HASHES, (None, VERSION))
+    table = pa.table({"sha1": column, **hashes})
+    return table.filter(table.column("phash").is_valid())
+
+
+def _folder_parts(catalog: Catalog, config: str) -> list[Any]:
+    return sorted((catalog.parts / "twin" / config).glob("*.parquet"))
+
+
+def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
+    compared = np.zeros(len(keys), dtype=bool)
+    others = [pa.array([], pa.string())]
+    edges = [np.empty((0, 5), dtype=np.int64)]
+    for file in _folder_parts(catalog, config):
+        with pq.ParquetFile(file) as source:
+            part = source.read(use_threads=False)
+        single = part.column("twin").is_null()
+        alone = part.filter(single).column("sha1").combine_chunks()
+        places = keys.places(alone)
+        compared[places[places >= 0]] = True
+        others.append(alone.filter(pa.array(places < 0)))
+        pairs = part.filter(pc.invert(single))
+        ends = [keys.places(pairs.column(name).combine_chunks()) for name in ("sha1", "twin")]
+        both = (ends[0] >= 0) & (ends[1] >= 0)
+        said = [pairs.column(n).cast(pa.int64()).to_numpy() for n in _BITS]
+        columns = [np.minimum(*ends), np.maximum(*ends), *said]
+        edges.append(np.column_stack(columns)[both].astype(np.int64))
+    return _Known(compared, pa.concat_arrays(others), np.concatenate(edges))
+
+
+_BITS = ("phash_bits", "dhash_bits", "mirrored")
+
+
+def _remember(
+    catalog: Catalog, config: str, sha1s: pa.ChunkedArray, before: int, edges: Ints
+) -> None:
+    """One part: the files that were compared now (from row `before` on), and the edges that they have."""
+    texts = sha1s.combine_chunks()
+    wanted = schema(TwinRow)
+    pairs = {
+        "sha1": texts.take(pa.array(edges[:, 0])),
+        "twin": texts.take(pa.array(edges[:, 1])),
+        "phash_bits": pa.array(edges[:, 2]),
+        "dhash_bits": pa.array(edges[:, 3]),
+        "mirrored": pa.array(edges[:, 4] == 1),
+    }
+    alone = {"sha1": texts.slice(before)}
+    nothing = {f.name: pa.nulls(len(texts) - before, f.type) for f in wanted if f.name != "sha1"}
+    rows = [
+        pa.table(columns).select(wanted.names).cast(wanted) for columns in (alone | nothing, pairs)
+    ]
+    name = f"{len(_folder_parts(catalog, config)):06d}"
+    catalog.write_rows("twin", config, name, pa.concat_tables(rows))
+
+
+def _by_row(edges: Ints, of_row: Ints, rows: Ints, comparable: NDArray[np.bool_]) -> Ints:
+    """Edges between contents as edges between rows; rows of one content are twins, unless it is blank."""
+    order = np.argsort(of_row, kind="stable")
+    counts = np.bincount(of_row, minlength=len(comparable))
+    starts = np.cumsum(counts) - counts
+    if counts.max(initial=0) <= 1:
+        found = edges.copy()
+        found[:, :2] = rows[order[edges[:, :2]]]
+    else:
+        members = [order[s : s + n] for s, n in zip(starts.tolist(), counts.tolist(), strict=True)]
+        found_rows = [
+            (int(i), int(j), *said)
+            for a, b, *said in edges.tolist()
+            for i in members[a]
+            for j in members[b]
+        ]
+        for content in np.flatnonzero((counts > 1) & comparable).tolist():
+            same = members[content].tolist()
+            found_rows += [(i, j, 0, 0, 0) for k, i in enumerate(same) for j in same[k + 1 :]]
+        found = np.array(found_rows, dtype=np.int64).reshape(-1, 5)
+        found[:, :2] = rows[found[:, :2]]
+    found[:, :2] = np.sort(found[:, :2], axis=1)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]

@@ -1,0 +1,1 @@
+"""A release to the Hub: export, push, and the purge of what was taken down."""

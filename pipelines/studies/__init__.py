@@ -1,0 +1,1 @@
+"""Questions to the data: calibration, duplicates, screening, evaluation, galleries, the training demo."""

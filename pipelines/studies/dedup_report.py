@@ -1,0 +1,140 @@
+"""`lucidlr dedup-report`: the rule for near-duplicates, tried on a folder of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.store import write_parquet
+from filters.duplicates.dedupe import DedupePolicy
+from filters.duplicates.embedding import EmbeddingPolicy
+from filters.duplicates.leakage import fingerprint, read_index
+from filters.duplicates.quality import DedupQuality, dedup_quality
+from filters.measures import NotAnImage, open_photo
+from pipelines.build.encoder import load_seeing
+from pipelines.progress import NoProgress, Progress
+from pipelines.recipe import RecipeError, load_recipe
+from training.image_names import is_image
+
+pc: Any = compute
+MOST_PIXELS = 4_000_000
+"""Larger photographs are halved until they fit: their copies are made twenty times over."""
+
+
+def dedup_report(
+    folder: Path,
+    *,
+    most: int = 100,
+    recipe: Path | None = None,
+    encoder: str | None = None,
+    progress: Progress | None = None,
+) -> DedupQuality:
+    """Injects copies of the photographs in `folder` and looks for them.
+
+    Args:
+        most: so many of them, evenly over their names.
+        recipe: whose `dedupe` section is tried; default: the defaults.
+        encoder: try it as the embedding stage, with the default settings where the recipe has none.
+
+    Raises:
+        training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
+        RecipeError: the recipe is none, or the folder holds fewer than two photographs.
+    """
+    progress = progress or NoProgress()
+    policy = load_recipe(recipe).dedupe if recipe else DedupePolicy()
+    if encoder is not None:
+        stage = policy.embedding or EmbeddingPolicy()
+        policy = replace(policy, embedding=replace(stage, encoder=encoder))
+    embed = load_seeing(policy.embedding.encoder).embed if policy.embedding else None
+    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    step = max(1.0, len(files) / most)
+    chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
+    photos = []
+    for file in chosen:
+        try:
+            pixels = open_photo(file.read_bytes()).rgb
+        except NotAnImage as error:
+            progress.say(f"{file}: {error}")
+            continue
+        while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+            pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
+            halves = pixels.reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3)
+            pixels = halves.mean(axis=(1, 3)).astype("uint8")
+        photos.append((str(file.relative_to(folder)), pixels))
+    if len(photos) < 2:
+        raise RecipeError(f"{folder} holds {len(photos)} photographs; at least two are needed.")
+    with progress.stage("photographs", len(photos)) as advance:
+        return dedup_quality(photos, policy, embed=embed, advance=advance)
+
+
+def add_fingerprints(
+    benchmark: str, folder: Path, index: Path, *, progress: Progress | None = None
+) -> int:
+    """Puts the fingerprints of the images in `folder` into an index, in the place of older ones of that benchmark.
+
+    Returns:
+        How many.
+
+    Raises:
+        RecipeError: no image in `folder`.
+        filters.duplicates.leakage.FingerprintError: `index` is something else.
+    """
+    progress = progress or NoProgress()
+    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    named = {file.relative_to(folder).as_posix(): file for file in files}
+    count = add_files(benchmark, named, index, progress=progress)
+    if count == 0:
+        raise RecipeError(f"{folder} holds no image that can be read.")
+    return count
+
+
+def add_files(
+    benchmark: str, files: Mapping[str, Path], index: Path, *, progress: Progress | None = None
+) -> int:
+    """As add_fingerprints, for files by their names in the index; writes nothing where none of them can be read."""
+    progress = progress or NoProgress()
+    with progress.stage("fingerprints", len(files)) as advance:
+
+        def images() -> Generator[tuple[str, bytes]]:
+            for name, file in files.items():
+                yield name, file.read_bytes()
+                advance(1)
+
+        made = fingerprint(
+            benchmark, images(), failed=lambda name, why: progress.say(f"{name}: {why}")
+        )
+    if made.num_rows == 0:
+        return 0
+    if index.exists():
+        others = read_index(index)
+        keep = pc.not_equal(others.column("benchmark"), benchmark)
+        made_all = pa.concat_tables([others.filter(keep), made])
+    else:
+        made_all = made
+    write_parquet(index, made_all.sort_by([("benchmark", "ascending"), ("name", "ascending")]))
+    return made.num_rows
+
+
+def dedup_report_lines(found: DedupQuality) -> list[str]:
+    """The report as a table."""
+    lines = [
+        f"{found.photographs} photographs, a copy of each kind of each",
+        f"{'copy':<40}{'found':>12}{'recall':>9}   95 % interval",
+    ]
+    for row in found.recalls:
+        low, high = row.interval
+        count = f"{row.found}/{row.injected}"
+        lines.append(f"{row.transform:<40}{count:>12}{row.recall:>9.3f}   {low:.3f} to {high:.3f}")
+    lines.append(
+        f"false matches: {found.false} of {found.compared:,} pairs of different photographs "
+        f"(precision {found.precision:.4f})"
+    )
+    if found.alike:
+        lines.append("alike to begin with; look at them:")
+        lines += [f"  {a}  ~  {b}  (pHash {p}, dHash {d})" for a, b, p, d in found.alike]
+    return lines

@@ -1,0 +1,141 @@
+"""Curves are monotone and say what they are told to; labels follow from them and from the classifier."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filters.degradation import (
+    DEFAULT_CLASSIFIER,
+    LABELS,
+    SHARPNESS,
+    DegradationPolicy,
+    LabelCurve,
+    amount_curve,
+    label,
+)
+from filters.degradation.classifier import load_classifier
+from filters.measures import load_measure
+
+UP = LabelCurve(label="blur", measure="m", mild=1.0, moderate=2.0, severe=4.0, why="test")
+DOWN = LabelCurve(label="low_light", measure="d", mild=120, moderate=100, severe=50, why="test")
+POINTS = load_classifier(DEFAULT_CLASSIFIER).points
+
+
+def by_curves(*curves, **options):
+    return DegradationPolicy(classifier=None, curves=curves, **options)
+
+
+def table(**columns):
+    rows = len(next(iter(columns.values())))
+    return pa.table({"textured_share": [1.0] * rows} | columns)
+
+
+def severities(curve, *values):
+    return curve.severity(np.array(values, dtype=np.float64)).tolist()
+
+
+def test_a_curve_goes_through_its_points():
+    # Below mild the first slope goes on: from 0.25 at 1 to 0 at 0.
+    expected = [0, 0, 0.125, 0.25, 0.375, 0.5, 0.75, 1, 1]
+    assert severities(UP, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 9) == expected
+    assert severities(DOWN, 200, 140, 120, 100, 75, 50, 0) == [0, 0, 0.25, 0.5, 0.75, 1, 1]
+
+
+@pytest.mark.parametrize("curve", [UP, DOWN, *(amount_curve(n, POINTS[n]) for n in LABELS)])
+@given(values=st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
+def test_severity_is_monotone_in_the_measure(curve, values):
+    ordered = sorted(values, reverse=curve.severe < curve.mild)
+    found = severities(curve, *ordered)
+    assert found == sorted(found)
+    assert all(0 <= s <= 1 for s in found)
+
+
+def test_labels_severities_and_the_largest():
+    found = label(
+        table(m=[0.5, 2.0, None, 3.0], d=[200.0, 120.0, 200.0, 50.0]), by_curves(UP, DOWN)
+    )
+    assert found.column("labels").to_pylist() == [[], ["blur"], [], ["blur", "low_light"]]
+    assert found.column("severity_blur").to_pylist() == [0.125, 0.5, None, 0.75]
+    assert found.column("severity").to_pylist() == [0.125, 0.5, 0.0, 1.0]
+    assert found.column("severity_noise").to_pylist() == [None] * 4
+
+
+def test_several_curves_of_a_label_count_by_the_largest():
+    other = LabelCurve(label="blur", measure="d", mild=120, moderate=100, severe=50, why="test")
+    found = label(table(m=[2.0, 0.0], d=[200.0, 50.0]), by_curves(UP, other))
+    assert found.column("severity_blur").to_pylist() == [0.5, 1.0]
+
+
+def test_what_was_not_measured_has_no_label_and_no_severity():
+    nothing = pa.array([None], pa.float64())
+    found = label(pa.table({"m": nothing, "textured_share": nothing}), by_curves(UP))
+    assert found.to_pylist()[0] == {
+        "labels": None,
+        **{f"severity_{name}": None for name in LABELS},
+        "severity": None,
+        "undecided": None,
+    }
+
+
+def test_a_flat_image_is_not_judged_for_sharpness_but_for_light():
+    rows = table(m=[3.0, 3.0, 3.0], d=[200.0, 200.0, 50.0], textured_share=[0.5, 0.01, 0.01])
+    found = label(rows, by_curves(UP, DOWN))
+    assert found.column("labels").to_pylist() == [["blur"], [], ["low_light"]]
+    assert found.column("severity_blur").to_pylist() == [0.75, None, None]
+    assert found.column("undecided").to_pylist() == [False, True, False]
+
+
+def test_being_a_drawing_is_no_degradation():
+    drawn = LabelCurve(
+        label="graphics", measure="g", mild=1.0, moderate=2.0, severe=3.0, why="test"
+    )
+    found = label(table(g=[9.0], m=[0.5]), by_curves(drawn, UP))
+    assert found.column("labels").to_pylist() == [["graphics"]]
+    assert found.column("severity_graphics").to_pylist() == [1.0]
+    assert found.column("severity").to_pylist() == [0.125]
+
+
+def test_a_recipes_curves_take_the_place_of_the_classifier_for_their_label():
+    classifier = load_classifier(DEFAULT_CLASSIFIER)
+    values = {name: [0.5] for name in classifier.measures}
+    own = LabelCurve(
+        label="noise", measure="noise_coarse", mild=0.1, moderate=0.2, severe=0.5, why="test"
+    )
+    rows = table(**values)
+    plain = label(rows, DegradationPolicy()).to_pylist()[0]
+    mine = label(rows, DegradationPolicy(curves=(own,))).to_pylist()[0]
+    assert mine["severity_noise"] == 1.0
+    others = [f"severity_{name}" for name in LABELS if name != "noise"]
+    assert [mine[name] for name in others] == [plain[name] for name in others]
+
+
+def test_a_missing_measure_is_named():
+    with pytest.raises(KeyError, match="m"):
+        label(pa.table({"textured_share": [1.0]}), by_curves(UP))
+
+
+def test_no_rows_are_no_problem():
+    empty = pa.array([], pa.float64())
+    columns = dict.fromkeys(DegradationPolicy().measures, empty)
+    assert label(pa.table(columns), DegradationPolicy()).num_rows == 0
+
+
+@pytest.mark.parametrize("bad", [{"label": "sadness"}, {"moderate": 1.0}, {"severe": 1.5}])
+def test_a_curve_that_makes_no_sense_is_refused(bad):
+    sound = {"label": "blur", "measure": "m", "mild": 1.0, "moderate": 2.0, "severe": 4.0}
+    with pytest.raises(ValueError, match=r"no label|one way"):
+        LabelCurve(**{**sound, "why": "x", **bad})
+
+
+def test_the_shipped_weights_are_for_the_measures_as_they_are():
+    classifier = load_classifier(DEFAULT_CLASSIFIER)
+    assert classifier.labels == LABELS
+    for term in classifier.terms:
+        name, _, version = term.measure.partition("@")
+        assert load_measure(name).version == version, name
+        assert list(term.knots) == sorted(term.knots)
+    for name in LABELS:
+        assert POINTS[name].mild < POINTS[name].moderate < POINTS[name].severe
+    assert set(SHARPNESS) < set(LABELS)

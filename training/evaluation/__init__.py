@@ -1,0 +1,1 @@
+"""Methods on benchmarks: outputs, metrics, aggregation, tables, galleries."""
