@@ -138,3 +138,14 @@ def retry_after_s(value: str | None) -> float | None:
         seconds = (at - datetime.now(UTC)).total_seconds()
     # A negative, infinite or not-a-number wait is no wait that anybody can have meant.
     return min(max(seconds, 0.0), 86400.0) if seconds == seconds else None
+
+
+class Lane:
+    """One kind of request: its semaphore, its bucket, and the time before which nothing may be sent."""
+
+    def __init__(self, slots: int, bucket: TokenBucket | None) -> None:
+        self.slots = threading.BoundedSemaphore(slots)
+        self.bucket = bucket
+        self.lock = threading.Lock()
+        self.in_flight = 0
+        self.not_before = 0.0

@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,12 +25,13 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from catalog.records import RequestRow
+from crawler.answers import CHUNK_BYTES, Body, DoorSession, is_maxlag, read_body
 from crawler.limits import (
-    BodyInterrupted,
     CircuitOpen,
     GaveUp,
     HostNotAllowed,
     HostReport,
+    Lane,
     Limits,
     MissingContact,
     TokenBucket,
@@ -38,66 +39,8 @@ from crawler.limits import (
 )
 
 Kind = Literal["api", "media"]
-CHUNK_BYTES = 65536
 MAX_REDIRECTS = 5
 _CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+")
-
-
-class _Lane:
-    """One kind of request: its semaphore, its bucket, and the time before which nothing may be sent."""
-
-    def __init__(self, slots: int, bucket: TokenBucket | None) -> None:
-        self.slots = threading.BoundedSemaphore(slots)
-        self.bucket = bucket
-        self.lock = threading.Lock()
-        self.in_flight = 0
-        self.not_before = 0.0
-
-
-class _DoorSession(requests.Session):
-    """Looks like a requests session to mwclient; every request goes through the door as an API request."""
-
-    def __init__(self, door: PoliteDoor) -> None:
-        super().__init__()
-        self.door = door
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> requests.Response:  # type: ignore[override]
-        """See requests.Session.request; time-outs, redirects and retries are the door's."""
-        sent = {key: options[key] for key in ("params", "data", "headers") if options.get(key)}
-        return self.door.ask_api(method, url, **sent)
-
-
-class Body:
-    """An open answer of the media host."""
-
-    def __init__(self, door: PoliteDoor, response: requests.Response) -> None:
-        self.door = door
-        self.response = response
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self.received = 0
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body piece by piece, at no more than the allowed rate.
-
-        Raises:
-            BodyInterrupted: it broke off, stalled, or took longer than `media_total_s`.
-        """
-        started = self.door.clock()
-        while True:
-            try:
-                chunk = self.response.raw.read1(CHUNK_BYTES, decode_content=True)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise BodyInterrupted(f"after {self.received} bytes: {error}") from error
-            if not chunk:
-                return
-            self.received += len(chunk)
-            if self.door.clock() - started > self.door.limits.media_total_s:
-                raise BodyInterrupted(
-                    f"too slow: {self.received} bytes in {self.door.limits.media_total_s} s"
-                )
-            yield chunk
-            self.door.sleep(self.door.bandwidth.take(len(chunk)))
 
 
 class PoliteDoor:
@@ -141,9 +84,9 @@ class PoliteDoor:
         # Hardly any burst, so that no window of ten seconds or of a minute holds more than the limit says.
         self.bandwidth = TokenBucket(rate, max(rate / 20, CHUNK_BYTES), clock)
         per_s = math.inf if self.host_map else max(limits.api_per_minute - 1, 0.5) / 60
-        self.lanes: dict[Kind, _Lane] = {
-            "api": _Lane(limits.api_in_flight, TokenBucket(per_s, 1, clock)),
-            "media": _Lane(limits.media_in_flight, None),
+        self.lanes: dict[Kind, Lane] = {
+            "api": Lane(limits.api_in_flight, TokenBucket(per_s, 1, clock)),
+            "media": Lane(limits.media_in_flight, None),
         }
         self.reports: dict[str, HostReport] = {}
         self.streak_429 = 0
@@ -157,7 +100,7 @@ class PoliteDoor:
         self.http.trust_env = not self.host_map
         version = metadata.version("lucidlr")
         self.user_agent = f"LucidLR/{version} ({contact}) requests/{metadata.version('requests')}"
-        self.session: requests.Session = _DoorSession(self)
+        self.session: requests.Session = DoorSession(self)
 
     # -- what others call ------------------------------------------------------------------------------------------
 
@@ -319,42 +262,14 @@ class PoliteDoor:
                 stream=True,
             )
             if kind == "api" or response.status_code == 429:
-                self._read_body(response)
+                read_body(response, clock=self.clock, most_s=self.limits.api_total_s)
         except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
             return None, "timeout"
         except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
             return None, "connection"
-        if response.status_code == 200 and kind == "api" and _is_maxlag(response):
+        if response.status_code == 200 and kind == "api" and is_maxlag(response):
             return response, "maxlag"
         return response, str(response.status_code)
-
-    def _read_body(self, response: requests.Response) -> None:
-        """Reads an answer's body; that of a refusal may be damaged, what its head says counts all the same.
-
-        Raises:
-            TimeoutError, OSError, urllib3.exceptions.HTTPError: the body of another answer broke off.
-        """
-        try:
-            self._read_answer(response)
-        except (urllib3.exceptions.HTTPError, OSError):
-            if response.status_code != 429 and response.status_code < 500:
-                raise
-            vars(response).update(_content=b"", _content_consumed=True)
-
-    def _read_answer(self, response: requests.Response) -> None:
-        """Reads the whole body of an API answer, which ends also where it only drips.
-
-        Raises:
-            TimeoutError: it took longer than `api_total_s`.
-        """
-        ends, pieces = self.clock() + self.limits.api_total_s, list[bytes]()
-        while piece := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            pieces.append(piece)
-            if self.clock() > ends:
-                response.close()
-                raise TimeoutError
-        # What `requests` does when it reads a body itself.
-        vars(response).update(_content=b"".join(pieces), _content_consumed=True)
 
     def _verdict(
         self, kind: Kind, response: requests.Response | None, outcome: str, attempt: int
@@ -429,9 +344,3 @@ class PoliteDoor:
             report.outcomes[outcome] = report.outcomes.get(outcome, 0) + 1
         if self.log is not None:
             self.log(entry)
-
-
-def _is_maxlag(response: requests.Response) -> bool:
-    return response.headers.get("MediaWiki-API-Error") == "maxlag" or (
-        "X-Database-Lag" in response.headers and "Retry-After" in response.headers
-    )

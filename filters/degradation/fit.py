@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from filters.degradation import LABELS
 from filters.degradation.classifier import Points, Term, amount_of
-from filters.degradation.examples import KINDS, LEVELS
+from filters.degradation.kinds import KINDS, LEVELS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

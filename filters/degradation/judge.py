@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.degradation import LABELS
-from filters.degradation.examples import KINDS, LEVELS, VIEWS
+from filters.degradation.examples import VIEWS
 from filters.degradation.fit import Examples, truth
+from filters.degradation.kinds import KINDS, LEVELS
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -23,7 +23,7 @@ from pipelines.build.crawl import (
     write_manners,
 )
 from pipelines.build.gate import gated
-from pipelines.build.publish import joined_facts, publish
+from pipelines.build.publish import facts_to_join, publish
 from pipelines.build.run import Build, BuildResult, start_run
 from pipelines.build.runners import BatchResult, Runner
 from pipelines.build.stages import run_batch
@@ -65,7 +65,7 @@ def build(
     with run.catalog.locked():
         with opened_door(run, contact, host_map or {}) as door:
             # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
-            joined, recipe_hash = joined_facts(run)
+            joined, recipe_hash = facts_to_join(run)
             if retry:
                 retry_failures(run)
             list_sources(run, door)

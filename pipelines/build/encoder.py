@@ -19,7 +19,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seeing:
+class Embedder:
     """An encoder and what is needed to understand its vectors later."""
 
     name: str
@@ -31,7 +31,7 @@ class Seeing:
 
 
 @cache
-def load_seeing(name: str) -> Seeing:
+def load_embedder(name: str) -> Embedder:
     """Loads `training/consistency/encoders/<name>.py` on the CPU.
 
     Raises:
@@ -41,7 +41,7 @@ def load_seeing(name: str) -> Seeing:
     from training.consistency import load_encoder
 
     encoder = load_encoder(name)
-    return Seeing(
+    return Embedder(
         name=name,
         version=f"{VERSION}-{encoder.version}-{encoder.weights_sha256[:8]}",
         weights_sha256=encoder.weights_sha256,

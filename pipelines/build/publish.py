@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,10 @@ from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
 from catalog.release.manifest import Manifest
 from catalog.removals import released_tombstones
-from catalog.store import Catalog, command_line, room_for
+from catalog.store import Catalog, room_for
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
+from pipelines.build.history import keep_recipe, record_run, relink
 from pipelines.build.page import report_of
 from pipelines.build.run import Build, BuildResult
 from pipelines.build.stages import embed_versions, measure_versions, score_versions
@@ -47,7 +45,7 @@ SAMPLE_FACTS = (
 """Facts that go into the dataset beside the record itself."""
 
 
-def joined_facts(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], str]:
+def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], str]:
     """What `gated` shall join for a decision (measures, scores, hashes, embeddings, each in a version), and the
     recipe's hash.
 
@@ -97,13 +95,13 @@ def publish(
     """Decides, exports, reports and links.
 
     Args:
-        candidates: gives them as `gated` does with what `joined_facts` says; nobody else holds the table, so that it is
-            gone before the page and the database need room.
+        candidates: gives them as `gated` does with what `facts_to_join` says; nobody else holds the table, so that
+            it is gone before the page and the database need room.
         crawled: False where no page was asked for since the last time, so that the evidence is as it was.
     """
-    _keep_recipe(run, recipe_hash)
+    keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
-    told, page = _release(run, recipe_hash, failures, candidates)
+    summary, page = _release(run, recipe_hash, failures, candidates)
     with run.timed("report"), room_for(run.out):
         page.write(run.out / "report" / "index.html")
     del page
@@ -113,24 +111,26 @@ def publish(
         dataset=run.out / "dataset",
         database=run.out / "lucidlr.duckdb",
         report=run.out / "report" / "index.html",
-        dataset_hash=told.dataset_hash,
+        dataset_hash=summary.dataset_hash,
         recipe_hash=recipe_hash,
-        funnel=told.funnel,
+        funnel=summary.funnel,
         failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
     )
-    _record_run(run, result)
+    record_run(run, result)
     with run.timed("link"):
         evidence = run.out / "evidence.parquet"
         if crawled or not evidence.exists():
             link.write_evidence(run.catalog, evidence)
-        relink(run.out, recipe_hash=recipe_hash, rules=told.effects, shortfalls=told.shortfalls)
+        relink(
+            run.out, recipe_hash=recipe_hash, rules=summary.effects, shortfalls=summary.shortfalls
+        )
     return result
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
+class _ReleaseSummary:
     """What of a release is told after its tables are gone."""
 
     funnel: list[tuple[str, int]]
@@ -139,35 +139,9 @@ class _Told:
     dataset_hash: str | None
 
 
-def _keep_recipe(run: Build, recipe_hash: str) -> None:
-    """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
-    path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
-    with room_for(path):
-        path.parent.mkdir(exist_ok=True)
-        content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
-    """The recipe and the limit of the last build.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    runs = sorted((catalog.root / "runs").glob("*.json"))
-    if not runs:
-        raise FileNotFoundError(f"{catalog.root} holds no finished build.")
-    recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
-    path = catalog.root / "recipes" / f"{recipe_hash}.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: name the recipe, or build again.")
-    held = json.loads(path.read_text(encoding="utf-8"))
-    return Recipe.model_validate(held["recipe"]), held["limit"]
-
-
 def _release(
     run: Build, recipe_hash: str, failures: pa.Table, candidates: Callable[[], pa.Table]
-) -> tuple[_Told, ReportPage]:
+) -> tuple[_ReleaseSummary, ReportPage]:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
         table = candidates()
@@ -186,13 +160,13 @@ def _release(
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
         page = report_of(run, outcome, samples, failures, store, facts)
-    told = _Told(
+    summary = _ReleaseSummary(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),
         shortfalls=[row._asdict() for row in outcome.shortfalls],
         dataset_hash=dataset_hash,
     )
-    return told, page
+    return summary, page
 
 
 def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
@@ -272,81 +246,3 @@ def _export(
 
 def _pairs(versions: list[str]) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in (v.rpartition("@") for v in versions)]
-
-
-def _record_run(run: Build, result: BuildResult) -> None:
-    """runs/<run id>.json: when, with what, how long. Outside of the dataset hash."""
-    packages = (
-        "lucidlr",
-        "pyarrow",
-        "numpy",
-        "opencv-python-headless",
-        "torch",
-        "pyiqa",
-        "imagehash",
-    )
-    record: dict[str, Any] = {
-        "run_id": run.run_id,
-        "command": command_line(),
-        "recipe": run.recipe.name,
-        "recipe_hash": result.recipe_hash,
-        "started_at": run.started_at.isoformat(),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": result.seconds,
-        "stage_seconds": json.dumps(result.stage_seconds),
-        "funnel": json.dumps(result.funnel),
-        "dataset_hash": result.dataset_hash,
-        "versions": json.dumps({name: metadata.version(name) for name in packages}),
-    }
-    folder = run.catalog.root / "runs"
-    with room_for(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{run.run_id}.tmp"
-        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        temporary.replace(folder / f"{run.run_id}.json")
-
-
-def relink(
-    out: Path,
-    *,
-    recipe_hash: str | None = None,
-    rules: list[dict[str, Any]] | None = None,
-    shortfalls: list[dict[str, Any]] | None = None,
-) -> Path:
-    """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
-
-    Raises:
-        FileNotFoundError: `out` holds no build.
-    """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    catalog = Catalog(out / "catalog")
-    manifest = out / "dataset" / "manifest.json"
-    whose = recipe_hash or ""
-    if recipe_hash is None and manifest.exists():
-        whose = str(json.loads(manifest.read_text())["recipe_hash"])
-    database = out / "lucidlr.duckdb"
-    link.make_database(
-        catalog,
-        database,
-        recipe_hash=whose,
-        tables={
-            "runs": link.runs_table(catalog.root / "runs"),
-            "rules": link.rules_table(_kept(catalog, "rules", whose, rules)),
-            "shortfalls": link.shortfalls_table(_kept(catalog, "shortfalls", whose, shortfalls)),
-        },
-        dataset=out / "dataset",
-    )
-    return database
-
-
-def _kept(
-    catalog: Catalog, kind: str, recipe_hash: str, rows: list[dict[str, Any]] | None
-) -> list[dict[str, Any]]:
-    """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
-    file = catalog.root / kind / f"{recipe_hash}.json"
-    if rows is not None:
-        with room_for(file):
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps(rows))
-    return json.loads(file.read_text()) if file.exists() else []

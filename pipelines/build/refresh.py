@@ -100,9 +100,9 @@ def refresh(
                     some = due.slice(start, ASKED_AT_ONCE)
                     for answer in recheck(commons, _records(run, some)):
                         found = _still_purged(_with_statements(run, commons, answer))
-                        graves = _note(run, found, some)
+                        tombstones = _note(run, found, some)
                         changes.update(change for item in found for change in item.changes)
-                        removed.update(row.reason for row in graves)
+                        removed.update(row.reason for row in tombstones)
                         advance(len(found))
     return RefreshResult(
         asked=due.num_rows,
@@ -183,10 +183,10 @@ def _note(run: Build, found: Sequence[Rechecked], rows: pa.Table) -> list[Tombst
     moment = datetime.now(UTC).replace(microsecond=0)
     columns = ["page_id", "license_outcome", "license", "removed", "sha1"]
     were = {row["page_id"]: row for row in rows.select(columns).to_pylist()}
-    graves: list[TombstoneRow] = []
+    tombstones: list[TombstoneRow] = []
     for item in found:
-        graves += _graves(item, were[item.before.page_id], moment)
-    add_tombstones(run.catalog, run.run_id, graves)
+        tombstones += _tombstones_of(item, were[item.before.page_id], moment)
+    add_tombstones(run.catalog, run.run_id, tombstones)
     changed = [item for item in found if item.changes]
     if changed:
         records = to_table([item.now for item in changed], FileRecord)
@@ -199,34 +199,34 @@ def _note(run: Build, found: Sequence[Rechecked], rows: pa.Table) -> list[Tombst
     ]
     number = len(list((run.catalog.parts / "check" / run.run_id).glob("*.parquet")))
     run.catalog.write_rows("check", run.run_id, f"{number:06d}", to_table(checks, CheckRow))
-    return graves
+    return tombstones
 
 
-def _graves(item: Rechecked, was: dict[str, Any], moment: datetime) -> list[TombstoneRow]:
+def _tombstones_of(item: Rechecked, was: dict[str, Any], moment: datetime) -> list[TombstoneRow]:
     """The tombstones that a change makes."""
     from filters.license import judge
 
     page_id = int(item.before.page_id or 0)
     held = item.before.sha1
 
-    def grave(reason: str, detail: str) -> TombstoneRow:
+    def tombstone(reason: str, detail: str) -> TombstoneRow:
         return TombstoneRow(
             page_id=page_id, sha1=held, reason=reason, detail=detail, removed_at=moment
         )
 
     gone = [change for change in item.changes if change in GONE]
     if gone:
-        return [grave(gone[0], item.detail or "the page or its file is not there any more")]
-    graves: list[TombstoneRow] = []
+        return [tombstone(gone[0], item.detail or "the page or its file is not there any more")]
+    tombstones: list[TombstoneRow] = []
     verdict = judge(item.now, json.loads(item.seen.sdc_json) if item.seen.sdc_json else None)
     if "overwritten" in item.changes:
-        graves.append(grave("overwritten", f"the page now has SHA-1 {item.now.sha1}"))
+        tombstones.append(tombstone("overwritten", f"the page now has SHA-1 {item.now.sha1}"))
     if not verdict.keep and was["license_outcome"] == "accept":
         said = f"{was['license']} before; now {verdict.outcome}: {verdict.reason}"
-        graves.append(grave(_kind_of(verdict.reason), said))
+        tombstones.append(tombstone(_kind_of(verdict.reason), said))
     elif verdict.keep and was["removed"] not in (NOT_REMOVED, "requested"):
-        graves.append(grave("restored", f"was {was['removed']}; the gate accepts it again"))
-    return graves
+        tombstones.append(tombstone("restored", f"was {was['removed']}; the gate accepts it again"))
+    return tombstones
 
 
 def _kind_of(reason: str) -> str:
@@ -273,7 +273,7 @@ def purge_removed(out: Path) -> Purged:
         catalog.purge.StillReleased: the dataset in `out` still holds some of them.
         FileNotFoundError: there is no build in `out`.
     """
-    from pipelines.build.publish import relink
+    from pipelines.build.history import relink
 
     if not (out / "catalog" / "parts").is_dir():
         raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")

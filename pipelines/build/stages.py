@@ -113,19 +113,19 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
 def _embed_worker(versions: tuple[str, ...]) -> Worker:
     from filters.duplicates.embedding import look
     from filters.measures import open_photo
-    from pipelines.build.encoder import load_seeing
+    from pipelines.build.encoder import load_embedder
 
-    seeing = load_seeing(versions[0].split("@")[0])
+    embedder = load_embedder(versions[0].split("@")[0])
 
     def work(sha1: str, data: bytes) -> list[Any]:
-        seen = look(open_photo(data).rgb, seeing.embed)
+        seen = look(open_photo(data).rgb, embedder.embed)
         return [
             EmbeddingRecord(
                 sha1=sha1,
-                name=seeing.name,
-                version=seeing.version,
-                weights_sha256=seeing.weights_sha256,
-                license=seeing.license,
+                name=embedder.name,
+                version=embedder.version,
+                weights_sha256=embedder.weights_sha256,
+                license=embedder.license,
                 vector=seen.vector,
                 thumbnail=seen.thumbnail,
             )
@@ -206,9 +206,9 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
     Raises:
         training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
     """
-    from pipelines.build.encoder import load_seeing
+    from pipelines.build.encoder import load_embedder
 
     if policy.embedding is None:
         return []
-    seeing = load_seeing(policy.embedding.encoder)
-    return [f"{seeing.name}@{seeing.version}"]
+    embedder = load_embedder(policy.embedding.encoder)
+    return [f"{embedder.name}@{embedder.version}"]

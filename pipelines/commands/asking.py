@@ -93,7 +93,7 @@ def _why_labels_of(out: Path) -> WhyLabels:
     """For the recipe that the build in `out` was decided with."""
     from catalog.store import Catalog
     from filters.degradation.classifier import load_classifier
-    from pipelines.build.publish import load_built_recipe
+    from pipelines.build.history import load_built_recipe
 
     recipe, _ = load_built_recipe(Catalog(out / "catalog"))
     policy = recipe.degradation

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from pipelines.build.gate import gated
-from pipelines.build.publish import joined_facts, publish
+from pipelines.build.publish import facts_to_join, publish
 from pipelines.build.run import Build, BuildResult, start_run
 from pipelines.build.runners import pool_runner
 from pipelines.progress import Progress
@@ -50,7 +50,7 @@ def refilter(
     started = time.perf_counter()
     run = offline_run(recipe, out, limit, progress)
     with run.catalog.locked():
-        joined, recipe_hash = joined_facts(run, stored=True)
+        joined, recipe_hash = facts_to_join(run, stored=True)
         listed = {source for source, _ in recipe.source_caps(limit)}
         known = {file.name for file in (run.catalog.parts / "listing").iterdir() if file.is_dir()}
         lacking = _Lacking()

@@ -17,7 +17,8 @@ from catalog.store import Catalog
 from filters.policy import Rule
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.gate import gated
-from pipelines.build.publish import joined_facts, load_built_recipe
+from pipelines.build.history import load_built_recipe
+from pipelines.build.publish import facts_to_join
 from pipelines.build.twins import edges_among
 from pipelines.offline.changes import changed_recipe
 from pipelines.offline.refilter import offline_run
@@ -80,7 +81,7 @@ def what_if(
         recipe, limit = load_built_recipe(Catalog(out / "catalog"))
     new = changed_recipe(recipe, changes)
     run = offline_run(recipe, out, limit)
-    joined, _ = joined_facts(run, stored=True)
+    joined, _ = facts_to_join(run, stored=True)
     table, _ = gated(run, **joined)
     catalog = run.catalog
     edges = edges_among(catalog, table, recipe.dedupe, keep=False)

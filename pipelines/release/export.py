@@ -19,7 +19,7 @@ from catalog.release.diff import (
 from catalog.release.export import VersionError
 from catalog.release.manifest import load_manifest
 from catalog.store import Catalog
-from pipelines.build.publish import load_built_recipe
+from pipelines.build.history import load_built_recipe
 from pipelines.offline.refilter import Refiltered, refilter
 from pipelines.progress import Progress
 

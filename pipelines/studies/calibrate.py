@@ -108,7 +108,7 @@ def _images(folder: Path) -> list[Path]:
 
 def _stamp(jobs: Sequence[tuple[Path, str]]) -> bytes:
     """What the rows follow from: files, measures, and the code that makes the examples."""
-    from filters.degradation import examples, synthesis
+    from filters.degradation import examples, kinds, synthesis
     from filters.measures import load_measure, measure_names
 
     digest = hashlib.sha256()
@@ -116,7 +116,7 @@ def _stamp(jobs: Sequence[tuple[Path, str]]) -> bytes:
         digest.update(f"{file.name} {kind} {file.stat().st_size}\n".encode())
     for name in measure_names():
         digest.update(f"{name}@{load_measure(name).version}\n".encode())
-    for module in (examples, synthesis):
+    for module in (examples, kinds, synthesis):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest().encode()
 

@@ -19,7 +19,6 @@ from filters.degradation import (
     too_flat,
 )
 from filters.degradation.classifier import Classifier, amount_of
-from filters.degradation.examples import KINDS
 from filters.degradation.fit import Examples, truth
 from filters.degradation.judge import (
     FalseRate,
@@ -29,6 +28,7 @@ from filters.degradation.judge import (
     monotony,
     separations,
 )
+from filters.degradation.kinds import KINDS
 
 Floats = NDArray[np.float64]
 LABEL_AT = DegradationPolicy.label_at

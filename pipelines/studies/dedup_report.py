@@ -16,7 +16,7 @@ from filters.duplicates.embedding import EmbeddingPolicy
 from filters.duplicates.leakage import fingerprint, read_index
 from filters.duplicates.quality import DedupQuality, dedup_quality
 from filters.measures import NotAnImage, open_photo
-from pipelines.build.encoder import load_seeing
+from pipelines.build.encoder import load_embedder
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
 from training.image_names import is_image
@@ -50,7 +50,7 @@ def dedup_report(
     if encoder is not None:
         stage = policy.embedding or EmbeddingPolicy()
         policy = replace(policy, embedding=replace(stage, encoder=encoder))
-    embed = load_seeing(policy.embedding.encoder).embed if policy.embedding else None
+    embed = load_embedder(policy.embedding.encoder).embed if policy.embedding else None
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     step = max(1.0, len(files) / most)
     chosen = [files[int(i * step)] for i in range(min(most, len(files)))]

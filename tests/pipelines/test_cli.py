@@ -12,7 +12,7 @@ import yaml
 
 from catalog import link
 from catalog.release.export import verify_dataset
-from pipelines.build.publish import relink
+from pipelines.build.history import relink
 from tests.pipelines.builds import ENVIRONMENT
 from tests.pipelines.test_recipe import DEMO
 

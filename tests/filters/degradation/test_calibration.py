@@ -7,9 +7,10 @@ import skimage.data
 from sklearn.metrics import roc_auc_score
 
 from filters.degradation import LABELS
-from filters.degradation.examples import KINDS, LEVELS, graphics_examples, photo_examples, views
+from filters.degradation.examples import graphics_examples, photo_examples, views
 from filters.degradation.fit import examples_of, fit, truth
 from filters.degradation.judge import area
+from filters.degradation.kinds import KINDS, LEVELS
 from filters.measures import Photo, load_measure, measure_names
 
 PHOTOS = {

@@ -18,8 +18,8 @@ from filters.duplicates.embedding import (
 )
 from filters.duplicates.quality import dedup_quality
 from pipelines.build.driver import build
-from pipelines.build.encoder import load_seeing
-from pipelines.build.publish import load_built_recipe
+from pipelines.build.encoder import load_embedder
+from pipelines.build.history import load_built_recipe
 from pipelines.build.runners import pool_runner
 from pipelines.offline.refilter import refilter
 from pipelines.offline.what_if import what_if
@@ -34,8 +34,8 @@ def test_the_packaged_encoder_finds_crops_and_borders_among_photographs():
     photos = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
     crops = [np.ascontiguousarray(p[40:, 30 : p.shape[1] - 50]) for p in photos]
     framed = [np.pad(p, ((25, 25), (25, 25), (0, 0)), constant_values=255) for p in photos]
-    seeing = load_seeing(ENCODER)
-    seen = [look(photo, seeing.embed) for photo in (*photos, *crops, *framed)]
+    embedder = load_embedder(ENCODER)
+    seen = [look(photo, embedder.embed) for photo in (*photos, *crops, *framed)]
     vectors = vectors_of([s.vector for s in seen])
     thumbnails = thumbnails_of([s.thumbnail for s in seen])
     edges = {tuple(edge) for edge in aligned_edges(vectors, thumbnails, EmbeddingPolicy()).tolist()}
@@ -45,12 +45,12 @@ def test_the_packaged_encoder_finds_crops_and_borders_among_photographs():
 
 
 def test_a_vector_does_not_depend_on_what_was_seen_before():
-    seeing = load_seeing(ENCODER)
-    first = look(data.coffee(), seeing.embed)
-    look(data.rocket(), seeing.embed)
-    assert look(data.coffee(), seeing.embed) == first
-    assert seeing.version.startswith("1-") and len(seeing.weights_sha256) == 64
-    assert seeing.license == "Apache-2.0"
+    embedder = load_embedder(ENCODER)
+    first = look(data.coffee(), embedder.embed)
+    look(data.rocket(), embedder.embed)
+    assert look(data.coffee(), embedder.embed) == first
+    assert embedder.version.startswith("1-") and len(embedder.weights_sha256) == 64
+    assert embedder.license == "Apache-2.0"
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_the_report_on_twins_finds_more_with_the_encoder():
     ]
     policy = DedupePolicy(embedding=EmbeddingPolicy())
     without = {r.transform: r.found for r in dedup_quality(photos, DedupePolicy()).recalls}
-    found = dedup_quality(photos, policy, embed=load_seeing(ENCODER).embed)
+    found = dedup_quality(photos, policy, embed=load_embedder(ENCODER).embed)
     with_it = {r.transform: r.found for r in found.recalls}
     assert with_it["white border of 5 %"] == with_it["crop 20 %"] == 2
     assert without["crop 20 %"] == 0

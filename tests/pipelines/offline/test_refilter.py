@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from catalog.store import Catalog
-from pipelines.build.publish import load_built_recipe
+from pipelines.build.history import load_built_recipe
 from pipelines.offline.changes import changed_recipe
 from pipelines.offline.refilter import refilter
 from pipelines.offline.what_if import what_if, what_if_lines

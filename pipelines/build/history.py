@@ -1,0 +1,118 @@
+"""What a build leaves for those who ask later: its recipe, its run record, the effects of its rules, the database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from catalog import link
+from catalog.store import Catalog, command_line, room_for
+from pipelines.build.run import Build, BuildResult
+from pipelines.recipe import Recipe
+
+
+def keep_recipe(run: Build, recipe_hash: str) -> None:
+    """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
+    path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
+    with room_for(path):
+        path.parent.mkdir(exist_ok=True)
+        content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
+        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
+    """The recipe and the limit of the last build.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    runs = sorted((catalog.root / "runs").glob("*.json"))
+    if not runs:
+        raise FileNotFoundError(f"{catalog.root} holds no finished build.")
+    recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
+    path = catalog.root / "recipes" / f"{recipe_hash}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: name the recipe, or build again.")
+    held = json.loads(path.read_text(encoding="utf-8"))
+    return Recipe.model_validate(held["recipe"]), held["limit"]
+
+
+def record_run(run: Build, result: BuildResult) -> None:
+    """runs/<run id>.json: when, with what, how long. Outside of the dataset hash."""
+    packages = (
+        "lucidlr",
+        "pyarrow",
+        "numpy",
+        "opencv-python-headless",
+        "torch",
+        "pyiqa",
+        "imagehash",
+    )
+    record: dict[str, Any] = {
+        "run_id": run.run_id,
+        "command": command_line(),
+        "recipe": run.recipe.name,
+        "recipe_hash": result.recipe_hash,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": result.seconds,
+        "stage_seconds": json.dumps(result.stage_seconds),
+        "funnel": json.dumps(result.funnel),
+        "dataset_hash": result.dataset_hash,
+        "versions": json.dumps({name: metadata.version(name) for name in packages}),
+    }
+    folder = run.catalog.root / "runs"
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{run.run_id}.tmp"
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        temporary.replace(folder / f"{run.run_id}.json")
+
+
+def relink(
+    out: Path,
+    *,
+    recipe_hash: str | None = None,
+    rules: list[dict[str, Any]] | None = None,
+    shortfalls: list[dict[str, Any]] | None = None,
+) -> Path:
+    """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
+
+    Raises:
+        FileNotFoundError: `out` holds no build.
+    """
+    if not (out / "catalog" / "parts").is_dir():
+        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    catalog = Catalog(out / "catalog")
+    manifest = out / "dataset" / "manifest.json"
+    whose = recipe_hash or ""
+    if recipe_hash is None and manifest.exists():
+        whose = str(json.loads(manifest.read_text())["recipe_hash"])
+    database = out / "lucidlr.duckdb"
+    link.make_database(
+        catalog,
+        database,
+        recipe_hash=whose,
+        tables={
+            "runs": link.runs_table(catalog.root / "runs"),
+            "rules": link.rules_table(_kept(catalog, "rules", whose, rules)),
+            "shortfalls": link.shortfalls_table(_kept(catalog, "shortfalls", whose, shortfalls)),
+        },
+        dataset=out / "dataset",
+    )
+    return database
+
+
+def _kept(
+    catalog: Catalog, kind: str, recipe_hash: str, rows: list[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
+    file = catalog.root / kind / f"{recipe_hash}.json"
+    if rows is not None:
+        with room_for(file):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(rows))
+    return json.loads(file.read_text()) if file.exists() else []
