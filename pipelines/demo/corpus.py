@@ -35,6 +35,7 @@ __all__ = [
     "CorpusError",
     "Judged",
     "contact_sheet",
+    "corpus_fingerprint",
     "make_corpus",
     "score",
     "score_build",
@@ -82,7 +83,7 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
         CorpusError: `out` holds something that is not a corpus, or there are not enough tiles for so many files.
         ValueError: fewer than 20 files.
     """
-    fingerprint = _fingerprint(seed, files)
+    fingerprint = corpus_fingerprint(seed, files)
     corpus = Corpus(root=out)
     if out.exists():
         if not corpus.truth.is_file():
@@ -107,7 +108,8 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
     return corpus
 
 
-def _fingerprint(seed: int, files: int) -> str:
+def corpus_fingerprint(seed: int, files: int) -> str:
+    """Names the corpus that this code makes of a seed with the installed versions of what draws it."""
     parts = (VERSION, seed, files, PIL.__version__, cv2.__version__, np.__version__)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
