@@ -301,11 +301,11 @@ def git(*arguments: str) -> str:
 
 def versions_in_force(recipe: Path) -> dict[str, Any]:
     """What of the present code decides what it makes of a catalog: versions of facts, and columns of a release."""
-    from catalog.columns import RELEASED
-    from filters.hashing import VERSION as HASH
+    from catalog.release.columns import RELEASED
+    from filters.duplicates.hashing import VERSION as HASH
     from filters.license import VERSION as LICENSE
+    from pipelines.build.stages import measure_versions, score_versions
     from pipelines.recipe import load_recipe
-    from pipelines.stages import measure_versions, score_versions
 
     loaded = load_recipe(recipe)
     return {
@@ -321,7 +321,7 @@ def versions_in_force(recipe: Path) -> dict[str, Any]:
 def unpack(target: Path, folder: Path) -> None:
     """Unpacks <target>.tar.xz and has the frozen corpus served: newer versions of Pillow or OpenCV would make other
     bytes of the same seed, and what Commons had does not change by an update of ours."""
-    from pipelines.demo import corpus_fingerprint
+    from pipelines.demo.corpus import corpus_fingerprint
 
     with tarfile.open(target.with_name(target.name + ".tar.xz")) as tar:
         tar.extractall(folder, filter="data")

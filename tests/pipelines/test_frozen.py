@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.explain import explain_lines
-from catalog.export import verify_dataset
-from catalog.manifest import load_manifest
+from catalog.release.export import verify_dataset
+from catalog.release.manifest import load_manifest
 from pipelines.cli import app
 from scripts.freeze_catalog import KILLS, ROOT, outcome, rows_of, unpack, versions_in_force
 
