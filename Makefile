@@ -4,8 +4,10 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
+# Processes that `make test` spreads over.
+JOBS ?= 2
 
-.PHONY: setup check test test-all demo demo-train photos graphics bench clean
+.PHONY: setup check test test-long test-all demo demo-train photos graphics bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -24,7 +26,11 @@ check: setup
 
 # Fast tests: no server, no package downloads.
 test: setup
-	$(BIN)/pytest -m "not slow and not mediawiki and not browser and not gpu"
+	$(BIN)/pytest -n $(JOBS) -m "not slow and not mediawiki and not browser and not gpu"
+
+# Loops at their full length, ten times what CI does: kills, fuzz, properties. Hours.
+test-long: setup
+	LUCIDLR_LONG=1 $(BIN)/pytest --timeout 7200 -m "not gpu"
 
 # Everything that this machine can run; those that lack a part say so.
 test-all: setup

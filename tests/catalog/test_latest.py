@@ -11,6 +11,7 @@ from catalog import views
 from catalog.latest import Keys, latest_rows, latest_values, seen_in
 from catalog.records import EmbeddingRecord, HashRecord, MeasureRecord, ScoreRecord, to_table
 from catalog.store import Catalog
+from tests.counts import rounds
 
 SHA1S = [f"{i:040x}" for i in range(12)]
 WANTED = (("blur", "1"), ("noise", "2"), ("nowhere", "1"))
@@ -46,7 +47,7 @@ def asked(sha1s, values):
     return dict(zip(sha1s, values.to_pylist(), strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=rounds(400), deadline=None)
 @given(part_rows(), st.randoms(use_true_random=False))
 def test_values_are_those_of_the_view(tmp_path_factory, parts, chance):
     catalog = Catalog(tmp_path_factory.mktemp("catalog"))

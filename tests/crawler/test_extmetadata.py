@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from catalog.records import FileRecord, from_table, to_table
 from crawler.extmetadata import first_link, html_to_text, parse_page
+from tests.counts import rounds
 from tests.shared import recorded_pages, shared_folder
 
 
@@ -205,7 +206,7 @@ FIELDS = ("Artist", "License", "NonFree", "AuthorCount", "Restrictions", "ImageD
     ),
     said=JSON,
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=rounds(1500), deadline=None)
 def test_no_json_stops_the_parser_and_every_record_fits_the_catalog(outer, info, said):
     if isinstance(info, dict):
         info.setdefault("extmetadata", {name: {"value": said} for name in FIELDS})

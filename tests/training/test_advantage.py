@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.counts import rounds
 from tests.training.golden import f64, golden
 from training.advantage import decoupled, group_index, optimality, scalarized
 
@@ -169,7 +170,7 @@ def rollouts(draw):
     return f64(rewards), torch.tensor(groups)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(600), deadline=None)
 @given(rollouts(), st.sampled_from(["group", "global"]), st.sampled_from([0.0, 1e-4]))
 def test_advantages_of_one_objective_sum_to_zero_within_each_group(made, std, eps):
     rewards, groups = made
@@ -179,7 +180,7 @@ def test_advantages_of_one_objective_sum_to_zero_within_each_group(made, std, ep
         assert sums.abs().max() < 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(600), deadline=None)
 @given(rollouts(), st.floats(0.01, 100), st.floats(-10, 10), st.sampled_from(["group", "global"]))
 def test_rescaling_one_reward_changes_nothing_when_decoupled_at_eps_0(made, scale, shift, std):
     rewards, groups = made
@@ -197,7 +198,7 @@ def test_rescaling_one_reward_does_change_the_scalarised_advantage():
     assert (scalarized(changed, [0] * 3, [1, 1], eps=0.0) - before).abs().max() > 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(600), deadline=None)
 @given(rollouts(), st.randoms(use_true_random=False))
 def test_the_order_of_rollouts_does_not_matter(made, chance):
     rewards, groups = made

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from catalog.release.columns import IMAGE_TYPE
+from tests.counts import rounds
 from training.data import (
     DataError,
     LRDataset,
@@ -112,7 +113,7 @@ def test_decoded_photographs_are_kept_within_bounds(dataset, monkeypatch):
     assert len(source._pixels) == 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=rounds(500), deadline=None)
 @given(st.integers(16, 500), st.integers(16, 500), st.integers(0, 5), st.integers(0, 5))
 def test_a_crop_lies_within_the_photograph_and_depends_on_nothing_else(width, height, seed, epoch):
     left, top = crop_box("ab" * 20, (width, height), 16, seed=seed, epoch=epoch)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.counts import rounds
 from tests.training.golden import golden
 from training.nft_loss import NFTLoss, nft_loss
 
@@ -86,7 +87,7 @@ def batch(seed: int, rows: int = 4) -> dict[str, Tensor]:
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=rounds(300), deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.05, 2.0))
 def test_at_the_old_policy_an_advantage_of_zero_has_no_policy_gradient(seed, beta):
     given_ = batch(seed)
@@ -97,7 +98,7 @@ def test_at_the_old_policy_an_advantage_of_zero_has_no_policy_gradient(seed, bet
     assert gradient.abs().max() < 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=rounds(300), deadline=None)
 @given(st.integers(0, 10_000), st.floats(-4.0, 4.0))
 def test_at_the_old_policy_the_gradient_is_1_minus_2r_times_the_residual(seed, advantage):
     given_ = batch(seed, rows=1)

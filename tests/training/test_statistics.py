@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.counts import rounds
 from training.statistics import (
     holm,
     interval,
@@ -73,7 +74,7 @@ def test_the_front_keeps_what_nobody_beats():
     assert pareto_front(points) == [0, 1, 4]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=rounds(500), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
 def test_every_point_off_the_front_is_beaten_by_one_on_it(points):
     front = pareto_front(points)

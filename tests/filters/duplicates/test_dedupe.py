@@ -14,6 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from filters.duplicates.dedupe import DedupePolicy, confirmed_edges, dedupe, edges_of_new
 from filters.duplicates.hashing import hash_image
+from tests.counts import rounds
 
 FOLDER = Path(skimage.__file__).parent / "data"
 NAMES = (
@@ -155,7 +156,7 @@ def test_a_candidate_is_confirmed_by_dhash_or_left_alone():
     assert result.edges.tolist() == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=rounds(300), deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_order_of_the_rows_does_not_matter(seed):
     chance = np.random.default_rng(seed)
@@ -201,7 +202,7 @@ def families(draw):
     return plain, plain_d, mirror, mirror_d, spread
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=rounds(400), deadline=None)
 @given(families(), st.floats(0, 1), st.booleans())
 def test_what_new_hashes_add_is_what_a_search_of_all_finds(family, share, few):
     known = int(share * len(family[0]))

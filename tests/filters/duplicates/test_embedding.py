@@ -16,6 +16,7 @@ from filters.duplicates.embedding import (
     thumbnails_of,
     vectors_of,
 )
+from tests.counts import rounds
 
 PHOTOS = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
 
@@ -36,7 +37,7 @@ def seen_of(photos):
     return [s.vector for s in seen], [s.thumbnail for s in seen]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(600), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.floats(0.05, 0.95))
 def test_candidates_are_those_of_brute_force(seed, count, least):
     chance = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from filters import neighbors
 from filters.neighbors import TooManyPairs, clusters_within, compiled, index, pairs_within
 from filters.neighbors.index import index_of
+from tests.counts import rounds
 
 
 def brute_force(hashes, radius):
@@ -47,7 +48,7 @@ def hash_sets(draw):
     return hashes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=rounds(400), deadline=None)
 @given(hash_sets(), st.integers(0, 12))
 def test_pairs_and_clusters_equal_brute_force(hashes, radius):
     expected = brute_force(hashes, radius)
@@ -57,7 +58,7 @@ def test_pairs_and_clusters_equal_brute_force(hashes, radius):
         assert np.array_equal(clusters_within(hashes, radius), components(len(hashes), expected))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=rounds(200), deadline=None)
 @given(hash_sets(), st.integers(0, 12))
 def test_without_numba_the_answers_are_the_same(hashes, radius):
     expected = brute_force(hashes, radius)
@@ -70,9 +71,9 @@ def test_without_numba_the_answers_are_the_same(hashes, radius):
                 pairs_within(hashes, radius, limit=len(expected) - 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=rounds(250), deadline=None)
 @given(hash_sets(), st.integers(0, 64), st.floats(0, 1), st.booleans())
-def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius, share, compiled):
+def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius, share, by_numba):
     new = hashes[: int(share * len(hashes) / 2)]
     old = hashes[len(new) :]
     half = len(old) // 2
@@ -81,13 +82,13 @@ def test_an_index_finds_what_brute_force_finds_also_after_it_grew(hashes, radius
     i, j = np.nonzero(distance <= radius)
     expected = np.column_stack([i, j, distance[i, j]]).astype(np.int64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "MANY", 0 if compiled else 10**12)
+        patch.setattr(index, "MANY", 0 if by_numba else 10**12)
         patch.setattr(compiled, "loaded", lambda: False)
         assert np.array_equal(grown.near(new, radius), expected)
         assert np.array_equal(index_of(old).near(new, radius), expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(hash_sets(), st.integers(0, 12), st.sampled_from([4, 5]))
 def test_every_cut_into_bands_equals_brute_force(hashes, radius, m):
     # Few hashes are compared all with all, so that here the cuts for many are forced on them.

@@ -12,6 +12,7 @@ import pytest
 
 from catalog.explain import failure_lines
 from catalog.release.export import verify_dataset
+from tests.counts import sampled
 from tests.pipelines.builds import ENVIRONMENT, dataset_hash, demo_command, run_demo
 
 pytestmark = pytest.mark.slow
@@ -54,7 +55,7 @@ def kill_when(out: Path, pattern: str, delay_s: float) -> bool:
     return not ended
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sampled(list(STAGES), least=4))
 def test_a_kill_in_any_stage_and_the_same_command_again_give_the_undisturbed_dataset(
     small_build, tmp_path, stage
 ):
@@ -80,7 +81,7 @@ def test_kill_upon_kill_without_a_run_between_gives_the_undisturbed_dataset(smal
 
 
 @pytest.mark.parametrize("runner", ["threads", "processes"])
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", sampled([1, 2, 4], least=2))
 def test_workers_do_not_change_the_dataset(small_build, tmp_path, runner, workers):
     done = run_demo(tmp_path, "--runner", runner, "--workers", str(workers))
     assert done.returncode == 0, done.stderr[-3000:]
