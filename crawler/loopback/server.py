@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
         """500 with the traceback; `BROKEN` tells the crawler that waiting will not help."""
         body = text.encode("utf-8", "replace")
         headers = {"Content-Type": "text/plain; charset=utf-8", BROKEN: "exception"}
-        self.close_connection = True
+        headers["Connection"] = "close"
         self._send(500, headers, body, len(body))
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes, announced: int) -> None:
