@@ -12,12 +12,11 @@ from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from catalog.records import FileRecord, ListingRow
 from crawler.extmetadata import parse_page
 from crawler.politeness import PoliteDoor
-from crawler.sources import SiteConfig
 
 PAGE_FIELDS: dict[str, str] = {
     "prop": "imageinfo|categories|info",
@@ -31,6 +30,25 @@ BATCH = 50
 """Titles or page ids in one request: the limit for everybody without a bot flag."""
 _TRANSIENT = ("maxlag", "ratelimited", "readonly", "internal_api_error", "cirrussearch-too-busy")
 """Beginnings of API error codes that pass by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteConfig:
+    """The wiki to ask, and the hosts that its originals are on; no other host is contacted."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    host: str = "commons.wikimedia.org"
+    """Host of the API, with the port where it is not the usual one."""
+    path: str = "/w/"
+    """Path of api.php, with slashes."""
+    scheme: Literal["https", "http"] = "https"
+    """http is for local wikis."""
+    media_hosts: tuple[str, ...] = ("upload.wikimedia.org",)
+    """Hosts of the originals."""
+    structured_data: bool = False
+    """Ask for the licence statements (P275, P6216) of files that the rest of the gate accepts: one more request for 50
+    of them. Commons has structured data; a plain MediaWiki does not."""
 
 
 class ListingError(RuntimeError):

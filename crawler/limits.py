@@ -30,6 +30,14 @@ class CircuitOpen(DoorError):
     """The wiki refuses us; the run ends, and nothing that was committed is lost."""
 
 
+class EmbeddedBroken(DoorError):
+    """The embedded Commons failed: a mistake in its code or its corpus, which no waiting mends."""
+
+
+BROKEN = "X-LucidLR-Broken"
+"""Header of the embedded Commons' 500; the body is its traceback."""
+
+
 class BodyInterrupted(ConnectionError):
     """The body of an answer broke off or came too slowly."""
 

@@ -7,18 +7,7 @@ from pathlib import Path
 
 from crawler.commons import Commons
 from crawler.listed import Cursor, ListedBatch
-from crawler.sources import (
-    CandidateSource,
-    CategorySource,
-    SearchShardSource,
-    SearchSource,
-    Source,
-    UploadWindowSource,
-)
-from crawler.walkers.category import walk_category
-from crawler.walkers.search import walk_search, walk_shards
-from crawler.walkers.titles import walk_candidates, walk_titles
-from crawler.walkers.window import walk_window
+from crawler.walkers import Source, load_walker
 
 __all__ = ["Cursor", "ListedBatch", "list_files"]
 
@@ -42,14 +31,4 @@ def list_files(
         FileNotFoundError: a list or table of names is not there.
         crawler.limits.DoorError: see there.
     """
-    if isinstance(source, CategorySource):
-        return walk_category(commons, source, cursor, key)
-    if isinstance(source, SearchSource):
-        return walk_search(commons, source, cursor, key)
-    if isinstance(source, SearchShardSource):
-        return walk_shards(commons, source, cursor, key)
-    if isinstance(source, UploadWindowSource):
-        return walk_window(commons, source, cursor, key)
-    if isinstance(source, CandidateSource):
-        return walk_candidates(commons, source, cursor, key, base or Path())
-    return walk_titles(commons, source, cursor, key, base or Path())
+    return load_walker(source.kind).walk(commons, source, cursor, key, base or Path())

@@ -27,7 +27,9 @@ from requests.adapters import HTTPAdapter
 from catalog.records import RequestRow
 from crawler.answers import CHUNK_BYTES, Body, DoorSession, is_maxlag, read_body
 from crawler.limits import (
+    BROKEN,
     CircuitOpen,
+    EmbeddedBroken,
     GaveUp,
     HostNotAllowed,
     HostReport,
@@ -164,6 +166,14 @@ class PoliteDoor:
                     "attempt": attempt,
                 }
                 response, outcome = self._send(kind, method, target, options)
+                if response is not None and self.host_map and BROKEN in response.headers:
+                    self._record(row, response, "broken", started)
+                    last_line = response.text.strip().splitlines()[-1:]
+                    response.close()
+                    raise EmbeddedBroken(
+                        f"The embedded Commons failed at {response.url}: {''.join(last_line)}. Its traceback is in "
+                        "the log; this is a mistake in crawler/loopback or in the corpus, not in the recipe."
+                    )
                 wait = self._verdict(kind, response, outcome, attempt)
                 if wait is None and response is not None:
                     location = response.headers.get("Location")

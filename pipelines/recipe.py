@@ -19,10 +19,12 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from catalog.plugins import nearest
 from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
 from crawler.sources import SiteConfig, source_key
 from crawler.sources import Source as AnySource
+from crawler.walkers import source_kinds
 from filters.degradation import LABELS, DegradationPolicy
 from filters.degradation.classifier import load_classifier
 from filters.duplicates.dedupe import DedupePolicy
@@ -247,6 +249,12 @@ def _explain(problem: Any) -> str:
         valid = _field_names(Recipe, parents)
         hint = f"; did you mean {_nearest(str(key), valid)!r}?" if valid else "."
         return f"unknown key {str(key)!r} at {place}{hint}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        kinds = source_kinds()
+        given = problem.get("ctx", {}).get("tag")
+        said = "needs a kind" if given is None else f"has an unknown kind {given!r}"
+        hint = "" if given is None else f"; did you mean {nearest(str(given), kinds)!r}?"
+        return f"{place} {said}{hint} (there are: {', '.join(kinds)})"
     return f"{place or 'recipe'}: {problem['msg']}"
 
 

@@ -3,8 +3,8 @@
     with LoopbackCommons(folder, manifest) as server:
         ...                                             # server.host_map for the crawler's door
 
-server.py listens; core.py puts answers together from api.py (the query loop and its continuation), lists.py,
-props.py, meta.py and search.py; pages.py knows the pages, metadata.py what Commons says about licences.
+server.py listens; core.py puts answers together from api.py (the query loop and its continuation), lists/ (a file
+each), props.py, meta.py and search.py; pages.py knows the pages, metadata.py what Commons says about licences.
 """
 
 from crawler.loopback.server import LoggedRequest, LoopbackCommons, ManifestError, serve

@@ -1,6 +1,6 @@
 """action=query of the embedded Commons: parameters, the set of pages, and MediaWiki's way of continuing an answer.
 
-The modules themselves are in lists.py, props.py and meta.py. Shapes follow MediaWiki 1.39
+The modules themselves are in lists/, props.py and meta.py. Shapes follow MediaWiki 1.39
 and are held to it by tests/crawler/test_contract.py.
 """
 

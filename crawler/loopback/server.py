@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import email.utils
 import json
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from crawler.limits import BROKEN
 from crawler.loopback.api import Answer, answer
 from crawler.loopback.core import Wiki
 from crawler.loopback.pages import ManifestError, StoredFile, read_pages
@@ -41,6 +44,7 @@ __all__ = ["LoggedRequest", "LoopbackCommons", "ManifestError", "serve"]
 
 FAULTS = ("gone", "html", "truncated", "sha1")
 MEDIA_PATH = "/wikipedia/commons/"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +217,18 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(url.path)
         logged = LoggedRequest(method=self.command, path=path, params=params, user_agent=agent)
         commons.requests.append(logged)
+        try:
+            self._answer(commons, path, params)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            # The boundary of a server: whatever went wrong behind it is a mistake of ours, and is told to whoever
+            # asked instead of hanging up on them.
+            logger.exception("The embedded Commons failed at %s %s", self.command, self.path)
+            text = "".join(traceback.format_exception(error))
+            self._send_broken(text)
+
+    def _answer(self, commons: LoopbackCommons, path: str, params: dict[str, str]) -> None:
         if path == "/w/api.php":
             time.sleep(commons.answer_s)
             self._api(answer(commons.wiki, params, lag_s=commons.lag_s))
@@ -255,6 +271,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, status: int, text: str) -> None:
         body = f"<!DOCTYPE html><title>{text}</title><p>{text}.</p>".encode()
         self._send(status, {"Content-Type": "text/html; charset=utf-8"}, body, len(body))
+
+    def _send_broken(self, text: str) -> None:
+        """500 with the traceback; `BROKEN` tells the crawler that waiting will not help."""
+        body = text.encode("utf-8", "replace")
+        headers = {"Content-Type": "text/plain; charset=utf-8", BROKEN: "exception"}
+        headers["Connection"] = "close"
+        self._send(500, headers, body, len(body))
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes, announced: int) -> None:
         self.send_response(status)

@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from crawler.commons import BATCH, PAGE_FIELDS, Commons
-from crawler.listed import Cursor, ListedBatch, all_seen
-from crawler.sources import CategorySource
-from crawler.walkers.resolve import Resolved, category_title, resolve_categories
+from crawler.listed import Counted, Cursor, ListedBatch, all_seen
+from crawler.walkers._resolve import Resolved, category_title, resolve_categories
 
-__all__ = ["Resolved", "category_title", "resolve_categories", "walk_category"]
+__all__ = ["CategorySource", "Resolved", "category_title", "resolve_categories"]
 
 MOST_NAMED = 5
 """Subcategories named in one sentence to a person."""
+MOST_COUNTING_REQUESTS = 40
+"""Requests spent on counting one tree; a larger tree is counted in part, and said so."""
 
 
-def walk_category(
-    commons: Commons, source: CategorySource, cursor: Cursor | None, key: str
+@dataclass(frozen=True, kw_only=True)
+class CategorySource:
+    """Files of a category and of the categories below it, breadth first, each category once."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    root: str
+    """With or without `Category:`."""
+    kind: Literal["category"] = "category"
+    depth: int = 2
+    """0: the root alone. Commons' categories drift off topic within three or four steps."""
+    max_categories: int = 1000
+    """Categories visited at most."""
+    max_files: int | None = None
+    """Rows listed at most; None: all."""
+    deny: tuple[str, ...] = ()
+    """Regular expressions; a category whose name has a match is not entered."""
+
+    def __post_init__(self) -> None:
+        for pattern in self.deny:
+            re.compile(pattern)
+
+
+def walk(
+    commons: Commons, source: CategorySource, cursor: Cursor | None, key: str, base: Path
 ) -> Generator[ListedBatch]:
     """Breadth first. Cursor: queue of (title, depth, path), titles visited, `continue` within the queue's first."""
     if cursor is None:
@@ -53,6 +79,60 @@ def walk_category(
             here = {"queue": [*queue], "visited": visited, "carry": batch.carry}
             yield ListedBatch(files=files, cursor=here if queue else None, problem=problem)
         carry = None
+
+
+def count(commons: Commons, source: CategorySource, base: Path) -> Counted:
+    """Files in the tree, by the counters that the wiki keeps (a file in several categories counts several times), how
+    far that is known, requests for the steps, and batches: every category has one of its own, however small."""
+    (found,) = resolve_categories(commons, [source.root])
+    if found.title is None:
+        return Counted(
+            files=0, how="counted", listing_requests=2, batches=0, requests_per_batch=1.0
+        )
+    root = found.title
+    level, visited, files, batches = [root], {root}, 0, 0
+    listing = 1
+    spent, whole = 0, True
+    for depth in range(source.depth + 1):
+        for i in range(0, len(level), BATCH):
+            counts = _files_in(commons, level[i : i + BATCH])
+            files += sum(counts)
+            batches += sum(max(1, -(-count // BATCH)) for count in counts)
+        spent += -(-len(level) // BATCH)
+        listing += len(level) if depth < source.depth else 0
+        if depth == source.depth:
+            break
+        below: list[str] = []
+        for name in level:
+            if spent >= MOST_COUNTING_REQUESTS:
+                whole = False
+                break
+            answer = commons.ask(
+                {"list": "categorymembers", "cmtitle": name, "cmtype": "subcat", "cmlimit": "max"}
+            )
+            spent += 1
+            whole = whole and not answer.get("continue")
+            for member in answer["query"]["categorymembers"]:
+                title = member["title"]
+                bare = title.removeprefix("Category:")
+                denied = any(re.search(pattern, bare) for pattern in source.deny)
+                if title not in visited and not denied and len(visited) < source.max_categories:
+                    visited.add(title)
+                    below.append(title)
+        level = below
+    how = "counted" if whole else "at least"
+    return Counted(
+        files=files,
+        how=how,
+        listing_requests=listing,
+        batches=batches,
+        requests_per_batch=1.0,
+    )
+
+
+def label(source: CategorySource) -> str:
+    """With its depth."""
+    return f"category {source.root.removeprefix('Category:')} (depth {source.depth})"
 
 
 def _followed(
@@ -97,3 +177,12 @@ def _subcategories(commons: Commons, title: str) -> list[dict[str, Any]]:
 def _may_enter(title: str, source: CategorySource) -> bool:
     bare = title.removeprefix("Category:")
     return not any(re.search(pattern, bare) for pattern in source.deny)
+
+
+def _files_in(commons: Commons, titles: Sequence[str]) -> list[int]:
+    """Files directly in each of these categories."""
+    if not titles:
+        return []
+    answer = commons.ask({"prop": "categoryinfo", "titles": "|".join(titles)})
+    pages = (answer.get("query") or {}).get("pages") or []
+    return [int((page.get("categoryinfo") or {}).get("files", 0)) for page in pages]

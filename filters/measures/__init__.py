@@ -11,18 +11,17 @@ a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothin
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,6 +48,9 @@ class NotAnImage(ValueError):
 
 class UnknownMeasure(ValueError):
     """No file in filters/measures/ has this name."""
+
+
+MEASURES = Plugins(package="filters.measures", what="measure", error=UnknownMeasure)
 
 
 class Photo:
@@ -245,8 +247,7 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 def measure_names() -> list[str]:
     """Names of all measures, in alphabetical order."""
-    folder = Path(__file__).parent
-    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    return MEASURES.names()
 
 
 @cache
@@ -256,11 +257,5 @@ def load_measure(name: str) -> Measure:
     Raises:
         UnknownMeasure: there is no such file; the message names the nearest.
     """
-    names = measure_names()
-    if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        raise UnknownMeasure(
-            f"There is no measure {name!r}; did you mean {nearest[0]!r}? CONTRIBUTING.md tells how to add one."
-        )
-    module = importlib.import_module(f"filters.measures.{name}")
+    module = MEASURES.load(name)
     return Measure(name=name, version=module.VERSION, measure=module.measure)

@@ -7,18 +7,24 @@ and precision can move its last digits: other than cpu and float32 they are part
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import ClassVar, Literal, Protocol, get_args
 
+from catalog.plugins import Plugins
 from filters.measures import Photo
 
 
 class UnknownMetric(ValueError):
     """Neither a file in filters/metrics/ nor a no-reference metric of pyiqa."""
+
+
+METRICS = Plugins(
+    package="filters.metrics",
+    what="metric",
+    error=UnknownMetric,
+    beside=frozenset({"pyiqa_adapter"}),
+)
 
 
 class WeightsMissing(RuntimeError):
@@ -120,12 +126,7 @@ class ReferenceMetric(Scorer, Protocol):
 
 def metric_names() -> list[str]:
     """Metrics that are files here; those of pyiqa come on top."""
-    folder = Path(__file__).parent
-    return sorted(
-        f.stem
-        for f in folder.glob("*.py")
-        if not f.stem.startswith("_") and f.stem != "pyiqa_adapter"
-    )
+    return METRICS.names()
 
 
 @cache
@@ -140,11 +141,7 @@ def load_metric(name: str, scoring: Scoring = ON_CPU) -> Metric:
         from filters.metrics.pyiqa_adapter import load_pyiqa
 
         return load_pyiqa(name, scoring)
-    names = metric_names()
-    if name not in names:
-        nearest = difflib.get_close_matches(name, [*names, f"pyiqa:{name}"], n=1, cutoff=0.0)
-        raise UnknownMetric(f"There is no metric {name!r}; did you mean {nearest[0]!r}?")
-    return importlib.import_module(f"filters.metrics.{name}").load(scoring)
+    return METRICS.load(name, f"pyiqa:{name}").load(scoring)
 
 
 @cache

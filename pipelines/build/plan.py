@@ -16,8 +16,8 @@ from catalog.records import FileRecord, to_table
 from catalog.removals import NOT_REMOVED
 from crawler.commons import BATCH, Commons
 from crawler.limits import Limits
-from crawler.sources import CategorySource, SearchShardSource, SearchSource, UploadWindowSource
 from crawler.survey import Survey, survey
+from crawler.walkers import load_walker
 from pipelines.build.crawl import opened_door
 from pipelines.build.gate import passes_gate, verdicts_of, with_geometry, with_hints
 from pipelines.build.run import start_run
@@ -180,16 +180,7 @@ def _passing_sizes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[int]:
 
 def _name(source: Source) -> str:
     """How a person would call it, at most 60 characters."""
-    if isinstance(source, CategorySource):
-        text = f"category {source.root.removeprefix('Category:')} (depth {source.depth})"
-    elif isinstance(source, SearchSource):
-        text = f"search {source.query}"
-    elif isinstance(source, UploadWindowSource):
-        text = f"uploads {source.start:%Y-%m-%d} to {source.end:%Y-%m-%d}"
-    elif isinstance(source, SearchShardSource):
-        text = f"search, cut up: {source.query}"
-    else:
-        text = f"{source.kind} {getattr(source, 'path', None) or ''}".strip()
+    text = load_walker(source.kind).label(source)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -90,7 +90,7 @@ def test_every_format_gives_all_its_files_at_50_a_request(commons, tmp_path, kin
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl.gz"])
 def test_every_cursor_goes_on_exactly_behind_its_batch(commons, tmp_path, monkeypatch, kind):
     # A group of the Parquet file has 33 rows, read 8 at a time: cursors lie within both, and behind whole ones.
-    monkeypatch.setattr("crawler.walkers.tables.ROWS_AT_ONCE", 8)
+    monkeypatch.setattr("crawler.walkers._tables.ROWS_AT_ONCE", 8)
     write(tmp_path, kind)
     source = CandidateSource(path=f"table.{kind}")
     whole = list(list_files(commons, source, base=tmp_path))

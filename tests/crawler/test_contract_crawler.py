@@ -60,7 +60,7 @@ def test_an_upload_window_loses_no_file_and_repeats_none_although_times_tie(
     commons, contract_folder, monkeypatch, batch
 ):
     # Twelve files share one second: more than a page of 3, 5 or 7 holds.
-    for walker in ("category", "window"):
+    for walker in ("category", "_by_time"):
         monkeypatch.setattr(f"crawler.walkers.{walker}.BATCH", batch)
     found = listed(commons, EVER)
     ids = [record.page_id for record in found]
@@ -74,7 +74,7 @@ def test_an_upload_window_loses_no_file_and_repeats_none_although_times_tie(
 def test_a_category_tree_is_the_same_whatever_the_page_size(commons, monkeypatch, batch):
     source = CategorySource(root=contract_corpus.ROOT, depth=3)
     whole = {record.title for record in listed(commons, source)}
-    for walker in ("category", "window"):
+    for walker in ("category", "_by_time"):
         monkeypatch.setattr(f"crawler.walkers.{walker}.BATCH", batch)
     found = [record.title for record in listed(commons, source)]
     assert set(found) == whole

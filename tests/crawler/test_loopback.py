@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
@@ -9,7 +10,14 @@ import pytest
 import requests
 from PIL import Image
 
+from crawler.commons import Commons
+from crawler.limits import EmbeddedBroken, Limits
+from crawler.listing import list_files
 from crawler.loopback import LoopbackCommons, ManifestError, serve
+from crawler.loopback.lists import LISTS
+from crawler.politeness import PoliteDoor
+from crawler.sources import SearchSource, SiteConfig
+from tests.crawler.servers import answer, scripted
 
 EVERYTHING = {
     "action": "query", "format": "json", "generator": "allimages", "gailimit": "max",
@@ -210,3 +218,48 @@ def test_a_manifest_that_cannot_be_served_says_which_item(folder, items, more, m
 def test_the_address_is_not_known_before_the_start(folder, items):
     with pytest.raises(RuntimeError, match="context manager"):
         _ = LoopbackCommons(folder, items).base_url
+
+
+def test_a_mistake_inside_is_a_500_with_its_text_and_the_crawler_says_so_at_once(
+    folder, items, monkeypatch, caplog
+):
+    def broken(wiki, params, code):
+        raise KeyError("no such column")
+
+    module = LISTS["search"]
+    monkeypatch.setitem(LISTS, "search", dataclasses.replace(module, listing=broken))
+    waits = []
+    with serve(folder, items) as server:
+        asked = {"action": "query", "format": "json", "list": "search", "srsearch": "x"}
+        reply = requests.get(f"{server.base_url}/w/api.php", params=asked, timeout=10)
+        assert reply.status_code == 500
+        assert "KeyError: 'no such column'" in reply.text and "Traceback" in reply.text
+        door = PoliteDoor(
+            contact="me@lab.org",
+            limits=Limits(),
+            api_hosts=["commons.wikimedia.org"],
+            media_hosts=["upload.wikimedia.org"],
+            host_map=server.host_map,
+            sleep=waits.append,
+        )
+        commons = Commons(door, SiteConfig())
+        with pytest.raises(EmbeddedBroken, match="KeyError: 'no such column'"):
+            list(list_files(commons, SearchSource(query="x")))
+        before = len(server.requests)
+        # Asked again, it answers what works: the server is still there.
+        assert commons.ask({"meta": "siteinfo"})["query"]
+        assert len(server.requests) == before + 1
+    assert not any(waits), "nothing was waited for"
+    assert "no such column" in caplog.text
+
+
+def test_a_real_wikis_500_is_waited_for_although_it_wears_the_same_header():
+    with scripted(answer(500, X_LucidLR_Broken="exception"), answer(200)) as server:
+        door = PoliteDoor(
+            contact="me@lab.org",
+            limits=Limits(),
+            api_hosts=[server.netloc],
+            media_hosts=[],
+            sleep=lambda seconds: None,
+        )
+        assert door.ask_api("GET", f"{server.base}/w/api.php").status_code == 200

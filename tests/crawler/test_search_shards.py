@@ -16,7 +16,8 @@ from crawler.listing import list_files
 from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import SearchShardSource, SearchSource, SiteConfig, UploadWindowSource
-from crawler.walkers.search import Shard, count_hits
+from crawler.walkers._hits import count_hits
+from crawler.walkers.search_shards import Shard
 
 FILES, SHOWN = 300, 40
 SOURCE = SearchShardSource(
@@ -81,7 +82,7 @@ def commons_at(server):
 @pytest.fixture
 def commons(server, monkeypatch):
     # The wiki shows 40 hits, and refuses what starts behind them.
-    monkeypatch.setattr("crawler.walkers.search.MOST_HITS", SHOWN)
+    monkeypatch.setattr("crawler.walkers._hits.MOST_HITS", SHOWN)
     server.requests.clear()
     return commons_at(server)
 
@@ -148,7 +149,7 @@ def test_every_cursor_goes_on_exactly_behind_its_batch(commons):
 
 
 def test_what_cannot_be_cut_further_is_listed_in_part_and_told(corpus, monkeypatch):
-    monkeypatch.setattr("crawler.walkers.search.MOST_HITS", 2)
+    monkeypatch.setattr("crawler.walkers._hits.MOST_HITS", 2)
     narrow = SearchShardSource(query="filemime:image/png", width=(64, 64), size_kib=(0, 64))
     with LoopbackCommons(*corpus, most_hits=2) as server:
         batches = list(list_files(commons_at(server), narrow))
@@ -169,7 +170,7 @@ def test_a_search_without_hits_is_told_once(commons):
 
 @pytest.mark.parametrize("most", [SHOWN, 90, 100])
 def test_a_plain_search_ends_where_the_wiki_ends_and_says_so(corpus, monkeypatch, most):
-    monkeypatch.setattr("crawler.walkers.search.MOST_HITS", most)
+    monkeypatch.setattr("crawler.walkers._hits.MOST_HITS", most)
     with LoopbackCommons(*corpus, most_hits=most) as server:
         commons = commons_at(server)
         batches = list(list_files(commons, SearchSource(query="filemime:image/png")))

@@ -45,6 +45,19 @@ def test_an_unknown_key_deep_inside_is_named_with_its_place(tmp_path):
     assert "did you mean 'depth'" in message
 
 
+def test_a_kind_of_source_that_there_is_not_is_named_with_the_nearest(tmp_path):
+    message = broken(tmp_path, lambda r: r["sources"][0].update(kind="Catgory"))
+    assert "sources.0 has an unknown kind 'Catgory'; did you mean 'category'?" in message
+    assert "search_shards, titles, upload_window, uploader" in message
+    assert "sources.0 needs a kind" in broken(tmp_path, lambda r: r["sources"][0].pop("kind"))
+
+
+def test_each_kind_of_source_names_its_own_nearest_key(tmp_path):
+    source = {"kind": "uploader", "usr": "Ilse"}
+    message = broken(tmp_path, lambda r: r.update(sources=[source]))
+    assert "unknown key 'usr' at sources.0.uploader.usr; did you mean 'user'?" in message
+
+
 def test_an_unknown_key_of_a_rule_is_named(tmp_path):
     message = broken(tmp_path, lambda r: r["gate"][0].update(minimum=3))
     assert "did you mean 'min'" in message

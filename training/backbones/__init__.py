@@ -9,14 +9,13 @@ Adding one: `training/backbones/<name>.py` (or a package of that name) with `loa
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+from catalog.plugins import Plugins
 
 Adapter = Literal["default", "old"]
 """`default` is trained and used for results, `old` is the policy that makes rollouts. None means the reference."""
@@ -27,6 +26,14 @@ Conditioning = dict[str, Tensor]
 
 class UnknownBackbone(ValueError):
     """There is no such file in training/backbones/."""
+
+
+BACKBONES = Plugins(
+    package="training.backbones",
+    what="backbone",
+    error=UnknownBackbone,
+    beside=frozenset({"adapters"}),
+)
 
 
 class BackboneError(RuntimeError):
@@ -99,11 +106,7 @@ class Configured(Protocol):
 
 def backbone_names() -> list[str]:
     """The files and folders here."""
-    folder = Path(__file__).parent
-    found = {f.stem for f in folder.glob("*.py")} | {
-        f.parent.name for f in folder.glob("*/__init__.py")
-    }
-    return sorted(name for name in found if not name.startswith("_"))
+    return BACKBONES.names()
 
 
 def load_backbone(name: str, **options: Any) -> Backbone:
@@ -113,9 +116,4 @@ def load_backbone(name: str, **options: Any) -> Backbone:
         UnknownBackbone: no such backbone; the message names the nearest.
         BackboneError: see there.
     """
-    names = backbone_names()
-    if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise UnknownBackbone(f"There is no backbone {name!r}{hint}")
-    return importlib.import_module(f"training.backbones.{name}").load(**options)
+    return BACKBONES.load(name).load(**options)

@@ -9,11 +9,10 @@ Adding an encoder: `training/consistency/encoders/<name>.py` with `load(**option
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
@@ -25,6 +24,9 @@ Images: TypeAlias = "Tensor | Sequence[Tensor]"
 
 class UnknownEncoder(ValueError):
     """There is no such file in training/consistency/encoders/."""
+
+
+ENCODERS = Plugins(package="training.consistency.encoders", what="encoder", error=UnknownEncoder)
 
 
 class ConsistencyError(RuntimeError):
@@ -70,8 +72,7 @@ class Encoder(Protocol):
 
 def encoder_names() -> list[str]:
     """The files in encoders/."""
-    folder = Path(__file__).parent / "encoders"
-    return sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
+    return ENCODERS.names()
 
 
 def load_encoder(name: str, **options: Any) -> Encoder:
@@ -81,8 +82,4 @@ def load_encoder(name: str, **options: Any) -> Encoder:
         UnknownEncoder: no such encoder; the message names the nearest.
         ConsistencyError: its weights or a package are missing.
     """
-    names = encoder_names()
-    if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        raise UnknownEncoder(f"There is no encoder {name!r}; did you mean {nearest!r}?")
-    return importlib.import_module(f"training.consistency.encoders.{name}").load(**options)
+    return ENCODERS.load(name).load(**options)

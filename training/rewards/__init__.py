@@ -6,10 +6,9 @@ and logs. Any metric of filters/metrics is a reward already, as `metric:<name>`.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
@@ -18,6 +17,13 @@ if TYPE_CHECKING:
 
 class UnknownReward(ValueError):
     """Neither a file in training/rewards/ nor `metric:<name>`."""
+
+
+REWARDS = Plugins(
+    package="training.rewards",
+    what="reward",
+    error=UnknownReward,
+)
 
 
 class RewardError(RuntimeError):
@@ -62,8 +68,7 @@ class Reward(Protocol):
 
 def reward_names() -> list[str]:
     """The files here; those of metrics come on top."""
-    folder = Path(__file__).parent
-    return sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
+    return REWARDS.names()
 
 
 def load_reward(name: str, /, **options: Any) -> Reward:
@@ -76,9 +81,4 @@ def load_reward(name: str, /, **options: Any) -> Reward:
     stem, _, metric = name.partition(":")
     if stem == "metric" and metric:
         options, stem = {"metric": metric, **options}, "metric"
-    names = reward_names()
-    if stem not in names:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise UnknownReward(f"There is no reward {name!r}{hint}")
-    return importlib.import_module(f"training.rewards.{stem}").load(**options)
+    return REWARDS.load(stem).load(**options)

@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crawler.commons import ListingError
-from crawler.sources import PAGE_ID_COLUMNS, TITLE_COLUMNS, CandidateSource
+from crawler.walkers._named import LARGEST_ID
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".parquet")
 LONGEST_FIELD = 2**26
 """Characters of one field of a CSV: descriptions are long, and Python's own limit is 131,072."""
 ROWS_AT_ONCE = 10_000
 """Rows of a Parquet file in memory."""
+TITLE_COLUMNS = ("title", "page_title", "file_title", "name", "file", "filename", "image", "url")
+PAGE_ID_COLUMNS = ("page_id", "pageid", "id")
+"""Columns that are looked for where none is named, in this order, case ignored."""
 _HEAD = 100
 """Objects of a file of JSON lines that its columns are taken from: each may leave some out."""
-LARGEST_ID = 2**31 - 1
-"""A larger number is no page id, and the wiki refuses the whole request for it."""
 _PAGE_ID = re.compile(r"M?(\d+)(?:\.0+)?")
 """1234, M1234 (the id of its structured data), or 1234.0 (a column with gaps, written by pandas)."""
 
 
-def candidate_rows(path: Path, source: CandidateSource, start: int = 0) -> Iterator[str]:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The columns that a source names, if it names any."""
+
+    title: str | None
+    page_id: str | None
+
+
+def candidate_rows(path: Path, wanted: Wanted, start: int = 0) -> Iterator[str]:
     """What each row names, from row `start` (the first is 0) on: its page id where it has one, else its title.
 
     Blank lines are no rows; a row that holds neither is empty, or what stands in the column of page ids.
@@ -48,23 +58,23 @@ def candidate_rows(path: Path, source: CandidateSource, start: int = 0) -> Itera
         raise ListingError(f"{path} is none of {', '.join(SUFFIXES)}.")
     try:
         if name.endswith(".parquet"):
-            yield from _parquet(path, source, start)
+            yield from _parquet(path, wanted, start)
         else:
             read = _csv if name.endswith((".csv", ".csv.gz")) else _json_lines
-            yield from islice(read(path, source), start, None)
+            yield from islice(read(path, wanted), start, None)
     except (csv.Error, pa.ArrowException, UnicodeDecodeError, zlib.error) as error:
         raise ListingError(f"{path} cannot be read: {error}") from error
     except (EOFError, gzip.BadGzipFile) as error:
         raise ListingError(f"{path} is damaged or cut short: {error}") from error
 
 
-def _columns(known: Sequence[str], source: CandidateSource, path: Path) -> list[tuple[str, bool]]:
+def _columns(known: Sequence[str], wanted: Wanted, path: Path) -> list[tuple[str, bool]]:
     """The columns to look at and whether they hold page ids, those first.
 
     Raises:
         ListingError: none of them is there.
     """
-    given = [(source.page_id_column, True), (source.title_column, False)]
+    given = [(wanted.page_id, True), (wanted.title, False)]
     found = [(name, ids) for name, ids in given if name is not None]
     missing = [name for name, _ in found if name not in known]
     if not found:
@@ -91,9 +101,9 @@ def _pick(values: Sequence[Any], columns: Sequence[tuple[str, bool]]) -> str:
     return next((text for text in texts if text), "")
 
 
-def _parquet(path: Path, source: CandidateSource, start: int) -> Iterator[str]:
+def _parquet(path: Path, wanted: Wanted, start: int) -> Iterator[str]:
     with pq.ParquetFile(path) as file:
-        columns = _columns(file.schema_arrow.names, source, path)
+        columns = _columns(file.schema_arrow.names, wanted, path)
         groups: list[int] = []
         for number in range(file.num_row_groups):
             rows = file.metadata.row_group(number).num_rows
@@ -117,26 +127,26 @@ def _text(path: Path) -> io.TextIOBase:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _csv(path: Path, source: CandidateSource) -> Iterator[str]:
+def _csv(path: Path, wanted: Wanted) -> Iterator[str]:
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     with _text(path) as lines:
         reader = csv.reader(lines)
         header = [name.strip() for name in next(reader, [])]
-        columns = _columns(header, source, path)
+        columns = _columns(header, wanted, path)
         places = [header.index(name) for name, _ in columns]
         for row in reader:
             if row:
                 yield _pick([row[i] if i < len(row) else "" for i in places], columns)
 
 
-def _json_lines(path: Path, source: CandidateSource) -> Iterator[str]:
+def _json_lines(path: Path, wanted: Wanted) -> Iterator[str]:
     with _text(path) as lines:
         values = _parsed(lines, path)
         head = list(islice(values, _HEAD))
         known = list(
             dict.fromkeys(key for value in head if isinstance(value, dict) for key in value)
         )
-        columns = _columns(known, source, path) if known else []
+        columns = _columns(known, wanted, path) if known else []
         for value in chain(head, values):
             if isinstance(value, dict):
                 yield _pick([value.get(name) for name, _ in columns], columns)
