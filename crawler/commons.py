@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from catalog.errors import Expected
 from catalog.records import FileRecord, ListingRow
 from crawler.extmetadata import parse_page
 from crawler.politeness import PoliteDoor
@@ -33,7 +34,7 @@ _TRANSIENT = ("maxlag", "ratelimited", "readonly", "internal_api_error", "cirrus
 """Beginnings of API error codes that pass by themselves."""
 
 
-class ListingError(RuntimeError):
+class ListingError(Expected, RuntimeError):
     """The wiki refused a query, or answered it in part only; the message quotes it."""
 
 

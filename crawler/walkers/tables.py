@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog.errors import Missing
 from crawler.commons import ListingError
 from crawler.sources import PAGE_ID_COLUMNS, TITLE_COLUMNS, CandidateSource
 
@@ -38,11 +39,11 @@ def candidate_rows(path: Path, source: CandidateSource, start: int = 0) -> Itera
     Blank lines are no rows; a row that holds neither is empty, or what stands in the column of page ids.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        catalog.errors.Missing: there is no such file.
         ListingError: it is no table of candidates; the message says what it has.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path} (a source of the recipe names it).")
+        raise Missing(f"There is no {path} (a source of the recipe names it).")
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise ListingError(f"{path} is none of {', '.join(SUFFIXES)}.")

@@ -9,9 +9,9 @@ from collections.abc import Generator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from catalog.titles import named_file
 from crawler.commons import BATCH, PAGE_FIELDS, Commons
 from crawler.listed import Cursor, ListedBatch, Seen, all_seen
+from crawler.names import named_file
 from crawler.sources import CandidateSource, TitleSource
 from crawler.walkers.tables import LARGEST_ID, candidate_rows
 

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.errors import Expected
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -47,7 +49,7 @@ class NotAnImage(ValueError):
         """corrupt, animated or too_large: short and stable, for the failure row."""
 
 
-class UnknownMeasure(ValueError):
+class UnknownMeasure(Expected, ValueError):
     """No file in filters/measures/ has this name."""
 
 

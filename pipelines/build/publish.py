@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import link, views
+from catalog import files, link, views
+from catalog.errors import NoBuild
 from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
 from catalog.release.manifest import Manifest
 from catalog.removals import released_tombstones
-from catalog.store import Catalog, command_line, room_for
+from catalog.store import Catalog, catalog_in, command_line
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.page import report_of
@@ -104,7 +105,7 @@ def publish(
     _keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
     told, page = _release(run, recipe_hash, failures, candidates)
-    with run.timed("report"), room_for(run.out):
+    with run.timed("report"):
         page.write(run.out / "report" / "index.html")
     del page
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
@@ -142,25 +143,23 @@ class _Told:
 def _keep_recipe(run: Build, recipe_hash: str) -> None:
     """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
     path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
-    with room_for(path):
-        path.parent.mkdir(exist_ok=True)
-        content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
+    files.put(path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     """The recipe and the limit of the last build.
 
     Raises:
-        FileNotFoundError: there is none.
+        catalog.errors.NoBuild: there is none.
     """
     runs = sorted((catalog.root / "runs").glob("*.json"))
     if not runs:
-        raise FileNotFoundError(f"{catalog.root} holds no finished build.")
+        raise NoBuild(f"{catalog.root} holds no finished build: run `lucidlr build` to its end.")
     recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
     path = catalog.root / "recipes" / f"{recipe_hash}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: name the recipe, or build again.")
+        raise NoBuild(f"{path} is not there: name the recipe, or build again.")
     held = json.loads(path.read_text(encoding="utf-8"))
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
@@ -250,24 +249,23 @@ def _export(
             notice=notice,
             tombstones=stones,
         )
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        files.put(folder / "README.md", text)
         write_croissant(manifest, folder, samples=samples, notice=notice)
 
-    with room_for(run.out / "dataset"):
-        return export_dataset(
-            samples,
-            read_bytes=store.read,
-            out=run.out / "dataset",
-            recipe=recipe.model_dump(mode="json", exclude=UNRELEASED),
-            recipe_hash=recipe_hash,
-            name=recipe.name,
-            version=recipe.version,
-            previous=recipe.previous,
-            tombstones=stones,
-            max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
-            row_group_rows=recipe.export.row_group_rows,
-            write_extra=card,
-        )
+    return export_dataset(
+        samples,
+        read_bytes=store.read,
+        out=run.out / "dataset",
+        recipe=recipe.model_dump(mode="json", exclude=UNRELEASED),
+        recipe_hash=recipe_hash,
+        name=recipe.name,
+        version=recipe.version,
+        previous=recipe.previous,
+        tombstones=stones,
+        max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
+        row_group_rows=recipe.export.row_group_rows,
+        write_extra=card,
+    )
 
 
 def _pairs(versions: list[str]) -> list[tuple[str, str]]:
@@ -298,12 +296,7 @@ def _record_run(run: Build, result: BuildResult) -> None:
         "dataset_hash": result.dataset_hash,
         "versions": json.dumps({name: metadata.version(name) for name in packages}),
     }
-    folder = run.catalog.root / "runs"
-    with room_for(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{run.run_id}.tmp"
-        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        temporary.replace(folder / f"{run.run_id}.json")
+    files.put(run.catalog.root / "runs" / f"{run.run_id}.json", json.dumps(record, indent=1))
 
 
 def relink(
@@ -316,11 +309,9 @@ def relink(
     """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
 
     Raises:
-        FileNotFoundError: `out` holds no build.
+        catalog.errors.NoBuild: `out` holds no build.
     """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    catalog = Catalog(out / "catalog")
+    catalog = catalog_in(out)
     manifest = out / "dataset" / "manifest.json"
     whose = recipe_hash or ""
     if recipe_hash is None and manifest.exists():
@@ -346,7 +337,5 @@ def _kept(
     """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
     file = catalog.root / kind / f"{recipe_hash}.json"
     if rows is not None:
-        with room_for(file):
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps(rows))
+        files.put(file, json.dumps(rows))
     return json.loads(file.read_text()) if file.exists() else []

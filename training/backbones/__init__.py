@@ -18,6 +18,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from catalog.errors import Expected
+
 Adapter = Literal["default", "old"]
 """`default` is trained and used for results, `old` is the policy that makes rollouts. None means the reference."""
 
@@ -25,11 +27,11 @@ Conditioning = dict[str, Tensor]
 """What a velocity depends on besides z and t; every tensor has the batch first: it can be cut and cached by sample."""
 
 
-class UnknownBackbone(ValueError):
+class UnknownBackbone(Expected, ValueError):
     """There is no such file in training/backbones/."""
 
 
-class BackboneError(RuntimeError):
+class BackboneError(Expected, RuntimeError):
     """Weights missing, gated, cut or of the wrong shape, or an input that the backbone cannot take; says what to do."""
 
 

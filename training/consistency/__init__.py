@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from catalog.errors import Expected
+
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
     from torch import Tensor, device
@@ -23,11 +25,11 @@ Images: TypeAlias = "Tensor | Sequence[Tensor]"
 """[B,3,H,W], or B images [3,H,W] of any sizes; float32 RGB in [0,1]."""
 
 
-class UnknownEncoder(ValueError):
+class UnknownEncoder(Expected, ValueError):
     """There is no such file in training/consistency/encoders/."""
 
 
-class ConsistencyError(RuntimeError):
+class ConsistencyError(Expected, RuntimeError):
     """An encoder, a head or an image can't be used; the message says what to do."""
 
 

@@ -11,16 +11,18 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from catalog.errors import Expected
+
 if TYPE_CHECKING:
     # The command line knows the errors below; for them alone nobody waits for torch.
     from torch import Tensor
 
 
-class UnknownReward(ValueError):
+class UnknownReward(Expected, ValueError):
     """Neither a file in training/rewards/ nor `metric:<name>`."""
 
 
-class RewardError(RuntimeError):
+class RewardError(Expected, RuntimeError):
     """The scorer can't be had here (weights, a server, a package); the message says what to do."""
 
 
