@@ -11,13 +11,10 @@ import duckdb
 
 from catalog.advice import advice_for
 from catalog.database import connect
+from catalog.errors import Expected, NoBuild
 
 
-class NoBuild(RuntimeError):
-    """There is no finished build in this folder."""
-
-
-class UnknownFile(LookupError):
+class UnknownFile(Expected, LookupError):
     """No candidate has this title, page id or SHA-1."""
 
 

@@ -18,9 +18,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
 from catalog.database import column_name, connect, text_literal
 from catalog.records import FileRecord, ListingRow, schema
-from catalog.store import Catalog, room_for
+from catalog.store import Catalog
 from catalog.views import create_views
 
 
@@ -40,12 +41,9 @@ def make_database(
         dataset: folder of the exported dataset; without it `samples` is empty.
 
     Raises:
-        catalog.store.DiskFull: there was no room; the old database is untouched.
+        catalog.files.DiskFull: there was no room; the old database is untouched.
     """
-    temporary = database.with_name(f".{database.name}.tmp")
-    with room_for(database):
-        for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
-            stale.unlink(missing_ok=True)
+    with files.writing(database) as temporary:
         shards = sorted(dataset.resolve().glob("data/*/*.parquet")) if dataset else []
         for tables_of in (
             partial(create_views, catalog=catalog),
@@ -56,7 +54,6 @@ def make_database(
             partial(_small_tables, tables=tables),
         ):
             _fill(temporary, tables_of)
-        temporary.replace(database)
 
 
 LINK_MB = 32
@@ -140,25 +137,25 @@ def write_evidence(catalog: Catalog, path: Path) -> None:
     the answers of all files are never in memory together.
 
     Raises:
-        catalog.store.DiskFull: there was no room; the old file is untouched.
+        catalog.files.DiskFull: there was no room; the old file is untouched.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     columns = list(EVIDENCE)
     listing = pa.schema([*schema(FileRecord), *schema(ListingRow)])
     target = pa.schema([listing.field(name) for name in columns])
-    with room_for(path):
-        with pq.ParquetWriter(temporary, target, compression="zstd") as sink:
-            for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
-                known = set(pq.read_schema(part).names)
-                held = pq.read_table(part, columns=[name for name in columns if name in known])
-                for name in columns:
-                    # Parts of an older version know fewer columns.
-                    if name not in held.column_names:
-                        held = held.append_column(
-                            name, pa.nulls(held.num_rows, target.field(name).type)
-                        )
-                sink.write_table(held.select(columns).cast(target))
-        temporary.replace(path)
+    with (
+        files.writing(path) as temporary,
+        pq.ParquetWriter(temporary, target, compression="zstd") as sink,
+    ):
+        for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
+            known = set(pq.read_schema(part).names)
+            held = pq.read_table(part, columns=[name for name in columns if name in known])
+            for name in columns:
+                # Parts of an older version know fewer columns.
+                if name not in held.column_names:
+                    held = held.append_column(
+                        name, pa.nulls(held.num_rows, target.field(name).type)
+                    )
+            sink.write_table(held.select(columns).cast(target))
     pa.default_memory_pool().release_unused()
 
 

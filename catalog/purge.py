@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog.errors import Expected
 from catalog.records import FileRecord
 from catalog.removals import PRESENT_VERSIONS, REQUESTED_BYTES, removed
 from catalog.store import Catalog, write_parquet
@@ -32,7 +33,7 @@ _BY_SHA1 = ("download", "hash", "measure", "score", "embed")
 _BLANK: dict[str, Any] = {"title": PURGED_TITLE, "state": "purged", "raw_json": "{}"}
 
 
-class StillReleased(RuntimeError):
+class StillReleased(Expected, RuntimeError):
     """The dataset that lies beside the catalog still holds files that are to be purged."""
 
 
@@ -59,7 +60,7 @@ def purge(
 
     Raises:
         StillReleased: build first, so that the dataset is without them.
-        catalog.store.DiskFull: there was no room for a part; do it again.
+        catalog.files.DiskFull: there was no room for a part; do it again.
     """
     stones = removed(catalog)
     pages = _whole_pages(stones)

@@ -7,7 +7,7 @@ but never what a person asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -16,7 +16,6 @@ import pyarrow as pa
 from catalog.records import AGAIN, TombstoneRow, to_table
 from catalog.release.tombstones import PAGE, TOMBSTONES, VERSION
 from catalog.store import Catalog
-from catalog.titles import named_file
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -100,8 +99,12 @@ def add_tombstones(catalog: Catalog, name: str, rows: Sequence[TombstoneRow]) ->
         catalog.write_rows("tombstone", "all", f"{number:06d}-{name}", table)
 
 
-def look_up(catalog: Catalog, lines: Iterable[str]) -> Removals:
-    """Finds the pages that lines name: page ids, titles, addresses of file pages or of originals, one a line.
+Named = Callable[[str], int | str | None]
+"""What a person means: a page id, a title with `File:`, or nothing; see crawler.names.named_file."""
+
+
+def look_up(catalog: Catalog, lines: Iterable[str], named_file: Named) -> Removals:
+    """Finds the pages that lines name: page ids, titles, addresses of file pages or of originals, SHA-1s, one a line.
 
     Blank lines and lines that begin with # are left out.
     """
@@ -111,7 +114,7 @@ def look_up(catalog: Catalog, lines: Iterable[str]) -> Removals:
     unknown: list[str] = []
     with opened(catalog, "listing", "tombstones", "all_decisions") as connection:
         for line in named:
-            found = _pages(connection, line)
+            found = _pages(connection, line, named_file)
             pages |= dict.fromkeys(found, line)
             if not found:
                 unknown.append(line)
@@ -130,7 +133,7 @@ def _copies(connection: duckdb.DuckDBPyConnection, pages: list[int]) -> list[str
     return list(dict.fromkeys(title for _, title in rows))
 
 
-def _pages(connection: duckdb.DuckDBPyConnection, line: str) -> list[int]:
+def _pages(connection: duckdb.DuckDBPyConnection, line: str, named_file: Named) -> list[int]:
     name = line.lower() if re.fullmatch(r"[0-9a-fA-F]{40}", line) else named_file(line)
     if name is None:
         return []

@@ -13,11 +13,9 @@ measure runs alone over the old images, and after a kill the same call returns j
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Generator, Iterable, Sequence
@@ -31,6 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from catalog import files
+from catalog.errors import Expected, NoBuild
 from catalog.records import (
     CheckRow,
     Decision,
@@ -75,12 +75,8 @@ VERSIONS = b"lucidlr.versions"
 PLANNED_AT = b"lucidlr.planned_at"
 
 
-class CatalogLocked(RuntimeError):
+class CatalogLocked(Expected, RuntimeError):
     """Another process builds on this catalog."""
-
-
-class DiskFull(RuntimeError):
-    """There was no room to write a part; what was committed before is whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,42 +103,16 @@ def config_hash(values: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
 
 
-@contextlib.contextmanager
-def room_for(path: Path) -> Generator[None]:
-    """Turns "no space left" and "quota exceeded" into an error that says what to do.
-
-    Raises:
-        DiskFull: while something under `path` was written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"No space left while writing {path}. Everything committed so far is whole: "
-                "make room and run the same command again."
-            ) from error
-        raise
-
-
 def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
     """Writes a table so that `path` either does not exist or is whole: temporary name, fsync, rename.
 
     Raises:
         DiskFull: there was no room.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    try:
-        with room_for(path), temporary.open("wb") as sink:
-            pq.write_table(table, sink, compression="zstd")
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.stream(path) as sink:
+        pq.write_table(table, sink, compression="zstd")
 
 
 class Catalog:
@@ -168,7 +138,7 @@ class Catalog:
             CatalogLocked: another process holds it; the message says which.
         """
         folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         holder = folder / "build.holder.json"
         lock = FileLock(folder / "build.lock")
         try:
@@ -191,14 +161,12 @@ class Catalog:
                 "since": datetime.now(UTC).isoformat(timespec="seconds"),
                 "command": command_line(),
             }
-            with room_for(holder):
-                holder.write_text(json.dumps(me))
+            files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
-            for left in self.root.rglob(".*.tmp"):
-                left.unlink(missing_ok=True)
+            files.sweep(self.root)
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            files.delete(holder)
             lock.release()
 
     # -- parts ---------------------------------------------------------------------------------
@@ -318,6 +286,24 @@ class Catalog:
         rows = sum(pq.read_metadata(file).num_rows for file in files)
         cursor = json.loads((pq.read_schema(files[-1]).metadata or {})[CURSOR])
         return rows, cursor, cursor is None
+
+
+def holds_build(out: Path) -> bool:
+    """Whether there is a build in this folder. Asked before it is opened: that makes the folders of an empty one."""
+    return (out / "catalog" / "parts").is_dir()
+
+
+def catalog_in(out: Path) -> Catalog:
+    """The catalog of a build's folder.
+
+    Raises:
+        NoBuild: there is none.
+    """
+    if not holds_build(out):
+        raise NoBuild(
+            f"{out} holds no build (no catalog/parts in it). Name a build's output folder with --out, or build first."
+        )
+    return Catalog(out / "catalog")
 
 
 def _planned_at(plan_file: Path) -> str:

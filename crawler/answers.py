@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import requests
 import urllib3
 
-from crawler.limits import BodyInterrupted
-
-if TYPE_CHECKING:
-    from crawler.politeness import PoliteDoor
+from crawler.limits import BodyInterrupted, Limits, TokenBucket
 
 CHUNK_BYTES = 65536
+
+
+class Door(Protocol):
+    """What an answer needs of the door that it came through (crawler.politeness.PoliteDoor)."""
+
+    limits: Limits
+    bandwidth: TokenBucket
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+
+    def ask_api(self, method: str, url: str, **options: Any) -> requests.Response:
+        """One API request with all its retries."""
+        ...
 
 
 class DoorSession(requests.Session):
     """Looks like a requests session to mwclient; every request goes through the door as an API request."""
 
-    def __init__(self, door: PoliteDoor) -> None:
+    def __init__(self, door: Door) -> None:
         super().__init__()
         self.door = door
 
@@ -32,7 +42,7 @@ class DoorSession(requests.Session):
 class Body:
     """An open answer of the media host."""
 
-    def __init__(self, door: PoliteDoor, response: requests.Response) -> None:
+    def __init__(self, door: Door, response: requests.Response) -> None:
         self.door = door
         self.response = response
         self.status = response.status_code

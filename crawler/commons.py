@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from catalog.errors import Expected
 from catalog.records import FileRecord, ListingRow
 from crawler.extmetadata import parse_page
 from crawler.politeness import PoliteDoor
@@ -51,7 +52,7 @@ class SiteConfig:
     of them. Commons has structured data; a plain MediaWiki does not."""
 
 
-class ListingError(RuntimeError):
+class ListingError(Expected, RuntimeError):
     """The wiki refused a query, or answered it in part only; the message quotes it."""
 
 

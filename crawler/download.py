@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
-import secrets
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -18,6 +16,7 @@ from typing import BinaryIO, Protocol
 
 import urllib3
 
+from catalog import files
 from crawler.limits import BodyInterrupted, GaveUp
 
 ATTEMPTS = 3
@@ -85,10 +84,7 @@ class ObjectStore:
 
     def remove(self, sha1: str) -> bool:
         """Takes an original out; whether it was there."""
-        path = self.path(sha1)
-        there = path.is_file()
-        path.unlink(missing_ok=True)
-        return there
+        return files.delete(self.path(sha1))
 
 
 def fetch_original(
@@ -112,16 +108,12 @@ def fetch_original(
     final = store.path(sha1)
     if final.is_file():
         return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{sha1}.{secrets.token_hex(4)}.tmp")
     attempt = 1
-    try:
+    with files.writing(final) as temporary:
         while True:
             try:
                 with temporary.open("wb") as sink:
                     _stream(door, sink, url=url, sha1=sha1, size_bytes=size_bytes, mime=mime)
-                    sink.flush()
-                    os.fsync(sink.fileno())
                 break
             except DownloadFailure as failure:
                 if attempt >= ATTEMPTS or failure.kind not in ("truncated", "sha1_mismatch"):
@@ -130,9 +122,6 @@ def fetch_original(
             except GaveUp as error:
                 raise DownloadFailure("gave_up", str(error), retryable=True) from error
         _check_decodes(temporary, url, mime)
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
     return final
 
 

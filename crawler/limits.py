@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from catalog.errors import Expected
 
-class DoorError(RuntimeError):
+
+class DoorError(Expected, RuntimeError):
     """A request that was not made or not answered; the message says what to do."""
 
 

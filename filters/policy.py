@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.errors import Expected
+
 pc: Any = compute
 """Arrow's functions are made at run time; no type checker sees them."""
 
 
-class RuleError(ValueError):
+class RuleError(Expected, ValueError):
     """A rule that cannot be evaluated; the message names it."""
 
 

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from catalog.errors import Expected
 from pipelines.commands import (
     asking,
     building,
@@ -21,7 +22,6 @@ from pipelines.commands import (
     scoring,
     training,
 )
-from pipelines.errors import is_expected
 from pipelines.memory import modest_memory
 
 app = typer.Typer(
@@ -54,9 +54,7 @@ def main() -> None:
         # `lucidlr failures | head` closes the pipe early; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
-        if not is_expected(error):
-            raise
+    except Expected as error:
         sys.stderr.write(f"lucidlr: {error}\n")
         sys.exit(1)
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from catalog.errors import Expected
 from catalog.plugins import nearest
 from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
@@ -79,7 +80,7 @@ UNHASHED = {"limits", "batch_size", "description", "refresh", "version", "previo
 """Sections of a recipe that cannot change a decision."""
 
 
-class RecipeError(ValueError):
+class RecipeError(Expected, ValueError):
     """A recipe that cannot be used; the message says which line to change, and how."""
 
 

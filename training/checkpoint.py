@@ -10,9 +10,7 @@ epoch is the position of every sampler; the generators of torch are kept all the
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from catalog import files
+from catalog.errors import Expected
 from training.backbones import Backbone
 from training.world import like, whole
 
@@ -30,7 +30,7 @@ _NAME = re.compile(r"epoch-(\d{6,})$")
 WEIGHTS, META = "state.safetensors", "state.json"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Expected, ValueError):
     """A checkpoint is damaged or belongs to another run; the message says what to do."""
 
 
@@ -75,12 +75,7 @@ def save_checkpoint(
     tensors = _tensors(state)
     if not write:
         return home / f"epoch-{state.epoch:06d}"
-    home.mkdir(parents=True, exist_ok=True)
     final = home / f"epoch-{state.epoch:06d}"
-    unfinished = home / f".{final.name}.{os.getpid()}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    save_file(tensors, unfinished / WEIGHTS)
     meta = {
         "epoch": state.epoch,
         "step": state.step,
@@ -90,19 +85,16 @@ def save_checkpoint(
         "config": dict(config),
         "weights_sha256": weights_sha256,
     }
-    (unfinished / META).write_text(json.dumps(meta, indent=1, sort_keys=True), encoding="utf-8")
-    for file in unfinished.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-    if final.exists():
-        shutil.rmtree(final)
-    unfinished.rename(final)
+    with files.folder(final, marker=META) as unfinished:
+        with files.writing(unfinished / WEIGHTS) as temporary:
+            save_file(tensors, temporary)
+        files.put(unfinished / META, json.dumps(meta, indent=1, sort_keys=True))
     stay = set(checkpoints(folder)[-keep:]) | {
         home / f"epoch-{int(state.best.get('epoch', -1)):06d}"
     }
     for path in checkpoints(folder):
         if path not in stay:
-            shutil.rmtree(path)
+            files.delete(path)
     return final
 
 
@@ -218,13 +210,12 @@ def write_weights(
     A backbone that `SavesAdapter` writes adapter/ as well.
     """
     file = folder / "weights.safetensors"
-    unfinished = folder / f".weights.{os.getpid()}"
     kept = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in values.items()
     }
     about = {"backbone": backbone.name, "base": backbone.weights_sha256, "config": config_hash}
-    save_file(kept, unfinished, metadata={**about, "license": backbone.license})
-    unfinished.replace(file)
+    with files.writing(file) as temporary:
+        save_file(kept, temporary, metadata={**about, "license": backbone.license})
     if isinstance(backbone, SavesAdapter):
         backbone.save_adapter(folder / "adapter", kept)
     return file

@@ -21,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog.errors import Expected
+
 CACHE_BYTES = 256_000_000
 """Decoded photographs that are kept, together."""
 _COLUMNS = ["sha1", "width", "height"]
 
 
-class DataError(ValueError):
+class DataError(Expected, ValueError):
     """The dataset cannot be trained on as it is; the message says what to change."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from catalog.errors import Expected
 from training.advantage import decoupled, scalarized
 from training.backbones import Backbone, Conditioning
 from training.checkpoint import TrainState
@@ -37,7 +38,7 @@ from training.train_config import TrainConfig
 from training.world import World, whole
 
 
-class TrainingError(RuntimeError):
+class TrainingError(Expected, RuntimeError):
     """Training cannot go on; the message says what to change."""
 
 

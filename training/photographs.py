@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from catalog.errors import Expected
 from filters.degradation.synthesis import (
     Photo,
     defocus,
@@ -28,6 +29,7 @@ from filters.degradation.synthesis import (
     jpeg,
     motion_blur,
 )
+from training.image_names import is_image
 
 SCALE = 4
 PACKAGED = {
@@ -43,14 +45,13 @@ PACKAGED = {
 }
 """Photographs of scenes that installed packages ship; textures and microscopy are left out."""
 PACKAGED_HELD_OUT = ("camera", "chelsea", "flower")
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 _VIEW_PX = 192
 _SHORT_SIDE_PX = 480
 """Larger photographs are reduced to this: it makes them sharp to the pixel and equal in what 32 px show."""
 _HELD_OUT_SHARE = 0.3
 
 
-class NoPhotographs(ValueError):
+class NoPhotographs(Expected, ValueError):
     """Too few photographs, or none of a usable size; the message says where they were looked for."""
 
 
@@ -122,7 +123,7 @@ def _of_folder(folder: Path) -> Iterator[Photograph]:
             for row in pq.read_table(shard, columns=["title", "image"]).to_pylist():
                 yield from _photograph(row["title"], row["image"]["bytes"])
         return
-    for path in sorted(f for f in folder.rglob("*") if f.suffix.lower() in _IMAGES):
+    for path in sorted(f for f in folder.rglob("*") if is_image(f)):
         yield from _photograph(path.name, path.read_bytes())
 
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from catalog import files
 from training.backbones import Backbone, Conditioning, Configured, load_backbone
 from training.data import Crop, LRDataset, LRSource, group_schedule
 from training.rewards import Reward, Shared, load_reward
@@ -266,11 +267,9 @@ class _Kind:
 
     def write(self, made: Sequence[tuple[Crop, dict[str, Tensor]]]) -> None:
         """A part: named after what is in it, put in place by a rename; crops in row groups of about a megabyte."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = _hash(self.maker.preprocessing, self.maker.weights, *(crop for crop, _ in made))
         file = self.folder / f"part-{name[:24]}.parquet"
-        temporary = file.with_suffix(".parquet.tmp")
-        with pq.ParquetWriter(temporary, SCHEMA) as writer:
+        with files.writing(file) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
             rows: list[dict[str, Any]] = []
             for crop, tensors in made:
                 rows += [self._row(crop, key, tensor) for key, tensor in sorted(tensors.items())]
@@ -279,7 +278,6 @@ class _Kind:
                     rows = []
             if rows:
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-        temporary.replace(file)
         self._index(file)
 
     def _row(self, crop: Crop, name: str, tensor: Tensor) -> dict[str, Any]:

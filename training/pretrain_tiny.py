@@ -25,6 +25,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from catalog import files
+from catalog.errors import Expected
 from training.backbones.tiny import RESIDUAL_STD, TinyNet, upsample
 from training.photographs import Pairs, fingerprint, make_pairs, photographs
 
@@ -51,7 +53,7 @@ class PretrainConfig:
     save_every: int = 250
 
 
-class OtherRun(ValueError):
+class OtherRun(Expected, ValueError):
     """The folder holds a run with other settings."""
 
 
@@ -123,15 +125,14 @@ def pretrain(config: PretrainConfig) -> Path:
                     "log": log,
                 },
             )
-    with (config.out / "log.csv").open("w", newline="") as file:
+    with files.text(config.out / "log.csv", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["step", "train_loss", "held_out_loss", "cpu_s"])
         rows.writerows([[s, f"{a:.5f}", f"{b:.5f}", c] for s, a, b, c in log])
-    part = weights.with_suffix(".part")
     # One entry: the library writes several in an order that changes from run to run, and with it the file's hash.
     told = json.dumps({"step": step, **settings}, sort_keys=True)
-    save_file(ema.state_dict(), part, metadata={"settings": told})
-    part.replace(weights)
+    with files.writing(weights) as temporary:
+        save_file(ema.state_dict(), temporary, metadata={"settings": told})
     return weights
 
 
@@ -177,14 +178,12 @@ def _claim(out: Path, settings: dict[str, str]) -> None:
     file = out / "settings.sha256"
     if file.is_file() and file.read_text() != mark:
         raise OtherRun(f"{out} holds a pretraining with other settings; choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(mark)
+    files.put(file, mark)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    with files.writing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def main(arguments: list[str] | None = None) -> Path:

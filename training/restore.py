@@ -19,6 +19,8 @@ import torch
 from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
+from catalog import files
+from catalog.errors import Expected
 from training.backbones import Backbone
 from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
@@ -29,7 +31,7 @@ ENTRY = "lucidlr"
 Seeds = Literal["constant", "per-image"]
 
 
-class RestoreError(RuntimeError):
+class RestoreError(Expected, RuntimeError):
     """Nothing to restore, or a file in the way; says what to do."""
 
 
@@ -220,10 +222,5 @@ def _entry(path: Path) -> dict[str, str] | None:
 def _write(path: Path, pixels: Tensor, entry: dict[str, str]) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text(ENTRY, json.dumps(entry, sort_keys=True))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(pixels.numpy()).save(part, format="PNG", pnginfo=info)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.stream(path) as sink:
+        Image.fromarray(pixels.numpy()).save(sink, format="PNG", pnginfo=info)

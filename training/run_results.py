@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from catalog import files
 from training.backbones import load_backbone
 from training.backbones.adapters import borrowed
 from training.data import LRDataset
@@ -43,9 +44,8 @@ class BeforeAfter:
 def keep_average(config: TrainConfig, average: dict[str, Tensor]) -> Path:
     """Writes averaged parameters by name to average.safetensors; by rename."""
     file = config.out / "average.safetensors"
-    part = config.out / ".average.safetensors.part"
-    save_file({name: value.cpu().contiguous() for name, value in average.items()}, part)
-    part.replace(file)
+    with files.writing(file) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in average.items()}, temporary)
     return file
 
 
@@ -86,7 +86,8 @@ def before_after(config: TrainConfig, average: Path) -> list[BeforeAfter]:
     with backbone.use("default"), borrowed(parameters, trained):
         after, after_sr = measured()
     shown = [group.lr for group in groups[: len(base_sr)]]
-    Image.fromarray(grid_image(shown, base_sr, after_sr)).save(config.out / "grid.png")
+    with files.stream(config.out / "grid.png") as sink:
+        Image.fromarray(grid_image(shown, base_sr, after_sr)).save(sink, "PNG")
     return [
         BeforeAfter(
             reward=reward.name,
@@ -103,9 +104,7 @@ def results_table(found: list[BeforeAfter], config: TrainConfig) -> str:
     lines = ["| reward | base | trained | change, 95 % interval over LR |", "|---|---|---|---|"]
     lines += [f"| {r.reward} | {r.before:.4f} | {r.after:.4f} | {r.change} |" for r in found]
     text = "\n".join(lines) + "\n"
-    part = config.out / ".results.md.part"
-    part.write_text(text, encoding="utf-8")
-    part.replace(config.out / "results.md")
+    files.put(config.out / "results.md", text)
     return text
 
 
@@ -122,5 +121,6 @@ def curves(config: TrainConfig) -> Path:
         points = [(float(r["epoch"]), float(r[name])) for r in rows if r.get(name)]
         axis.plot([x for x, _ in points], [y for _, y in points])
         axis.set(xlabel="epoch", title=f"{spec.name}, mean of the rollouts")
-    figure.savefig(config.out / "curves.png", dpi=90)
+    with files.stream(config.out / "curves.png") as sink:
+        figure.savefig(sink, format="png", dpi=90)
     return config.out / "curves.png"

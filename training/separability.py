@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from catalog import files
 from training.advantage import decoupled, scalarized
 from training.backbones import Backbone
 from training.flow_matching import solve
@@ -188,8 +189,7 @@ def share_of_group_std(found: Sequence[Separability], measure: str, rollouts: in
 
 def write(found: Sequence[Separability], rewards: Tensor, out: Path) -> None:
     """separability.csv, .md and .png in `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "separability.csv").open("w", newline="") as file:
+    with files.text(out / "separability.csv", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["rollouts", "method", "measure", "mean", "low", "high"])
         for s in found:
@@ -197,7 +197,7 @@ def write(found: Sequence[Separability], rewards: Tensor, out: Path) -> None:
             numbers = [f"{v:.4f}" for v in (i.mean, i.low, i.high)]
             rows.writerow([s.rollouts, s.method, s.measure, *numbers])
     shown = [m for m in (2, 4, 8, 12, 16) if m in {s.rollouts for s in found}]
-    (out / "separability.md").write_text(markdown(found, shown))
+    files.put(out / "separability.md", markdown(found, shown))
     plot(found, rewards, out / "separability.png")
 
 
@@ -236,4 +236,5 @@ def plot(found: Sequence[Separability], rewards: Tensor, file: Path) -> None:
     axes[3].set_xticklabels(["decoupled", "scal. global", "scal. group"])
     axes[3].set(title=f"top-1 by sum, M = {raw.shape[1]}, over groups")
     figure.suptitle("Crosses: read off the paper's figure (LucidFlux, RealLQ250)", fontsize=9)
-    figure.savefig(file, dpi=90)
+    with files.stream(file) as sink:
+        figure.savefig(sink, format="png", dpi=90)

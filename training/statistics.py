@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.errors import Expected
+
 Reals = NDArray[np.float64]
 DRAWS = 10_000
 FEWEST = 10
@@ -154,7 +156,7 @@ def _scipy_stats() -> Any:
     return stats
 
 
-class Regressed(RuntimeError):
+class Regressed(Expected, RuntimeError):
     """The gate: a tracked metric fell by more than its interval since an earlier run; the message names each."""
 
 

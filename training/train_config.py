@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from catalog.errors import Expected
 from training.advantage import AdvantageMode, Std
 from training.flow_matching import Solver
 from training.old_policy import Schedule
 
 
-class ConfigError(ValueError):
+class ConfigError(Expected, ValueError):
     """A configuration that cannot be used; the message says which key to change, and how."""
 
 

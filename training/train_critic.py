@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from catalog import files
 from filters.degradation.synthesis import gaussian_blur, jpeg
 from training.backbones import Backbone, load_backbone
 from training.flow_matching import solve
@@ -77,10 +78,8 @@ def train_critic(config: CriticConfig) -> Path:
         loss.backward()
         optimiser.step()
         schedule.step()
-    config.out.mkdir(parents=True, exist_ok=True)
-    part = weights.with_suffix(".part")
-    save_file(net.state_dict(), part, metadata={"seed": str(config.seed)})
-    part.replace(weights)
+    with files.writing(weights) as temporary:
+        save_file(net.state_dict(), temporary, metadata={"seed": str(config.seed)})
     return weights
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog import files
 from training.advantage import group_index, group_moments
 from training.train_config import ConfigError
 
@@ -45,12 +45,10 @@ class TrainLog:
         """One epoch's."""
         self.rows.append(dict(row))
         columns = list(dict.fromkeys(name for kept in self.rows for name in kept))
-        unfinished = self.folder / f".log.csv.{os.getpid()}"
-        with unfinished.open("w", encoding="utf-8", newline="") as lines:
+        with files.text(self.folder / "log.csv", newline="") as lines:
             writer = csv.DictWriter(lines, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        unfinished.replace(self.folder / "log.csv")
 
     def write_parquet(self) -> None:
         """All rows, columns float64, null where an epoch had no such number."""
@@ -58,9 +56,8 @@ class TrainLog:
         table = pa.table(
             {n: pa.array([row.get(n) for row in self.rows], pa.float64()) for n in columns}
         )
-        unfinished = self.folder / f".log.parquet.{os.getpid()}"
-        pq.write_table(table, unfinished)
-        unfinished.replace(self.folder / "log.parquet")
+        with files.stream(self.folder / "log.parquet") as sink:
+            pq.write_table(table, sink)
 
 
 def reward_statistics(

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog import files
 from training.backbones import Backbone, load_backbone
 from training.backbones.adapters import borrowed
 from training.checkpoint import (
@@ -124,7 +125,7 @@ def main(
     )
     ema = {name: value.detach().clone() for name, value in parameters.items()}
     state = TrainState(parameters=parameters, old=old, ema=ema, optimizer=optimizer)
-    config.out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(config.out)
     base = backbone.weights_sha256
     decisive = {
         **config.decisive(),
@@ -289,5 +290,5 @@ def _checkpoint_gradients(module: torch.nn.Module) -> None:
 def _save_grid(file: Path, pixels: NDArray[np.uint8]) -> None:
     from PIL import Image
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(file)
+    with files.stream(file) as sink:
+        Image.fromarray(pixels).save(sink, "PNG")

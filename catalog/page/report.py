@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog import files
 from catalog.advice import advice_for
 from catalog.page import charts, galleries
 from catalog.page.thumbnails import PictureBook
@@ -190,10 +191,7 @@ class ReportPage:
             page_script=page_script,
             **self.content,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
+        files.put(path, page)
 
 
 def compose_report(

@@ -16,6 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog import files
+from catalog.errors import Expected
 from catalog.records import FileRecord
 
 FREE_OF_CONDITIONS = "pd_cc0"
@@ -54,7 +56,7 @@ _UNSEEN = re.compile("[\u0000-\u0008\u000e-\u001f\u007f\u200e\u200f\u202a-\u202e
 _CC = re.compile(r"(?:LicenseRef-)?(CC-BY(?:-SA)?)-(\d\.\d)(?:-([A-Za-z]{2,}))?")
 
 
-class AttributionError(ValueError):
+class AttributionError(Expected, ValueError):
     """A row lacks something that its licence asks a re-user to state."""
 
 
@@ -201,7 +203,7 @@ def write_credits(samples: pa.Table, path: Path) -> None:
             (row["license"], name, address, row["page_id"], title, sha1, row["file_page_url"], line)
         )
     rows.sort(key=lambda row: (row[0], row[3]))
-    with path.open("w", encoding="utf-8", newline="") as sink:
+    with files.text(path, newline="") as sink:
         writer = csv.writer(sink, lineterminator="\n")
         writer.writerow(CREDIT_COLUMNS)
         writer.writerows(rows)

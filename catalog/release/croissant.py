@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog import files
 from catalog.release.columns import IMAGE_TYPE, RELEASED, released_schema
 from catalog.release.licenses import licenses_of
 from catalog.release.manifest import Manifest
@@ -149,7 +150,7 @@ def write_croissant(
     """Writes croissant.json into a dataset's folder; see `croissant`."""
     made = croissant(manifest, samples, notice=notice, url=url)
     text = json.dumps(made, indent=1, ensure_ascii=False)
-    (folder / CROISSANT_NAME).write_text(text + "\n", encoding="utf-8")
+    files.put(folder / CROISSANT_NAME, text + "\n")
 
 
 def _shards(manifest: Manifest) -> list[dict[str, Any]]:

@@ -18,11 +18,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
 from catalog.database import column_name, connect, text_literal
 from catalog.link import runs_table
 from catalog.release.manifest import DatasetError, Manifest, load_manifest
 from catalog.release.tombstones import read_tombstones
-from catalog.store import Catalog, room_for
+from catalog.store import Catalog
 from catalog.views import opened
 
 KINDS = {
@@ -106,7 +107,7 @@ def diff_datasets(
 
     Raises:
         catalog.release.manifest.DatasetError: a folder is no dataset, or a shard is missing.
-        catalog.store.DiskFull: no room for an output.
+        catalog.files.DiskFull: no room for an output.
     """
     manifests = load_manifest(old), load_manifest(new)
     sides = [_leaves_of(folder, held) for folder, held in zip((old, new), manifests, strict=True)]
@@ -283,12 +284,12 @@ def _batches(connection: duckdb.DuckDBPyConnection) -> Iterable[pa.RecordBatch]:
 
 
 def _write_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with room_for(path):
-        with pq.ParquetWriter(temporary, DIFF, compression="zstd") as sink:
-            for batch in _batches(connection):
-                sink.write_table(pa.Table.from_batches([batch]).cast(DIFF))
-        temporary.replace(path)
+    with (
+        files.writing(path) as temporary,
+        pq.ParquetWriter(temporary, DIFF, compression="zstd") as sink,
+    ):
+        for batch in _batches(connection):
+            sink.write_table(pa.Table.from_batches([batch]).cast(DIFF))
 
 
 def summary(found: Diff) -> dict[str, Any]:
@@ -318,15 +319,12 @@ def summary(found: Diff) -> dict[str, Any]:
 
 def _write_json(connection: duckdb.DuckDBPyConnection, found: Diff, path: Path) -> None:
     """The summary and, under `rows`, everything: written row by row, so that memory holds one batch."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with room_for(path):
-        with temporary.open("w", encoding="utf-8") as sink:
-            head = json.dumps(summary(found), indent=1, ensure_ascii=False)
-            sink.write(head.removesuffix("\n}") + ',\n "rows": [')
-            comma = "\n"
-            for batch in _batches(connection):
-                for row in batch.to_pylist():
-                    sink.write(f"{comma}  {json.dumps(row, ensure_ascii=False)}")
-                    comma = ",\n"
-            sink.write("\n ]\n}\n")
-        temporary.replace(path)
+    with files.text(path) as sink:
+        head = json.dumps(summary(found), indent=1, ensure_ascii=False)
+        sink.write(head.removesuffix("\n}") + ',\n "rows": [')
+        comma = "\n"
+        for batch in _batches(connection):
+            for row in batch.to_pylist():
+                sink.write(f"{comma}  {json.dumps(row, ensure_ascii=False)}")
+                comma = ",\n"
+        sink.write("\n ]\n}\n")

@@ -11,16 +11,15 @@ lies under the dataset's name (after `recover`, which every export begins with) 
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from catalog import files
 from catalog.release.columns import FAMILIES, RELEASED, released_schema
 from catalog.release.credits import attribution_lines, write_credits
 from catalog.release.licenses import LICENSES_NAME, licenses_text
@@ -131,35 +130,18 @@ def _conform(given: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | pa.Ar
     return pa.StructArray.from_arrays(parts, names=names, mask=whole.is_null())
 
 
-def _siblings(out: Path) -> tuple[Path, Path]:
-    """Where the new dataset grows and where the old one waits to be deleted."""
-    return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
-
-
 def recover(out: Path) -> None:
     """Clear up what a killed export left beside `out`: afterwards `out` is a whole dataset or does not exist.
 
     Killed between the two renames, an export leaves nothing under `out`; the new dataset, whole by then, takes the
     place, or else the old one comes back.
     """
-    new, old = _siblings(out)
-    if not out.exists():
-        if (new / MANIFEST_NAME).is_file():
-            new.rename(out)
-        elif old.exists():
-            old.rename(out)
-    for leftover in (new, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-
-
-def _swap_in(out: Path) -> None:
-    new, old = _siblings(out)
-    with suppress(FileNotFoundError):
-        out.rename(old)
-    new.rename(out)
-    if old.exists():
-        shutil.rmtree(old)
+    for number, older in enumerate(("new", "old")):
+        # As a version before catalog.files named what it was working on.
+        left = out.with_name(f".{out.name}.{older}")
+        if left.is_dir():
+            files.adopt(left, out.with_name(f".{out.name}.{number:08x}.tmp"))
+    files.settle(out, marker=MANIFEST_NAME)
 
 
 def export_dataset(
@@ -213,14 +195,11 @@ def export_dataset(
     limits = Limits(
         shard_bytes=max_shard_bytes, group_rows=row_group_rows, group_bytes=row_group_bytes
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     recover(out)
-    new, _ = _siblings(out)
-    try:
-        new.mkdir()
+    with files.folder(out, marker=MANIFEST_NAME) as new:
         shards = write_shards(rows, new, schema, read_bytes, limits)
         write_credits(samples, new / CREDITS_NAME)
-        (new / LICENSES_NAME).write_text(licenses_text(samples), encoding="utf-8")
+        files.put(new / LICENSES_NAME, licenses_text(samples))
         if tombstones is not None:
             write_tombstones(tombstones, new)
         manifest = Manifest(
@@ -242,10 +221,6 @@ def export_dataset(
             write_extra(new, manifest)
         manifest = replace(manifest, files=_extra_files(new))
         write_manifest(manifest, new)
-        _swap_in(out)
-    finally:
-        # After an error there is half a dataset, which nobody needs; after the swap, nothing is left to do.
-        recover(out)
     return manifest
 
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from catalog import files
+from catalog.errors import Expected
+
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
 """Of the manifest and of the columns; goes up when a reader has to change. 2: `version` and `previous`."""
 
 
-class DatasetError(Exception):
+class DatasetError(Expected):
     """A folder is not a released dataset, or one that this version cannot read."""
 
 
@@ -90,10 +93,8 @@ def dataset_hash(shards: Iterable[tuple[str, str]]) -> str:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write manifest.json under a temporary name and rename it: it is there whole or not at all."""
-    temporary = folder / f"{MANIFEST_NAME}.tmp"
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(folder / MANIFEST_NAME)
+    files.put(folder / MANIFEST_NAME, text + "\n")
 
 
 def load_manifest(folder: Path) -> Manifest:

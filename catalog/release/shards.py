@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
+from catalog.errors import Expected
 from catalog.release.columns import IMAGE_TYPE, leaves
 from catalog.release.manifest import Shard, sha256_of
 
@@ -31,7 +33,7 @@ _EXTENSIONS = {
 _STATISTICS = {"license", "family", "split", "mime", "sha1"}
 
 
-class ExportError(Exception):
+class ExportError(Expected):
     """The table of samples, or a photograph behind it, is not fit to be released."""
 
 
@@ -101,7 +103,8 @@ class _ShardWriter:
         self.rows = 0
         self.image_bytes = 0
         self._schema = schema
-        self._sink = pa.OSFile(str(path), "wb")
+        self._open = files.stream(path)
+        self._sink = self._open.__enter__()
         # Photographs are compressed already. Chunks whose borders follow the content let a later release, with some
         # rows taken down, share most of its bytes with this one on a hub that deduplicates.
         options: dict[str, Any] = {
@@ -134,7 +137,7 @@ class _ShardWriter:
 
     def close(self) -> None:
         self._writer.close()
-        self._sink.close()
+        self._open.__exit__(None, None, None)
 
 
 def _write_split(
@@ -185,12 +188,11 @@ def write_shards(
         part = rows.slice(begin, count)
         begin += count
         home = folder / "data" / family
-        home.mkdir(parents=True, exist_ok=True)
         reader = _image_reader(part, read_bytes)
         written = list(_write_split(part, home / split, schema, reader, limits))
         for number, writer in enumerate(written):
             path = home / f"{split}-{number:05d}-of-{len(written):05d}.parquet"
-            writer.path.rename(path)
+            files.adopt(writer.path, path)
             shards.append(
                 Shard(
                     path=path.relative_to(folder).as_posix(),

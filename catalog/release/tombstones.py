@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog import files
 from catalog.release.manifest import DatasetError
 from catalog.release.shards import ExportError
 
@@ -84,7 +85,8 @@ def write_tombstones(tombstones: pa.Table, folder: Path) -> None:
         )
     keys = [("page_id", "ascending"), ("sha1", "ascending")]
     ordered = tombstones.cast(TOMBSTONES).sort_by(keys).combine_chunks()
-    pq.write_table(ordered, folder / TOMBSTONES_NAME, compression="zstd")
+    with files.stream(folder / TOMBSTONES_NAME) as sink:
+        pq.write_table(ordered, sink, compression="zstd")
 
 
 def read_tombstones(folder: Path) -> pa.Table:

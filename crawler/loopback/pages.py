@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from catalog.errors import Expected
 from crawler.loopback.metadata import categories, extmetadata, first_upper, wiki_quote
 
 NAMESPACES = {
@@ -38,7 +39,7 @@ _ILLEGAL = re.compile(
 LONGEST_TITLE_BYTES = 255
 
 
-class ManifestError(ValueError):
+class ManifestError(Expected, ValueError):
     """The manifest cannot be served; the message names the item and what to change."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog.errors import Missing
 from crawler.commons import ListingError
 from crawler.walkers._named import LARGEST_ID
 
@@ -48,11 +49,11 @@ def candidate_rows(path: Path, wanted: Wanted, start: int = 0) -> Iterator[str]:
     Blank lines are no rows; a row that holds neither is empty, or what stands in the column of page ids.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        catalog.errors.Missing: there is no such file.
         ListingError: it is no table of candidates; the message says what it has.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path} (a source of the recipe names it).")
+        raise Missing(f"There is no {path} (a source of the recipe names it).")
     name = path.name.lower()
     if not name.endswith(SUFFIXES):
         raise ListingError(f"{path} is none of {', '.join(SUFFIXES)}.")

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from catalog.titles import named_file
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
+from crawler.names import named_file
 from crawler.walkers._named import LARGEST_ID, asked_for
 
 

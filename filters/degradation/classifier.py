@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog import files
+from catalog.errors import Expected
+
 Floats = NDArray[np.float64]
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-class UnknownClassifier(ValueError):
+class UnknownClassifier(Expected, ValueError):
     """There are no weights of that name."""
 
 
@@ -196,7 +199,4 @@ def write_classifier(
             for term in terms
         ],
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    files.put(file, json.dumps(content, indent=1) + "\n")

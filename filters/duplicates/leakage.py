@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from catalog.errors import Expected, Missing
 from filters.duplicates.hashing import VERSION, hash_image
 
 Hashes = NDArray[np.uint64]
@@ -37,7 +38,7 @@ FAR = 64
 """Distance of a candidate without hashes worth comparing."""
 
 
-class FingerprintError(ValueError):
+class FingerprintError(Expected, ValueError):
     """A file that is no index of fingerprints, or one of other hashes; the message says which."""
 
 
@@ -87,11 +88,11 @@ def read_index(path: Path) -> pa.Table:
     """Reads an index.
 
     Raises:
-        FileNotFoundError: there is none.
+        catalog.errors.Missing: there is none.
         FingerprintError: not an index, or of hashes of another version.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise Missing(
             f"There is no {path}: make it with `lucidlr fingerprint NAME FOLDER --index {path}`."
         )
     try:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.errors import Expected
 from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class NotAnImage(ValueError):
         """corrupt, animated or too_large: short and stable, for the failure row."""
 
 
-class UnknownMeasure(ValueError):
+class UnknownMeasure(Expected, ValueError):
     """No file in filters/measures/ has this name."""
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal, Protocol, get_args
 
+from catalog.errors import Expected
 from catalog.plugins import Plugins
 from filters.measures import Photo
 
 
-class UnknownMetric(ValueError):
+class UnknownMetric(Expected, ValueError):
     """Neither a file in filters/metrics/ nor a no-reference metric of pyiqa."""
 
 
@@ -27,11 +28,11 @@ METRICS = Plugins(
 )
 
 
-class WeightsMissing(RuntimeError):
+class WeightsMissing(Expected, RuntimeError):
     """The metric needs weights that are not on this machine; the message says how to get them."""
 
 
-class DeviceMissing(RuntimeError):
+class DeviceMissing(Expected, RuntimeError):
     """The recipe wants scores on a device that this machine does not have."""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import views
+from catalog import files, views
 from catalog.manners import politeness_lines
 from catalog.records import (
     FailureRecord,
@@ -27,7 +27,7 @@ from catalog.records import (
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, config_hash, room_for
+from catalog.store import LISTING, config_hash
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import Cursor, ListedBatch, list_files
@@ -55,7 +55,7 @@ def opened_door(
             from crawler.loopback import LoopbackCommons
             from pipelines.demo.corpus import make_corpus
 
-            with run.timed("corpus"), room_for(run.out):
+            with run.timed("corpus"):
                 corpus = make_corpus(
                     run.out / "corpus", seed=run.recipe.corpus.seed, files=run.recipe.corpus.files
                 )
@@ -84,20 +84,13 @@ def opened_door(
 def _note_limits(run: Build, *, local: bool) -> None:
     """limits/<run id>.json: what the politeness report compares with."""
     noted = run.catalog.root / "limits" / f"{run.run_id}.json"
-    with room_for(noted):
-        noted.parent.mkdir(exist_ok=True)
-        temporary = noted.with_name(f".{noted.name}.tmp")
-        temporary.write_text(json.dumps({**asdict(run.recipe.limits), "local": local}))
-        temporary.replace(noted)
+    files.put(noted, json.dumps({**asdict(run.recipe.limits), "local": local}))
 
 
 def write_manners(run: Build) -> None:
     """report/politeness.txt: how every run so far behaved; nothing when nothing was ever asked."""
     lines = politeness_lines(run.catalog)
-    path = run.out / "report" / "politeness.txt"
-    with room_for(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files.put(run.out / "report" / "politeness.txt", "\n".join(lines) + "\n")
 
 
 class _RequestLog:
@@ -293,8 +286,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
-            with room_for(run.out):
-                found = list(pool.map(fetch, [rows[key] for key in keys]))
+            found = list(pool.map(fetch, [rows[key] for key in keys]))
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
             run.catalog.commit(ref, to_table(done, ObjectRecord), failed)

@@ -55,7 +55,7 @@ def build(
     Raises:
         crawler.politeness.MissingContact: no contact for a crawl of a real wiki.
         catalog.store.CatalogLocked: another process builds here.
-        catalog.store.DiskFull: no room left; what was committed is whole.
+        catalog.files.DiskFull: no room left; what was committed is whole.
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()

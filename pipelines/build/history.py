@@ -8,8 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from catalog import link
-from catalog.store import Catalog, command_line, room_for
+from catalog import files, link
+from catalog.errors import NoBuild
+from catalog.store import Catalog, catalog_in, command_line
 from pipelines.build.run import Build, BuildResult
 from pipelines.recipe import Recipe
 
@@ -17,25 +18,23 @@ from pipelines.recipe import Recipe
 def keep_recipe(run: Build, recipe_hash: str) -> None:
     """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
     path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
-    with room_for(path):
-        path.parent.mkdir(exist_ok=True)
-        content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
+    files.put(path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     """The recipe and the limit of the last build.
 
     Raises:
-        FileNotFoundError: there is none.
+        catalog.errors.NoBuild: there is none.
     """
     runs = sorted((catalog.root / "runs").glob("*.json"))
     if not runs:
-        raise FileNotFoundError(f"{catalog.root} holds no finished build.")
+        raise NoBuild(f"{catalog.root} holds no finished build: run `lucidlr build` to its end.")
     recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
     path = catalog.root / "recipes" / f"{recipe_hash}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: name the recipe, or build again.")
+        raise NoBuild(f"{path} is not there: name the recipe, or build again.")
     held = json.loads(path.read_text(encoding="utf-8"))
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
@@ -64,12 +63,7 @@ def record_run(run: Build, result: BuildResult) -> None:
         "dataset_hash": result.dataset_hash,
         "versions": json.dumps({name: metadata.version(name) for name in packages}),
     }
-    folder = run.catalog.root / "runs"
-    with room_for(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{run.run_id}.tmp"
-        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        temporary.replace(folder / f"{run.run_id}.json")
+    files.put(run.catalog.root / "runs" / f"{run.run_id}.json", json.dumps(record, indent=1))
 
 
 def relink(
@@ -82,11 +76,9 @@ def relink(
     """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
 
     Raises:
-        FileNotFoundError: `out` holds no build.
+        catalog.errors.NoBuild: `out` holds no build.
     """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    catalog = Catalog(out / "catalog")
+    catalog = catalog_in(out)
     manifest = out / "dataset" / "manifest.json"
     whose = recipe_hash or ""
     if recipe_hash is None and manifest.exists():
@@ -112,7 +104,5 @@ def _kept(
     """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
     file = catalog.root / kind / f"{recipe_hash}.json"
     if rows is not None:
-        with room_for(file):
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps(rows))
+        files.put(file, json.dumps(rows))
     return json.loads(file.read_text()) if file.exists() else []

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import link, views
+from catalog import files, link, views
 from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
 from catalog.release.manifest import Manifest
 from catalog.removals import released_tombstones
-from catalog.store import Catalog, room_for
+from catalog.store import Catalog
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
@@ -102,7 +102,7 @@ def publish(
     keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
     summary, page = _release(run, recipe_hash, failures, candidates)
-    with run.timed("report"), room_for(run.out):
+    with run.timed("report"):
         page.write(run.out / "report" / "index.html")
     del page
     counted = Counter((row["stage"], row["kind"]) for row in failures.to_pylist())
@@ -224,24 +224,23 @@ def _export(
             notice=notice,
             tombstones=stones,
         )
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        files.put(folder / "README.md", text)
         write_croissant(manifest, folder, samples=samples, notice=notice)
 
-    with room_for(run.out / "dataset"):
-        return export_dataset(
-            samples,
-            read_bytes=store.read,
-            out=run.out / "dataset",
-            recipe=recipe.model_dump(mode="json", exclude=UNRELEASED),
-            recipe_hash=recipe_hash,
-            name=recipe.name,
-            version=recipe.version,
-            previous=recipe.previous,
-            tombstones=stones,
-            max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
-            row_group_rows=recipe.export.row_group_rows,
-            write_extra=card,
-        )
+    return export_dataset(
+        samples,
+        read_bytes=store.read,
+        out=run.out / "dataset",
+        recipe=recipe.model_dump(mode="json", exclude=UNRELEASED),
+        recipe_hash=recipe_hash,
+        name=recipe.name,
+        version=recipe.version,
+        previous=recipe.previous,
+        tombstones=stones,
+        max_shard_bytes=int(recipe.export.max_shard_mb * 1e6),
+        row_group_rows=recipe.export.row_group_rows,
+        write_extra=card,
+    )
 
 
 def _pairs(versions: list[str]) -> list[tuple[str, str]]:

@@ -29,9 +29,10 @@ from catalog.records import (
     to_table,
 )
 from catalog.removals import NOT_REMOVED, Removals, add_tombstones, look_up
-from catalog.store import LISTING, Catalog
+from catalog.store import LISTING, catalog_in
 from crawler.commons import Commons
 from crawler.download import ObjectStore
+from crawler.names import named_file
 from crawler.recheck import GONE, Rechecked, recheck
 from crawler.structured import with_statements
 from pipelines.build.crawl import opened_door
@@ -78,11 +79,10 @@ def refresh(
         limit: the limit that the build had.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
         pipelines.build.driver.build's others.
     """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    catalog_in(out)
     with pool_runner("threads", 1) as runner:
         run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     with run.catalog.locked(), opened_door(run, contact, host_map or {}) as door:
@@ -242,14 +242,12 @@ def take_down(out: Path, lines: Iterable[str], *, why: str = "asked for") -> Rem
     """Puts tombstones on the files that a removal list names; see catalog.removals.look_up. Needs no network.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
     """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    catalog = Catalog(out / "catalog")
+    catalog = catalog_in(out)
     moment = datetime.now(UTC).replace(microsecond=0)
     with catalog.locked():
-        found = look_up(catalog, lines)
+        found = look_up(catalog, lines, named_file)
         hashes = facts.sha1s_of(catalog, list(found.pages))
         rows = [
             TombstoneRow(
@@ -271,13 +269,11 @@ def purge_removed(out: Path) -> Purged:
 
     Raises:
         catalog.purge.StillReleased: the dataset in `out` still holds some of them.
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
     """
     from pipelines.build.history import relink
 
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    catalog = Catalog(out / "catalog")
+    catalog = catalog_in(out)
     with catalog.locked():
         store = ObjectStore(catalog.root / "objects")
         done = purge(catalog, dataset=out / "dataset", remove_object=store.remove)

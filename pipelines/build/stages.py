@@ -147,7 +147,7 @@ def run_batch(ref: BatchRef) -> BatchResult:
     """Does one batch of a COMPUTE stage and commits its part. Doing it twice does no harm.
 
     Raises:
-        catalog.store.DiskFull: no room for the part; the batch stays pending.
+        catalog.files.DiskFull: no room for the part; the batch stays pending.
     """
     from filters.measures import NotAnImage
 

@@ -91,11 +91,11 @@ def whatif(
 
 def _why_labels_of(out: Path) -> WhyLabels:
     """For the recipe that the build in `out` was decided with."""
-    from catalog.store import Catalog
+    from catalog.store import catalog_in
     from filters.degradation.classifier import load_classifier
     from pipelines.build.history import load_built_recipe
 
-    recipe, _ = load_built_recipe(Catalog(out / "catalog"))
+    recipe, _ = load_built_recipe(catalog_in(out))
     policy = recipe.degradation
 
     def why(labels: list[str], measures: dict[str, float | None]) -> list[str]:

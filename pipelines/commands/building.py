@@ -193,9 +193,7 @@ def politeness(
 ) -> None:
     """Tell how a crawl behaved towards each host, and whether it kept its limits."""
     from catalog.manners import politeness_lines
-    from catalog.store import Catalog
+    from catalog.store import catalog_in
 
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    for line in politeness_lines(Catalog(out / "catalog"), run_id=run):
+    for line in politeness_lines(catalog_in(out), run_id=run):
         typer.echo(line)

@@ -98,7 +98,7 @@ def push(
 @app.command()
 def relink(out: Out = Path("out/demo")) -> None:
     """Make lucidlr.duckdb anew after the output folder was moved."""
-    from pipelines.build.publish import relink as make
+    from pipelines.build.history import relink as make
 
     typer.echo(make(out))
 

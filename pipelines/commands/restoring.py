@@ -165,8 +165,6 @@ def lucidflux_download(
     from training.backbones.lucidflux.hub import ADAPTER_ASSETS, ASSETS, download
 
     typer.echo(LICENSE_NOTE, err=True)
-    if not dry_run:
-        to.mkdir(parents=True, exist_ok=True)
     assets = ASSETS + ADAPTER_ASSETS if adapter else ASSETS
     done = download(to, assets, dry_run=dry_run, say=typer.echo)
     left = sum(fetch.bytes for fetch in done if fetch.state == "to fetch")

@@ -51,13 +51,12 @@ def consistency(
 def _write(file: Path, pairs: list[tuple[Path, Path]], scores: list[float]) -> None:
     import csv
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as opened:
+    from catalog import files
+
+    with files.text(file, newline="") as opened:
         rows = csv.writer(opened)
         rows.writerow(["lr", "sr", "score"])
         rows.writerows([str(a), str(b), repr(s)] for (a, b), s in zip(pairs, scores, strict=True))
-    part.replace(file)
 
 
 @app.command()

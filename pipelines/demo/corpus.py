@@ -14,8 +14,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from catalog.files import folder as whole_folder
+from catalog.files import put, stream
 from pipelines.demo.files import file_bytes, twin_bytes
 from pipelines.demo.names import category_pages
 from pipelines.demo.plan import VERSION, CorpusError, Entry, make_plan
@@ -90,21 +90,9 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
             raise CorpusError(f"{out} is not a demo corpus; choose another folder or remove it.")
         if json.loads(corpus.truth.read_text("utf-8")).get("fingerprint") == fingerprint:
             return corpus
-    building = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(building, ignore_errors=True)
-    (building / "photos").mkdir(parents=True)
-    try:
+    with whole_folder(out, marker=corpus.truth.name) as building:
         head = {"version": VERSION, "seed": seed, "files": files, "fingerprint": fingerprint}
         _write(Corpus(root=building), make_plan(seed, files), head)
-        if out.exists():
-            retired = out.with_name(f".{out.name}.{os.getpid()}.old")
-            out.rename(retired)
-            building.rename(out)
-            shutil.rmtree(retired)
-        else:
-            building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return corpus
 
 
@@ -128,11 +116,11 @@ def _write(corpus: Corpus, entries: list[Entry], head: dict[str, Any]) -> None:
         else:
             made[id(entry)], amounts[id(entry)] = twin_bytes(entry, made[id(entry.twin_of)])
     for entry in entries:
-        (corpus.photos / entry.item["filename"]).write_bytes(made[id(entry)])
+        put(corpus.photos / entry.item["filename"], made[id(entry)])
     _json(corpus.manifest, [entry.item for entry in entries])
     _json(corpus.categories, category_pages())
     listed = [f"File:{e.item['filename']}\n" for e in entries if e.reach == "titles"]
-    corpus.titles.write_text("".join(listed), "utf-8")
+    put(corpus.titles, "".join(listed))
     rows = [_truth(entry, made[id(entry)], amounts.get(id(entry))) for entry in entries]
     _json(corpus.truth, {**head, "items": rows})
 
@@ -178,7 +166,7 @@ def _truth(entry: Entry, content: bytes, amount: float | None) -> dict[str, Any]
 
 
 def _json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    put(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 # -- scoring --------------------------------------------------------------------------------------------------------
@@ -262,7 +250,8 @@ def contact_sheet(corpus: Corpus, out_png: Path, *, columns: int = 15) -> None:
         second = f"{damage['kind']} {damage['amount']}" if damage else "-"
         draw.text((x, y + cell_h - 27), first[:22], fill="black")
         draw.text((x, y + cell_h - 15), second[:22], fill="black")
-    sheet.save(out_png)
+    with stream(out_png) as sink:
+        sheet.save(sink, "PNG")
 
 
 def summary(corpus: Corpus) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from catalog.errors import Expected
 from filters.degradation.synthesis import Degradation, Kind
 from pipelines.demo import names
 from pipelines.demo.tiles import LARGE_TILE_PX, Tile, cut_tiles
@@ -40,7 +41,7 @@ SMALLEST_KEPT_PX = 64
 """Files below it on their short side are planted as too small; twins are never made so small."""
 
 
-class CorpusError(RuntimeError):
+class CorpusError(Expected, RuntimeError):
     """The corpus cannot be made as asked; the message says what to change."""
 
 

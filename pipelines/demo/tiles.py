@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from catalog.errors import Missing
 from filters.degradation.synthesis import Photo, downscale
 
 TILE_PX = 96
@@ -96,7 +97,7 @@ def cut_tiles(rng: np.random.Generator) -> list[Tile]:
     """Disjoint tiles of all sources in random order; grid, offsets and sizes vary with `rng`.
 
     Raises:
-        FileNotFoundError: a package no longer ships one of the photographs.
+        catalog.errors.Missing: a package no longer ships one of the photographs.
     """
     large = str(rng.choice(_MAY_BE_LARGE))
     tiles: list[Tile] = []
@@ -114,12 +115,12 @@ def load(source: Source) -> Photo:
     """The photograph as uint8 RGB [H,W,3], after its reduction.
 
     Raises:
-        FileNotFoundError: the installed package does not ship it.
+        catalog.errors.Missing: the installed package does not ship it.
     """
     # Finding the package by its spec does not import it: scikit-learn takes a second.
     spec = importlib.util.find_spec(source.package)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"{source.package} is not installed; run `make setup`.")
+        raise Missing(f"{source.package} is not installed; run `make setup`.")
     path = Path(spec.origin).parent / source.path
     with Image.open(path) as image:
         photo = np.array(image.convert("RGB"))

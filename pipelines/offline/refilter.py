@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.store import catalog_in
 from pipelines.build.gate import gated
 from pipelines.build.publish import facts_to_join, publish
 from pipelines.build.run import Build, BuildResult, start_run
@@ -44,8 +45,8 @@ def refilter(
     """Decides and releases anew into `out`, from what is stored there.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
-        catalog.store.CatalogLocked, DiskFull: as for a build.
+        catalog.errors.NoBuild: there is no build in `out`.
+        catalog.store.CatalogLocked, catalog.files.DiskFull: as for a build.
     """
     started = time.perf_counter()
     run = offline_run(recipe, out, limit, progress)
@@ -87,10 +88,9 @@ def offline_run(
     """A run on what is stored in `out`, which fetches and computes nothing.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
     """
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
+    catalog_in(out)
     with pool_runner("threads", 1) as runner:
         return start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog.store import Catalog
+from catalog.store import catalog_in
 from filters.policy import Rule
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.gate import gated
@@ -73,12 +73,12 @@ def what_if(
         recipe: default: the recipe of the last build in `out`.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
         RecipeError: a change names nothing of the recipe.
     """
     started = time.perf_counter()
     if recipe is None:
-        recipe, limit = load_built_recipe(Catalog(out / "catalog"))
+        recipe, limit = load_built_recipe(catalog_in(out))
     new = changed_recipe(recipe, changes)
     run = offline_run(recipe, out, limit)
     joined, _ = facts_to_join(run, stored=True)

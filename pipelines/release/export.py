@@ -18,7 +18,7 @@ from catalog.release.diff import (
 )
 from catalog.release.export import VersionError
 from catalog.release.manifest import load_manifest
-from catalog.store import Catalog
+from catalog.store import catalog_in
 from pipelines.build.history import load_built_recipe
 from pipelines.offline.refilter import Refiltered, refilter
 from pipelines.progress import Progress
@@ -48,11 +48,11 @@ def export_again(
         previous: the release that this one follows: its dataset hash, or its folder.
 
     Raises:
-        FileNotFoundError: there is no build in `out`.
+        catalog.errors.NoBuild: there is no build in `out`.
         catalog.release.export.VersionError: no such version or release can be.
         pipelines.offline.refilter.refilter's others.
     """
-    recipe, limit = load_built_recipe(_catalog_in(out))
+    recipe, limit = load_built_recipe(catalog_in(out))
     if previous is not None and Path(previous).is_dir():
         previous = load_manifest(Path(previous)).dataset_hash
     changes = {"version": version or recipe.version, "previous": previous}
@@ -81,24 +81,17 @@ def compare(
         out: the build that `new` came from, for the reasons of removals.
 
     Raises:
-        FileNotFoundError: `out` holds no build.
+        catalog.errors.NoBuild: `out` holds no build.
         catalog.release.diff.diff_datasets's others.
     """
     return diff_datasets(
         _dataset_in(old),
         _dataset_in(new),
-        catalog=None if out is None else _catalog_in(out),
+        catalog=None if out is None else catalog_in(out),
         to_json=to_json,
         to_parquet=to_parquet,
         shown=shown,
     )
-
-
-def _catalog_in(out: Path) -> Catalog:
-    # Before it is opened: that would make the folders of an empty one.
-    if not (out / "catalog" / "parts").is_dir():
-        raise FileNotFoundError(f"{out} holds no build (no catalog/parts in it).")
-    return Catalog(out / "catalog")
 
 
 def _dataset_in(folder: Path) -> Path:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.errors import Expected
+
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 BRANCH = "main"
 
 
-class PushError(Exception):
+class PushError(Expected):
     """A release that cannot be pushed, or a hub that did not take it; the message says what to do."""
 
 

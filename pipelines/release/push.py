@@ -26,7 +26,7 @@ from catalog.release.manifest import (
 )
 from catalog.release.tombstones import met, read_tombstones
 from catalog.removals import released_tombstones
-from catalog.store import Catalog
+from catalog.store import catalog_in, holds_build
 from pipelines.progress import NoProgress, Progress
 from pipelines.release.hub import (
     BRANCH,
@@ -141,8 +141,8 @@ def plan_push(
 def _refuse_removed(folder: Path, out: Path, release: Manifest, *, purge: bool) -> None:
     """Nothing that has a tombstone goes out, also one that the catalog got after this release was made."""
     stones = read_tombstones(folder)
-    if (out / "catalog" / "parts").is_dir():
-        stones = pa.concat_tables([stones, released_tombstones(Catalog(out / "catalog"))])
+    if holds_build(out):
+        stones = pa.concat_tables([stones, released_tombstones(catalog_in(out))])
     found = 0
     for shard in release.shards:
         rows = pq.read_table(folder / shard.path, columns=["page_id", "sha1"])

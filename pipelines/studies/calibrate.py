@@ -242,7 +242,6 @@ def judge_clean(
     examples = examples_of(pa.Table.from_pylist(rows))
     content = named_lines(CONTENT)
     unseen = examples.held_out | ~np.isin(examples.photo, list(content))
-    out.mkdir(parents=True, exist_ok=True)
     natural = natural_photographs(photographs, classifier)
     return write_clean(out, classifier, examples.where(unseen), content=content, natural=natural)
 

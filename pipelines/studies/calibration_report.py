@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog import files
 from filters.degradation import (
     LABELS,
     SHARPNESS,
@@ -71,7 +72,7 @@ def write_results(
         "",
         *_natural_lines(natural),
     ]
-    (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files.put(out / "results.md", "\n".join(lines) + "\n")
     _plot_severity(out / "severity.png", held_out, said.severity)
     _plot_reliability(out / "reliability.png", held_out, said.scores)
 
@@ -93,7 +94,7 @@ def write_clean(
         *_natural_lines(natural),
     ]
     file = out / "clean.md"
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files.put(file, "\n".join(lines) + "\n")
     return file
 
 
@@ -305,5 +306,6 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, li
 def _save(figure: Any, file: Path) -> None:
     from matplotlib import pyplot
 
-    figure.savefig(file, dpi=110)
+    with files.stream(file) as sink:
+        figure.savefig(sink, format="png", dpi=110)
     pyplot.close(figure)

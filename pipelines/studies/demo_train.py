@@ -15,13 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog import files
+from catalog.errors import Expected
 from pipelines.progress import Progress
 
 if TYPE_CHECKING:
     from training.experiment.settings import Experiment
 
 
-class OtherExperiment(ValueError):
+class OtherExperiment(Expected, ValueError):
     """The output folder holds an experiment with other settings."""
 
 
@@ -64,10 +66,7 @@ def claim(experiment: Experiment) -> None:
                 f"{experiment.out} holds an experiment with other settings ({file}); choose another folder."
             )
         return
-    experiment.out.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_bytes(TypeAdapter(Experiment).dump_json(experiment, indent=1))
-    part.replace(file)
+    files.put(file, TypeAdapter(Experiment).dump_json(experiment, indent=1))
 
 
 def dataset(experiment: Experiment, progress: Progress) -> None:
@@ -137,9 +136,7 @@ def validity(experiment: Experiment, progress: Progress) -> Path:
         "second_critic": scorer_of("photo_critic", weights=experiment.second_critic_file),
         "coherent_edges": scorer_of("coherent_edges"),
     }
-    part = file.with_suffix(".part")
-    part.write_text(table([judge(n, s, versions, lr, photo) for n, s in scorers.items()]) + "\n")
-    part.replace(file)
+    files.put(file, table([judge(n, s, versions, lr, photo) for n, s in scorers.items()]) + "\n")
     return file
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from catalog.errors import Missing
 from filters.duplicates.leakage import read_index
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
@@ -248,7 +249,7 @@ def _earlier(path: Path, *, required: bool) -> Any:
 
     if not path.is_file():
         if required:
-            raise FileNotFoundError(f"There is no {path} to compare with.")
+            raise Missing(f"There is no {path} to compare with.")
         return None
     return pq.read_table(path)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from catalog.errors import Missing
+from catalog.files import put
 from catalog.page.report import TEMPLATES
 from pipelines.progress import NoProgress, Progress
 from training.evaluation.dataset_table import dataset_html, dataset_markdown, dataset_rows
 from training.evaluation.gallery import GalleryOptions, write_gallery
-from training.evaluation.inputs import write_bytes
 from training.evaluation.results import load_labels
 
 
@@ -30,15 +31,15 @@ def gallery_of(
 
     Raises:
         training.evaluation.gallery.NoEvaluation: `out` holds none.
-        FileNotFoundError: a file that was named is not there.
+        catalog.errors.Missing: a file that was named is not there.
     """
     progress = progress or NoProgress()
     log = training_log / "log.csv" if training_log and training_log.is_dir() else training_log
     for file in (log, separability):
         if file is not None and not file.is_file():
-            raise FileNotFoundError(f"There is no {file}.")
+            raise Missing(f"There is no {file}.")
     rows = dataset_rows(load_labels(out), dataset=dataset)
-    write_bytes(out / "tables" / "datasets.md", dataset_markdown(rows).encode())
+    put(out / "tables" / "datasets.md", dataset_markdown(rows).encode())
     options = GalleryOptions(
         title=title,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),

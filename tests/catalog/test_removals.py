@@ -21,6 +21,7 @@ from catalog.records import (
 from catalog.release.tombstones import TOMBSTONES
 from catalog.removals import add_tombstones, look_up, released_tombstones, removed
 from catalog.store import LISTING, Catalog
+from crawler.names import named_file
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 PAGES = {1: "Plain.jpg", 2: "Größe 1.jpg", 3: "Old.jpg", 4: "Stays.jpg"}
@@ -105,7 +106,7 @@ def test_of_two_tombstones_in_one_second_the_later_part_counts(catalog):
     ],
 )
 def test_a_removal_list_names_a_file_by_id_title_address_or_hash(catalog, line, page_id):
-    found = look_up(catalog, [line, "", "# a remark"])
+    found = look_up(catalog, [line, "", "# a remark"], named_file)
     assert (list(found.pages), found.unknown) == ([page_id], [])
 
 

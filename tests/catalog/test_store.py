@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import link, store, views
+from catalog.files import DiskFull
 from catalog.records import FailureRecord, FileRecord, ListingRow, MeasureRecord, to_table
-from catalog.store import Catalog, CatalogLocked, DiskFull, write_parquet
+from catalog.store import Catalog, CatalogLocked, write_parquet
 
 BLUR, NOISE = "blur@1", "noise@1"
 

@@ -1,23 +1,70 @@
-"""What the command line shows as one message."""
+"""What the command line shows as one message, and what keeps its traceback."""
 
 import importlib
+import re
+import subprocess
+import sys
 
 import pytest
 
-from pipelines.errors import EXPECTED, is_expected
+from catalog.errors import Expected, Missing, NoBuild
+from tests.test_house import HOME, MODULES
+
+RUN = """
+import sys
+from pipelines import cli
+def app():
+    {}
+cli.app = app
+cli.main()
+"""
 
 
-@pytest.mark.parametrize("module", sorted(EXPECTED))
-def test_every_expected_error_is_a_class_of_the_module_that_is_named(module):
-    for name in EXPECTED[module]:
-        kind = getattr(importlib.import_module(module), name)
-        assert issubclass(kind, Exception)
-        assert kind.__module__ == module, "named where it is only imported, it would never be met"
+def run_main(body):
+    return subprocess.run(
+        [sys.executable, "-c", RUN.format(body)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
-def test_what_derives_from_an_expected_error_is_expected_and_a_bug_is_not():
-    class Missing(FileNotFoundError):
-        pass
+def test_an_expected_error_is_one_sentence_on_the_command_line():
+    done = run_main(
+        "from catalog.errors import Missing; raise Missing('There is no a.csv: make it.')"
+    )
+    assert (done.returncode, done.stderr) == (1, "lucidlr: There is no a.csv: make it.\n")
 
-    assert is_expected(Missing())
-    assert not is_expected(ValueError())
+
+def test_a_missing_file_that_nobody_expected_keeps_its_traceback():
+    done = run_main("open('/nowhere/at/all')")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "FileNotFoundError" in done.stderr
+
+
+def test_the_errors_cost_nothing_to_import():
+    code = "import sys, catalog.errors; print(sorted(set(sys.modules) & {'pyarrow', 'numpy', 'duckdb', 'torch'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_class_that_is_shown_as_a_sentence_says_what_it_is():
+    for module in MODULES:
+        if re.search(r"^class \w+\((Expected|Missing)", module.read_text("utf-8"), re.MULTILINE):
+            path = module.relative_to(HOME).with_suffix("")
+            importlib.import_module(".".join(path.parts).removesuffix(".__init__"))
+    kinds = every(Expected)
+    assert len(kinds) > 30
+    assert not [kind.__name__ for kind in kinds if not (kind.__doc__ or "").strip()]
+
+
+def every(kind):
+    return {kind} | {deeper for child in kind.__subclasses__() for deeper in every(child)}
+
+
+@pytest.mark.parametrize("kind", [Missing, NoBuild])
+def test_who_looks_for_the_standard_class_finds_it(kind):
+    with pytest.raises(FileNotFoundError, match="what is wrong"):
+        raise kind("what is wrong")

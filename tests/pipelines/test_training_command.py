@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from skimage import data
 from typer.testing import CliRunner
 
+from catalog.errors import Expected
 from pipelines.cli import app
-from pipelines.errors import is_expected
 from tests.training.test_data import encoded, write_shard
 from training.backbones.tiny import untrained
 from training.train_config import ConfigError, load_config
@@ -67,7 +67,7 @@ def test_training_on_an_exported_dataset_from_the_command_line(release, tmp_path
 def test_a_wrong_change_says_which(release, tmp_path, change, message):
     done = train(release, "--out", tmp_path, "--set", change)
     assert isinstance(done.exception, ConfigError)
-    assert is_expected(done.exception)
+    assert isinstance(done.exception, Expected)
     assert message in str(done.exception)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from catalog.errors import Expected
 from catalog.plugins import Plugins
 
 Adapter = Literal["default", "old"]
@@ -24,7 +25,7 @@ Conditioning = dict[str, Tensor]
 """What a velocity depends on besides z and t; every tensor has the batch first: it can be cut and cached by sample."""
 
 
-class UnknownBackbone(ValueError):
+class UnknownBackbone(Expected, ValueError):
     """There is no such file in training/backbones/."""
 
 
@@ -36,7 +37,7 @@ BACKBONES = Plugins(
 )
 
 
-class BackboneError(RuntimeError):
+class BackboneError(Expected, RuntimeError):
     """Weights missing, gated, cut or of the wrong shape, or an input that the backbone cannot take; says what to do."""
 
 

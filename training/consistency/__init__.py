@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from catalog.errors import Expected
 from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ Images: TypeAlias = "Tensor | Sequence[Tensor]"
 """[B,3,H,W], or B images [3,H,W] of any sizes; float32 RGB in [0,1]."""
 
 
-class UnknownEncoder(ValueError):
+class UnknownEncoder(Expected, ValueError):
     """There is no such file in training/consistency/encoders/."""
 
 
 ENCODERS = Plugins(package="training.consistency.encoders", what="encoder", error=UnknownEncoder)
 
 
-class ConsistencyError(RuntimeError):
+class ConsistencyError(Expected, RuntimeError):
     """An encoder, a head or an image can't be used; the message says what to do."""
 
 

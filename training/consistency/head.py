@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from catalog import files
 from training.consistency import ConsistencyError, Encoder
 
 KEYS = ("0.weight", "0.bias", "2.weight", "2.bias")
@@ -91,17 +92,12 @@ def save_head(
     """Writes `.safetensors` (or the official layout, with the suffix `.pt`), in place by a rename."""
     state = {key: module.state_dict()[key].detach().cpu().float().contiguous() for key in KEYS}
     trained_on = encoder_fingerprint(encoder)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    if file.suffix == ".pt":
-        torch.save(state, part)
-    else:
-        save_file(
-            state,
-            part,
-            {"trained_on": trained_on, "notes": json.dumps(dict(notes), sort_keys=True)},
-        )
-    part.replace(file)
+    with files.writing(file) as temporary:
+        if file.suffix == ".pt":
+            torch.save(state, temporary)
+        else:
+            about = {"trained_on": trained_on, "notes": json.dumps(dict(notes), sort_keys=True)}
+            save_file(state, temporary, about)
     return load_head(file)
 
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from catalog import files
 from filters.degradation.second_order import second_order
 from filters.degradation.synthesis import Photo, downscale
 from training.consistency import Encoder
@@ -87,11 +88,9 @@ def cached_pools(
     except (FileNotFoundError, SafetensorError):
         pass  # not there, or cut: made anew
     pools = make_pools(photos, encoder, config, advance=advance)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_name(kept.name + ".part")
     tensors = {f.name: getattr(pools, f.name).contiguous() for f in fields(Pools)}
-    save_file(tensors, part, {"stamp": stamp})
-    part.replace(kept)
+    with files.writing(kept) as temporary:
+        save_file(tensors, temporary, {"stamp": stamp})
     return pools
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from catalog import files
 from training.consistency import Encoder
 from training.consistency.evaluation import Judged, Row, change, judge
 from training.consistency.head import save_head
@@ -100,8 +101,8 @@ def _cell(row: Row, *, sign: bool) -> str:
 
 
 def _write(report: Report, held: Pools, out: Path) -> None:
-    (out / "results.md").write_text("\n".join(table(report)) + "\n", encoding="utf-8")
-    with (out / "results.csv").open("w", encoding="utf-8", newline="") as opened:
+    files.put(out / "results.md", "\n".join(table(report)) + "\n")
+    with files.text(out / "results.csv", newline="") as opened:
         rows = csv.writer(opened)
         rows.writerow(["arm", "measure", "count", "mean", "low", "high"])
         for arm, judged in report.arms.items():
@@ -133,4 +134,5 @@ def _plot(report: Report, file: Path) -> None:
         axis.set_title(arm)
         axis.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes[0].set_ylabel("similarity of LR and HR")
-    figure.savefig(file, dpi=110)
+    with files.stream(file) as sink:
+        figure.savefig(sink, format="png", dpi=110)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from catalog import files
 from filters.measures import open_photo
-from training.evaluation.inputs import Case, Pixels, png_bytes, write_bytes
+from training.evaluation.inputs import Case, Pixels, png_bytes
 from training.evaluation.methods import Method, weights_of_run
 from training.evaluation.outputs import MethodError
 
@@ -49,7 +50,7 @@ def restore_cases(method: Method, cases: Sequence[Case], folder: Path) -> None:
                 lr = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
                 seed = image_seed(method.seed, case.lr_sha256)
                 sr = restore_one(lr, backbone, settings, seed=seed).numpy()
-                write_bytes(folder / f"{case.name}.png", png_bytes(_fitted(sr, case.size)))
+                files.put(folder / f"{case.name}.png", png_bytes(_fitted(sr, case.size)))
     except (BackboneError, UnknownBackbone, CheckpointError) as error:
         raise MethodError(f"{method.name}: {error}") from error
 

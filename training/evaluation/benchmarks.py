@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from catalog.errors import Expected
 from training.image_names import is_image
 
 Protocol = Literal["full", "resize1024", "crop128"]
@@ -30,7 +31,7 @@ _ENDS = re.compile(r"(_(lr|hr|lq|gt)\d*|_?x[1-4]|_lr_?x?[1-4])$", re.IGNORECASE)
 """Ends of names that tell LR from HR in the known distributions: `Canon_001_LR4` and `Canon_001_HR` are a pair."""
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(Expected, ValueError):
     """A copy that is not what its benchmark is; the message says what was found and where the files come from."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.evaluation.inputs import write_bytes
+from catalog import files
 from training.evaluation.outputs import slug
 
 PART = pa.schema(
@@ -101,7 +101,7 @@ class ScoreCache:
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema=PART), sink)
         name = hashlib.sha256("".join(sorted(kept)).encode()).hexdigest()[:16]
-        write_bytes(self.folder / f"{name}.parquet", sink.getvalue().to_pybytes())
+        files.put(self.folder / f"{name}.parquet", sink.getvalue().to_pybytes())
         self.kept |= kept
 
     def remember(self, identity: Identity) -> None:
@@ -109,7 +109,7 @@ class ScoreCache:
         content = json.dumps(asdict(identity), indent=1).encode()
         path = self.folder / "identity.json"
         if not path.is_file() or path.read_bytes() != content:
-            write_bytes(path, content)
+            files.put(path, content)
 
     def remembered(self) -> Identity | None:
         """What scored last; None where nothing did."""

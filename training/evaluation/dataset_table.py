@@ -15,6 +15,7 @@ from statistics import median
 import numpy as np
 import pyarrow.parquet as pq
 
+from catalog.errors import Missing
 from training.evaluation.benchmarks import SPECS, BenchmarkSpec
 from training.evaluation.lr_labels import Labelled, mix
 
@@ -97,11 +98,11 @@ def exported_labels(dataset: Path) -> list[Labelled]:
     """Labels of an exported dataset.
 
     Raises:
-        FileNotFoundError: no shard in it.
+        catalog.errors.Missing: no shard in it.
     """
     shards = sorted(dataset.glob("data/**/*.parquet"))
     if not shards:
-        raise FileNotFoundError(f"{dataset} holds no shard (data/**/*.parquet).")
+        raise Missing(f"{dataset} holds no shard (data/**/*.parquet).")
     found: list[Labelled] = []
     for shard in shards:
         for row in pq.read_table(

@@ -21,8 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
 from training.evaluation.gallery_figures import charts, separability, training_curves
-from training.evaluation.inputs import write_bytes
 from training.evaluation.metrics import SPECS
 from training.evaluation.outputs import slug
 from training.evaluation.results import LEGEND, NoEvaluation
@@ -76,7 +76,7 @@ def write_gallery(
         advance(1)
     data = _data(items, scores, summary)
     content = _page(data, summary, means, scores, options, table=_table(out))
-    write_bytes(folder / "index.html", content.encode())
+    files.put(folder / "index.html", content.encode())
     return folder / "index.html"
 
 
@@ -113,7 +113,7 @@ def _picture(source: Path, folder: Path, benchmark: str, column: str, name: str)
         if not (folder / relative).is_file():
             sink = io.BytesIO()
             image.convert("RGB").save(sink, "WEBP", lossless=lossless, quality=_QUALITY, method=4)
-            write_bytes(folder / relative, sink.getvalue())
+            files.put(folder / relative, sink.getvalue())
     return relative
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog import files
 from filters.measures import NotAnImage, open_photo
 from training.evaluation.benchmarks import CROP_PX, TARGET_PX, Benchmark, Item, Protocol
 
@@ -103,7 +103,7 @@ def _written(folder: Path, name: str, pixels: Pixels) -> tuple[Path, str]:
     content = png_bytes(pixels)
     path = folder / f"{name}.png"
     if not path.is_file() or path.read_bytes() != content:
-        write_bytes(path, content)
+        files.put(path, content)
     return path, hashlib.sha256(content).hexdigest()
 
 
@@ -114,11 +114,3 @@ def png_bytes(pixels: Pixels) -> bytes:
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "PNG")
     return sink.getvalue()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Complete or absent: the rename comes last."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from catalog import files
 from filters.degradation import DegradationPolicy, label
 from filters.measures import load_measure, open_photo
-from training.evaluation.inputs import Case, write_bytes
+from training.evaluation.inputs import Case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def labels_of(
     for digest, case in missing.items():
         kept[digest] = _measured(case, names)
     if missing:
-        write_bytes(file, json.dumps(kept, sort_keys=True).encode())
+        files.put(file, json.dumps(kept, sort_keys=True).encode())
     if not cases:
         return {}
     columns = {

@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from catalog import files
 from filters.measures import NotAnImage, open_photo
-from training.evaluation.inputs import Case, Pixels, png_bytes, write_bytes
+from training.evaluation.inputs import Case, Pixels, png_bytes
 from training.evaluation.outputs import MethodError, Outputs, slug
 from training.image_names import image_stem, is_image
 
@@ -142,10 +143,10 @@ def outputs_of(
     folder = out / "outputs" / benchmark / f"{slug(method.name)}-{fingerprint(method)}"
     missing = [case for case in cases if not _is_made(folder / f"{case.name}.png", case)]
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         if method.kind == "bicubic":
             for case in missing:
-                write_bytes(folder / f"{case.name}.png", png_bytes(_bicubic(case)))
+                files.put(folder / f"{case.name}.png", png_bytes(_bicubic(case)))
         elif method.kind == "command":
             _run_command(method, missing, folder, out)
         elif method.kind == "realesrgan":
@@ -232,8 +233,7 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
         places = {"lr": str(lr.resolve()), "out": str(made.resolve())}
         words = [word.format_map(places) for word in shlex.split(method.command)]
         log = out / "logs" / f"{slug(method.name)}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as file:
+        with files.growing(log) as file:
             try:
                 code = subprocess.run(
                     words, cwd=method.run_in, stdout=file, stderr=subprocess.STDOUT, check=False
@@ -250,4 +250,4 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
                 pixels = open_photo(file.read_bytes()).rgb
             except NotAnImage:
                 continue
-            write_bytes(folder / f"{name}.png", png_bytes(pixels))
+            files.put(folder / f"{name}.png", png_bytes(pixels))

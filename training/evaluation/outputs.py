@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.errors import Expected
 
-class MethodError(RuntimeError):
+
+class MethodError(Expected, RuntimeError):
     """A method that cannot make or find its outputs; the message says what to do."""
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from catalog import files
 from filters.measures import open_photo
-from training.evaluation.inputs import Case, Pixels, png_bytes, write_bytes
+from training.evaluation.inputs import Case, Pixels, png_bytes
 from training.evaluation.outputs import MethodError
 
 MODEL = "realesrgan-x4plus"
@@ -45,7 +46,7 @@ def upscale_all(cases: Sequence[Case], folder: Path, *, model: str = MODEL) -> N
 
             resized = Image.fromarray(pixels).resize(case.size, Image.Resampling.BICUBIC)
             pixels = np.asarray(resized)
-        write_bytes(folder / f"{case.name}.png", png_bytes(pixels))
+        files.put(folder / f"{case.name}.png", png_bytes(pixels))
 
 
 def load(model: str = MODEL) -> Any:

@@ -18,9 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
+from catalog.errors import Missing
 from training.evaluation.aggregate import aggregate, delta_lines, measured_table
 from training.evaluation.benchmarks import SPECS, BenchmarkSpec
-from training.evaluation.inputs import write_bytes
 from training.evaluation.lr_labels import Labelled
 from training.evaluation.published import BENCHMARKS
 from training.evaluation.score import Evaluated
@@ -41,7 +42,7 @@ LEGEND = (
 )
 
 
-class NoEvaluation(FileNotFoundError):
+class NoEvaluation(Missing):
     """The folder holds no finished evaluation; the message says how to make one."""
 
 
@@ -76,14 +77,14 @@ def write_results(
     known = [name for name in BENCHMARKS if name in done.cases]
     table = beside(published_table(), measured) if known else measured
     for file, content in (("scores.parquet", done.scores), ("aggregate.parquet", means)):
-        write_bytes(out / file, parquet_bytes(content))
+        files.put(out / file, parquet_bytes(content))
     notes = [f"Not run: {metric}: {why}" for metric, why in done.not_run.items()]
     text = "\n\n".join([markdown(table), LEGEND, *notes]) + "\n"
-    write_bytes(out / "tables" / "results.md", text.encode())
-    write_bytes(out / "tables" / "results.tex", latex(table).encode())
-    write_bytes(out / "tables" / "results.html", html_table(table).encode())
+    files.put(out / "tables" / "results.md", text.encode())
+    files.put(out / "tables" / "results.tex", latex(table).encode())
+    files.put(out / "tables" / "results.html", html_table(table).encode())
     lines = delta_lines(means) or ["No method has a base to be compared with."]
-    write_bytes(out / "tables" / "deltas.md", ("\n".join(lines) + "\n").encode())
+    files.put(out / "tables" / "deltas.md", ("\n".join(lines) + "\n").encode())
     summary = {
         "name": name,
         "computed": dict(done.computed),
@@ -106,9 +107,9 @@ def write_results(
         "metrics": list(metrics),
         "deltas": dict(deltas),
     }
-    write_bytes(out / "files.json", json.dumps(_files(done, out), ensure_ascii=False).encode())
+    files.put(out / "files.json", json.dumps(_files(done, out), ensure_ascii=False).encode())
     content = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-    write_bytes(out / "summary.json", content.encode())
+    files.put(out / "summary.json", content.encode())
     return Results(folder=out, scores=done.scores, means=means, table=table)
 
 

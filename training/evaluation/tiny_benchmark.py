@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from catalog import files
 from training.evaluation.benchmarks import TINY, Benchmark, BenchmarkSpec, Item, Layout
-from training.evaluation.inputs import png_bytes, write_bytes
+from training.evaluation.inputs import png_bytes
 from training.photographs import PACKAGED_HELD_OUT, degrade, photographs
 
 VERSION = "1"
@@ -48,7 +49,7 @@ def tiny_benchmark(out: Path, *, crops: int = CROPS, hr_px: int = HR_PX) -> Benc
             for side, pixels in (("lr", low), ("hr", sharp)):
                 path, content = out / side / f"{name}.png", png_bytes(pixels)
                 if not path.is_file() or path.read_bytes() != content:
-                    write_bytes(path, content)
+                    files.put(path, content)
             lr, hr = out / "lr" / f"{name}.png", out / "hr" / f"{name}.png"
             items.append(Item(name=name, lr=lr, hr=hr, cluster=photo.name))
     return Benchmark(spec=SPEC, folder=out, protocol="full", items=tuple(items))

@@ -19,7 +19,6 @@ The LR of training are crops of the exported dataset, those of some of its subje
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from catalog import files
 from training.backbones import Backbone, load_backbone
 from training.backbones.tiny import upsample
 from training.experiment.lrs import held_out_lrs, some_lrs, training_lrs
@@ -53,9 +53,7 @@ def spreads(experiment: Experiment) -> list[float]:
     file = experiment.out / "spreads.json"
     if not file.is_file():
         rewards = rewards_at_base(experiment, ARMS["decoupled"])
-        part = file.with_name(f".{file.name}.{os.getpid()}")
-        part.write_text(json.dumps(rewards.std(1, correction=0).mean(0).tolist()))
-        part.replace(file)
+        files.put(file, json.dumps(rewards.std(1, correction=0).mean(0).tolist()))
     return json.loads(file.read_text())
 
 
@@ -145,10 +143,9 @@ def run_arm(experiment: Experiment, arm: Arm, seed: int) -> Path:
         "cpu_s": round(time.process_time() - began_cpu, 1),
         "wall_s": round(time.monotonic() - began, 1),
     }
-    (folder / "spent.json").write_text(json.dumps(spent))
-    part = folder / f".weights.{os.getpid()}"
-    save_file({name: value.contiguous() for name, value in result.ema.items()}, part)
-    part.replace(weights)
+    files.put(folder / "spent.json", json.dumps(spent))
+    with files.writing(weights) as temporary:
+        save_file({name: value.contiguous() for name, value in result.ema.items()}, temporary)
     return weights
 
 
@@ -177,10 +174,8 @@ def evaluate(experiment: Experiment, weights: Path, out: Path) -> Path:
     lr, hr, pair_photo = held_out_pairs(experiment)
     error = (_restore(experiment, backbone, lr, 0) - hr).square().mean((1, 2, 3))
     found["psnr_db"] = -10 * np.log10(error.numpy() + 1e-8)
-    part = out.with_name(f".{os.getpid()}.npz")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(part, allow_pickle=False, photo=photo, psnr_photo=pair_photo.numpy(), **found)
-    part.replace(out)
+    with files.stream(out) as sink:
+        np.savez(sink, allow_pickle=False, photo=photo, psnr_photo=pair_photo.numpy(), **found)
     return out
 
 
@@ -192,9 +187,8 @@ def held_out_pairs(experiment: Experiment) -> tuple[Tensor, Tensor, Tensor]:
         made = make_pairs(
             held_out, count=experiment.test_lrs, seed=77, lr_px=experiment.lr_px, per_view=4
         )
-        part = file.with_name(f".{file.name}.{os.getpid()}")
-        save_file({"lr": made.lr, "hr": made.hr, "photo": made.photo}, part)
-        part.replace(file)
+        with files.writing(file) as temporary:
+            save_file({"lr": made.lr, "hr": made.hr, "photo": made.photo}, temporary)
     kept = load_file(file)
     return kept["lr"].float() / 255, kept["hr"].float() / 255, kept["photo"]
 
@@ -221,9 +215,9 @@ def ladder(
         return found
 
     rows = {"photograph": row(hr), "bicubic": row(upsample(lr))}
-    for name, files in runs.items():
+    for name, seeds in runs.items():
         each = [
-            row(_restore(experiment, load_backbone("tiny", weights=file), lr, 0)) for file in files
+            row(_restore(experiment, load_backbone("tiny", weights=file), lr, 0)) for file in seeds
         ]
         rows[name] = {key: sum(r[key] for r in each) / len(each) for key in each[0]}
     return rows

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog import files
 from training.experiment.arms import ladder, lr_set, samples
 from training.experiment.lrs import degradations_in, split_by_subject
 from training.experiment.settings import ARMS, MEASURED, REWARDS, Experiment
@@ -107,9 +108,7 @@ def report(experiment: Experiment, name: str = "results") -> Path:
     _differences(experiment, arms, seeds, experiment.out / f"{name}-differences.png")
     _grid(experiment, arms, experiment.out / f"{name}-grid.png")
     results = experiment.out / f"{name}.md"
-    part = results.with_suffix(".part")
-    part.write_text("\n".join(lines))
-    part.replace(results)
+    files.put(results, "\n".join(lines))
     return results
 
 
@@ -167,7 +166,8 @@ def _curves(experiment: Experiment, arms: Sequence[str], seeds: Sequence[int], f
                 )
         axis.set(xlabel="epoch", title=f"{UNITS[reward]}, mean of the training rollouts")
     figure.axes[0].legend(fontsize=8)
-    figure.savefig(file, dpi=90)
+    with files.stream(file) as sink:
+        figure.savefig(sink, format="png", dpi=90)
 
 
 def _differences(
@@ -188,7 +188,8 @@ def _differences(
         axis.set_yticks([-p for p in range(len(arms))], arms if number == 0 else [""] * len(arms))
         axis.set_title(UNITS[measure], fontsize=10)
     figure.suptitle("Difference to the base on held-out LR, 95 % intervals", fontsize=10)
-    figure.savefig(file, dpi=90)
+    with files.stream(file) as sink:
+        figure.savefig(sink, format="png", dpi=90)
 
 
 def _grid(experiment: Experiment, arms: Sequence[str], file: Path) -> None:
@@ -203,4 +204,5 @@ def _grid(experiment: Experiment, arms: Sequence[str], file: Path) -> None:
         )
     pixels = grid_image(list(lr), *columns)
     # Three times as large, so that 32 px can be looked at.
-    Image.fromarray(pixels.repeat(3, axis=0).repeat(3, axis=1)).save(file)
+    with files.stream(file) as sink:
+        Image.fromarray(pixels.repeat(3, axis=0).repeat(3, axis=1)).save(sink, "PNG")

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from catalog.errors import Missing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
@@ -98,10 +100,10 @@ def load_experiment(folder: Path) -> Experiment:
     """The experiment that a folder holds.
 
     Raises:
-        FileNotFoundError: it holds none.
+        catalog.errors.Missing: it holds none.
     """
     file = folder / "settings.json"
     if not file.is_file():
-        raise FileNotFoundError(f"{folder} holds no training demo; `lucidlr demo-train` makes one.")
+        raise Missing(f"{folder} holds no training demo; `lucidlr demo-train` makes one.")
     stored = TypeAdapter(Experiment).validate_json(file.read_text(encoding="utf-8"))
     return replace(stored, out=folder)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from catalog import files
 from filters.degradation.synthesis import gaussian_blur
 from training.backbones import load_backbone
 from training.backbones.tiny import upsample
@@ -125,8 +126,7 @@ def main(arguments: list[str] | None = None) -> str:
         pairs = dict(option.split("=", 1) for option in options)
         numbers = {k: float(v) if k == "weight" else v for k, v in pairs.items()}
         found.append(validity(text, scorer_of(name, **numbers), versions, lr, photo))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(table(found) + "\n")
+    files.put(given.out, table(found) + "\n")
     return table(found)
 
 

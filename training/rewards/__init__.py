@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from catalog.errors import Expected
 from catalog.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class UnknownReward(ValueError):
+class UnknownReward(Expected, ValueError):
     """Neither a file in training/rewards/ nor `metric:<name>`."""
 
 
@@ -26,7 +27,7 @@ REWARDS = Plugins(
 )
 
 
-class RewardError(RuntimeError):
+class RewardError(Expected, RuntimeError):
     """The scorer can't be had here (weights, a server, a package); the message says what to do."""
 
 

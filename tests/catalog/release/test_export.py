@@ -292,11 +292,14 @@ def test_a_kill_while_shards_are_written_leaves_the_old_dataset(made, dataset, t
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
-def test_what_a_real_kill_leaves_behind_is_cleared_up_by_the_next_export(made, dataset, tmp_path):
+@pytest.mark.parametrize("left", [".dataset.0a1b2c3d.tmp", ".dataset.new"])
+def test_what_a_real_kill_leaves_behind_is_cleared_up_by_the_next_export(
+    made, dataset, tmp_path, left
+):
     samples, store = made
     out = tmp_path / "dataset"
     shutil.copytree(dataset[0], out)
-    half = tmp_path / ".dataset.new"
+    half = tmp_path / left
     shutil.copytree(dataset[0], half)
     (half / "manifest.json").unlink()
     (half / "data/cc_by/stale.parquet").write_bytes(b"PAR1")
@@ -308,13 +311,20 @@ def test_what_a_real_kill_leaves_behind_is_cleared_up_by_the_next_export(made, d
 
 
 @pytest.mark.parametrize("new_is_whole", [True, False])
-def test_a_kill_between_the_two_renames_is_recovered(made, dataset, tmp_path, new_is_whole):
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [(".dataset.ffffffff.tmp", ".dataset.0a1b2c3d.tmp"), (".dataset.new", ".dataset.old")],
+    ids=["now", "before catalog.files"],
+)
+def test_a_kill_between_the_two_renames_is_recovered(
+    made, dataset, tmp_path, new_is_whole, new, old
+):
     samples, store = made
     export(samples.slice(0, 6), store, tmp_path / "small")
-    (tmp_path / "small").rename(tmp_path / ".dataset.new")
-    shutil.copytree(dataset[0], tmp_path / ".dataset.old")
+    (tmp_path / "small").rename(tmp_path / new)
+    shutil.copytree(dataset[0], tmp_path / old)
     if not new_is_whole:
-        (tmp_path / ".dataset.new/manifest.json").unlink()
+        (tmp_path / new / "manifest.json").unlink()
     out = tmp_path / "dataset"
     assert "has no manifest.json" in verify_dataset(out)[0]
     recover(out)

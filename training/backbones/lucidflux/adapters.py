@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from catalog import files
 from training.backbones import BackboneError
 from training.backbones.lucidflux.keys import (
     Source,
@@ -256,13 +257,12 @@ def write_pairs(pairs: Pairs, folder: Path) -> None:
         for name, pair in pairs.items()
         for half, tensor in (("A", pair.a), ("B", pair.b))
     }
-    folder.mkdir(parents=True, exist_ok=True)
     # The configuration comes last: a folder without it is no adapter.
-    (folder / CONFIG).unlink(missing_ok=True)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    part = folder / f"{CONFIG}.part"
-    part.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    part.rename(folder / CONFIG)
+    files.make_folder(folder)
+    files.delete(folder / CONFIG)
+    with files.writing(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+    files.put(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def _number(value: float) -> float | int:

@@ -6,11 +6,13 @@ another is hashed again. It is written by rename; in a folder that can't be writ
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import TypedDict
 
+from catalog import files
 from training.backbones.lucidflux.folder import FILES
 
 NAME = "checksums.json"
@@ -52,12 +54,9 @@ def checksums(folder: Path) -> dict[str, str]:
                 "sha256": file_sha256(folder / name),
             }
     if current != remembered:
-        part = path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps(current, indent=1) + "\n", encoding="utf-8")
-            part.rename(path)
-        except PermissionError:
-            pass
+        # A folder that may only be read is read again each time.
+        with contextlib.suppress(PermissionError):
+            files.put(path, json.dumps(current, indent=1) + "\n")
     return {name: entry["sha256"] for name, entry in current.items()}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from catalog import files
 from training.backbones import BackboneError
 from training.backbones.lucidflux.branches import OFFICIAL_NAMES, Inputs
 from training.backbones.lucidflux.folder import (
@@ -77,17 +78,25 @@ def write_weights(golden: Path, out: Path) -> Path:
 
     loop, branches = Golden(golden, "h_denoise_loop"), Golden(golden, "d_dual_composer")
     rest, run = Golden(golden, "j_weights"), Golden(golden, "j_end_to_end")
-    (out / SIGLIP).parent.mkdir(parents=True, exist_ok=True)
-    save_file(loop.state("flux."), out / TRANSFORMER)
-    save_file(rest.state("ae."), out / AUTOENCODER)
+
+    def safetensors(name: str, state: dict[str, Tensor]) -> None:
+        with files.writing(out / name) as temporary:
+            save_file(state, temporary)
+
+    def pickled(name: str, content: object) -> None:
+        with files.writing(out / name) as temporary:
+            torch.save(content, temporary)
+
+    safetensors(TRANSFORMER, loop.state("flux."))
+    safetensors(AUTOENCODER, rest.state("ae."))
     sections = branches.sections() | {"connector": rest.state("connector.")}
-    torch.save(sections, out / LUCIDFLUX)
-    torch.save({"txt": run["txt"], "vec": run["vec"], "prompt": "restore"}, out / PROMPT)
-    torch.save({"state_dict": rest.state("swinir.")}, out / SWINIR)
+    pickled(LUCIDFLUX, sections)
+    pickled(PROMPT, {"txt": run["txt"], "vec": run["vec"], "prompt": "restore"})
+    pickled(SWINIR, {"state_dict": rest.state("swinir.")})
     vision = {f"vision_model.{name}": tensor for name, tensor in rest.state("siglip.").items()}
-    save_file(vision, out / SIGLIP)
+    safetensors(SIGLIP, vision)
     siglip = {"model_type": "siglip", "vision_config": rest.meta["siglip"]}
-    (out / SIGLIP).with_name("config.json").write_text(json.dumps(siglip), encoding="utf-8")
+    files.put((out / SIGLIP).with_name("config.json"), json.dumps(siglip))
     sizes = {"flux": loop.meta["config"], "swinir": rest.meta["swinir"], "ae": rest.meta["ae"]}
-    (out / "sizes.json").write_text(json.dumps(sizes, indent=1), encoding="utf-8")
+    files.put(out / "sizes.json", json.dumps(sizes, indent=1))
     return out

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from catalog import files
 from training.backbones import BackboneError
 from training.backbones.lucidflux.checksums import file_sha256
 from training.backbones.lucidflux.folder import (
@@ -151,7 +152,7 @@ def download(
         _write_sources(folder, noted)
         fetches.append(Fetch(asset, "fetched", size, commit))
     if not dry_run:
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        files.delete(folder / SCRATCH)
     return fetches
 
 
@@ -183,7 +184,7 @@ def _fetch(
 
     size, commit = about.size or 0, about.commit_hash or ""
     scratch = folder / SCRATCH / asset.repo.replace("/", "--")
-    scratch.mkdir(parents=True, exist_ok=True)
+    files.make_folder(scratch)
     free = shutil.disk_usage(folder).free
     if size > free:
         raise BackboneError(
@@ -199,13 +200,12 @@ def _fetch(
     hub_says = about.etag if re.fullmatch(r"[0-9a-f]{64}", about.etag or "") else None
     wanted = known["sha256"] if known else asset.sha256 or hub_says
     if wanted and digest != wanted:
-        got.unlink()
+        files.delete(got)
         raise BackboneError(
             f"{asset.repo}/{asset.path}: what arrived has SHA-256 {digest}, not {wanted}; deleted, try again"
         )
     target = folder / asset.target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    got.replace(target)
+    files.adopt(got, target)
     return Noted(
         repo=asset.repo,
         path=asset.path,
@@ -273,6 +273,4 @@ def _read_sources(folder: Path) -> dict[str, Noted]:
 
 
 def _write_sources(folder: Path, noted: dict[str, Noted]) -> None:
-    part = folder / f"{SOURCES}.part"
-    part.write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    part.rename(folder / SOURCES)
+    files.put(folder / SOURCES, json.dumps(noted, indent=1, sort_keys=True) + "\n")

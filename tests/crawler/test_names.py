@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.titles import named_file
+from crawler.names import named_file
 
 LONG = "ß" * 118 + ".jpg"
 
