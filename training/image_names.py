@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -18,3 +19,22 @@ def image_stem(file: PurePath) -> str:
     while name.suffix.lower() in IMAGES and name.stem:
         name = PurePath(name.stem)
     return name.name
+
+
+def candidates(wanted: Mapping[str, Iterable[str]], there: Iterable[str]) -> dict[str, list[str]]:
+    """For each key the stems in `there` that could be its output, by one rule everywhere.
+
+    An output is named like its input (`wanted` gives the names an input goes by, the best first), or like it with an
+    ending of the method's own behind `_` (`0001.png` and `0001_out.png`). A file that has the very name of one input is
+    not another one's with an ending: of `a` and `a_1`, `a_1.png` belongs to the second.
+    """
+    stems = list(there)
+    known = set(stems)
+    taken = {name for names in wanted.values() for name in names}
+    found: dict[str, list[str]] = {}
+    for key, names in wanted.items():
+        every = list(names)
+        exact = [name for name in every if name in known]
+        starts = tuple(f"{name}_" for name in every)
+        found[key] = exact[:1] or [s for s in stems if s.startswith(starts) and s not in taken]
+    return found

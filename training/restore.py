@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from catalog import files
@@ -25,6 +24,7 @@ from training.backbones import Backbone
 from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
 from training.image_names import IMAGES, is_image
+from training.pictures import read_pixels
 
 ENTRY = "lucidlr"
 
@@ -175,15 +175,13 @@ def plan(source: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def read_lr(path: Path, *, upright: bool) -> Tensor:
-    """[3,h,w] float32 RGB in [0,1]; an alpha channel is dropped.
+    """[3,h,w] float32 RGB in [0,1]; what is transparent lies on white.
 
     Raises:
-        OSError, SyntaxError, ValueError: what Pillow says of a file that is no whole image.
+        OSError, ValueError: the file cannot be read, or is no whole image.
     """
-    with Image.open(path) as image:
-        turned = ImageOps.exif_transpose(image) if upright else image
-        pixels = np.array(turned.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+    pixels = read_pixels(path, upright=upright)
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous().float() / 255
 
 
 def image_seed(seed: int, digest: str) -> int:

@@ -10,6 +10,7 @@ rounding). Sources: DiffusionNFT (arXiv 2509.16117), LucidNFT (arXiv 2603.05947)
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from catalog import files
-from training.backbones import Backbone, load_backbone
+from training.backbones import Backbone, Drawn, load_backbone
 from training.backbones.adapters import borrowed
 from training.checkpoint import (
     TrainState,
@@ -33,6 +34,7 @@ from training.data import LRDataset, LRSource, derived_seed
 from training.epoch import advantages_of, make_rollouts, one_update
 from training.heldout import gains, hacked, held_out, measure, yardstick
 from training.old_policy import blend_, decay
+from training.one_state import agree, check_state, share_state
 from training.precompute import store_beside
 from training.rewards import Reward, load_reward
 from training.rollout import Precomputed, move, rest
@@ -82,8 +84,11 @@ def main(
     Raises:
         ConfigError, DataError, CheckpointError, UnknownBackbone, UnknownReward, RewardError: see there.
         TrainingError: the gradient is no number any more.
+        ProcessesDiffer, LaunchError: several processes that do not hold the same state, or did not start.
     """
     world = World(config.precision)
+    # What a backbone or a scorer draws while it is made follows the seed, too.
+    torch.manual_seed(derived_seed("made", config.seed))
     if backbone is None:
         backbone = load_backbone(config.backbone, **config.backbone_options)
     if rewards is None:
@@ -99,10 +104,13 @@ def main(
         precomputed = store_beside(config.dataset, rewards=rewards, backbone=backbone)
     watched = held_out(_held_out_source(config, eval_lrs), seed=config.seed, count=config.eval_lrs)
 
+    if isinstance(backbone, Drawn):
+        backbone.draw(derived_seed("drawn", config.seed))
     for module in backbone.trainable_modules().values():
         module.to(world.device)
         if config.gradient_checkpointing:
             _checkpoint_gradients(module)
+    share_state(world, backbone)
     if config.shard:
         if config.groups * config.group_size % world.size:
             raise ConfigError(f"shard: groups x group_size has to be a multiple of {world.size}.")
@@ -133,8 +141,17 @@ def main(
         "reward_versions": {r.name: [r.version, r.weights_sha256] for r in rewards},
     }
     last = next(reversed(checkpoints(config.out)), None)
+    agree(
+        world,
+        {
+            "configuration, data or scorers": json.dumps(decisive, sort_keys=True, default=str),
+            "base weights": base,
+            "last checkpoint": "none" if last is None else last.name,
+        },
+    )
     if last is not None:
         load_checkpoint(last, state, config=decisive, weights_sha256=base)
+    check_state(world, state, when="before the first epoch of this run")
     log = TrainLog(config.out, until_epoch=state.epoch)
     trackers = Trackers(
         config.trackers if world.main else (),
@@ -226,6 +243,7 @@ def main(
         row["old_decay"] = decay(state.step, config.decay)
         blend_(old, parameters, row["old_decay"])
         state.epoch = epoch + 1
+        check_state(world, state, when=f"after epoch {state.epoch}")
 
         # 5. What became of it.
         ends = state.epoch == config.epochs

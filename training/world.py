@@ -7,6 +7,7 @@ a wrapper around the modules, which a backbone of several adapters does not bear
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+from catalog.errors import Expected
 
 
 class World:
@@ -25,6 +28,7 @@ class World:
 
         # Precision is set where velocities are worked out: accelerate allows only one per interpreter.
         self.accelerator: Any = Accelerator(cpu=not torch.cuda.is_available())
+        _refuse_a_launch_that_did_not_happen(self.accelerator.num_processes)
         self._bf16 = precision == "bf16"
         self.rank: int = self.accelerator.process_index
         self.size: int = self.accelerator.num_processes
@@ -53,6 +57,26 @@ class World:
     def summed(self, value: Tensor) -> Tensor:
         """The sum over processes, on each of them."""
         return self.accelerator.reduce(value, "sum") if self.size > 1 else value
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """In place: what process 0 has, on every process; in the same order on each of them."""
+        if self.size == 1:
+            return
+        with torch.no_grad():
+            for tensor in tensors:
+                # NCCL takes no tensors of the CPU's memory, and no library takes strides.
+                sent = tensor.detach().to(self.device).contiguous()
+                torch.distributed.broadcast(sent, src=0)
+                if self.rank:
+                    tensor.copy_(sent)
+
+    def everyones(self, value: Tensor) -> Tensor:
+        """[processes, ...]: the value of each process, on each of them."""
+        if self.size == 1:
+            return value[None]
+        found = [torch.empty_like(value) for _ in range(self.size)]
+        torch.distributed.all_gather(found, value.contiguous())
+        return torch.stack(found)
 
     def most(self, number: int) -> int:
         """The largest of all processes' numbers."""
@@ -111,6 +135,24 @@ class World:
     def wait(self) -> None:
         """For all others."""
         self.accelerator.wait_for_everyone()
+
+
+class LaunchError(Expected, RuntimeError):
+    """A launcher did not start what it was asked for; the message says how it does."""
+
+
+def _refuse_a_launch_that_did_not_happen(started: int) -> None:
+    """`accelerate launch --cpu --num_processes 2` starts one process and says nothing.
+
+    It leaves its own variables behind, and the address of a meeting point that only several processes have.
+    """
+    asked = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ
+    if started == 1 and asked and os.environ.get("WORLD_SIZE", "1") == "1":
+        raise LaunchError(
+            "accelerate launch was asked for several processes and started one, as it does with --cpu. Use "
+            "--config_file pipelines/recipes/nft/accelerate_ddp.yaml (or --multi_gpu; without a GPU its processes "
+            "train on the CPU), or torchrun --nproc_per_node N -m pipelines.cli train ..."
+        )
 
 
 def whole(value: Tensor) -> Tensor:

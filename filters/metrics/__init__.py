@@ -1,18 +1,23 @@
 """IQA metrics behind two protocols, no-reference and full-reference: a file each, or any of pyiqa's by `pyiqa:<name>`.
 
-A metric file `filters/metrics/<name>.py` has a function `load(scoring) -> Metric`. Metrics score one image at a time,
+A metric file `filters/metrics/<name>.py` has a function `load(scoring) -> Metric`; one that compares with a reference
+is `filters/metrics/reference/<name>.py` with `load(**options) -> ReferenceMetric`. Metrics score one image at a time,
 on a CPU with one thread of torch, so that a score depends neither on batch mates nor on the number of workers. Device
 and precision can move its last digits: other than cpu and float32 they are part of the version.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Literal, Protocol, get_args
+from types import ModuleType
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 from catalog.errors import Expected
-from catalog.plugins import Plugins
+from catalog.plugins import Plugins, nearest
 from filters.measures import Photo
 
 
@@ -24,7 +29,13 @@ METRICS = Plugins(
     package="filters.metrics",
     what="metric",
     error=UnknownMetric,
-    beside=frozenset({"pyiqa_adapter"}),
+    beside=frozenset({"pyiqa_adapter", "reference"}),
+)
+REFERENCES = Plugins(
+    package="filters.metrics.reference",
+    what="full-reference metric",
+    error=UnknownMetric,
+    beside=frozenset({"luma"}),
 )
 
 
@@ -131,28 +142,53 @@ def metric_names() -> list[str]:
 
 
 @cache
-def load_metric(name: str, scoring: Scoring = ON_CPU) -> Metric:
-    """Makes a metric ready to score.
+def load_metric(name: str, scoring: Scoring = ON_CPU, **options: Any) -> Metric:
+    """Makes a metric ready to score; once per metric, scoring and options.
 
     Raises:
-        UnknownMetric: no such metric; the message names the nearest.
+        UnknownMetric: no such metric; the message names the nearest. Or it has no such option.
         WeightsMissing, DeviceMissing: see there.
     """
     if name.startswith("pyiqa:"):
         from filters.metrics.pyiqa_adapter import load_pyiqa
 
-        return load_pyiqa(name, scoring)
-    return METRICS.load(name, f"pyiqa:{name}").load(scoring)
+        return load_pyiqa(name, scoring, options)
+    return _with_options(METRICS.load(name, f"pyiqa:{name}"), options, scoring)
 
 
 @cache
-def load_reference_metric(name: str) -> ReferenceMetric:
-    """Makes a full-reference metric of pyiqa (`pyiqa:<name>`) ready to compare.
+def load_reference_metric(name: str, scoring: Scoring = ON_CPU, **options: Any) -> ReferenceMetric:
+    """Makes a full-reference metric ready to compare: a file of reference/, or one of pyiqa's (`pyiqa:<name>`).
 
     Raises:
-        UnknownMetric: no such metric; the message names the nearest.
-        WeightsMissing: see there.
+        UnknownMetric: no such metric, or it has no such option.
+        WeightsMissing, DeviceMissing: see there.
     """
-    from filters.metrics.pyiqa_adapter import load_pyiqa_reference
+    if name.startswith("pyiqa:"):
+        from filters.metrics.pyiqa_adapter import load_pyiqa_reference
 
-    return load_pyiqa_reference(name)
+        return load_pyiqa_reference(name, scoring, options)
+    return _with_options(REFERENCES.load(name, f"pyiqa:{name}"), options)
+
+
+def reference_names() -> list[str]:
+    """Full-reference metrics that are files here; those of pyiqa come on top."""
+    return REFERENCES.names()
+
+
+def told(options: Mapping[str, Any]) -> str:
+    """Options as they stand in a version: nothing where there are none."""
+    return f" {json.dumps(options, sort_keys=True)}" if options else ""
+
+
+def _with_options(module: ModuleType, options: Mapping[str, Any], *given: Any) -> Any:
+    name = module.__name__.rpartition(".")[2]
+    known = [key for key in inspect.signature(module.load).parameters if key != "scoring"]
+    if unknown := sorted(set(options) - set(known)):
+        near = nearest(unknown[0], known)
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnknownMetric(f"{name} has no option {unknown[0]!r}{hint}")
+    try:
+        return module.load(*given, **options)
+    except ValueError as error:
+        raise UnknownMetric(f"{name}: {error}") from error

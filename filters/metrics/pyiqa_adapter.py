@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any, Literal
@@ -22,7 +22,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from filters.measures import Photo
-from filters.metrics import ON_CPU, DeviceMissing, Scoring, UnknownMetric, WeightsMissing
+from filters.metrics import (
+    ON_CPU,
+    DeviceMissing,
+    Scoring,
+    UnknownMetric,
+    WeightsMissing,
+    told,
+)
 
 SMALLEST_PX = 32
 _ONE_AT_A_TIME = threading.Lock()
@@ -49,13 +56,14 @@ class PyiqaMetric:
 
 @dataclass(frozen=True, kw_only=True)
 class PyiqaReferenceMetric:
-    """A full-reference metric of pyiqa on the CPU."""
+    """A full-reference metric of pyiqa."""
 
     name: str
     version: str
     lower_better: bool
     weights_sha256: str | None
     license: str = "LicenseRef-PolyForm-Noncommercial-1.0.0"
+    scoring: Scoring = ON_CPU
     model: Any = field(repr=False)
 
     def compare(self, photo: Photo, reference: Photo) -> float | None:
@@ -71,7 +79,7 @@ class PyiqaReferenceMetric:
             )
         if min(photo.rgb.shape[:2]) < SMALLEST_PX:
             return None
-        return _run(self.model, photo, reference)
+        return _run(self.model, photo, reference, scoring=self.scoring)
 
 
 def _run(model: Any, *photos: Photo, scoring: Scoring = ON_CPU) -> float | None:
@@ -95,25 +103,20 @@ def _run(model: Any, *photos: Photo, scoring: Scoring = ON_CPU) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def load_pyiqa(name: str, scoring: Scoring = ON_CPU) -> PyiqaMetric:
-    """Loads `pyiqa:<metric>`.
+def load_pyiqa(
+    name: str, scoring: Scoring = ON_CPU, options: Mapping[str, Any] | None = None
+) -> PyiqaMetric:
+    """Loads `pyiqa:<metric>`; `options` go to its class, over those of pyiqa's table.
 
     Raises:
         DeviceMissing: there is no such device here.
-        UnknownMetric: pyiqa has no no-reference metric of that name.
+        UnknownMetric: pyiqa has no no-reference metric of that name, or that has no such option.
         WeightsMissing: its weights are neither here nor to be fetched.
     """
-    import torch
-
-    if scoring.device == "cuda" and not torch.cuda.is_available():
-        raise DeviceMissing(
-            f"{name} is to be scored on cuda, and torch sees no GPU here: set scoring.device to cpu, or build on a "
-            "machine that has one (`lucidlr refilter` needs neither)."
-        )
-    model = _create(name, "NR", scoring.device)
+    model = _create(name, "NR", scoring, options or {})
     return PyiqaMetric(
         name=name,
-        version=_version() + scoring.suffix,
+        version=_version(options or {}) + scoring.suffix,
         lower_better=bool(model.lower_better),
         weights_sha256=weights_hash(model),
         scoring=scoring,
@@ -121,29 +124,45 @@ def load_pyiqa(name: str, scoring: Scoring = ON_CPU) -> PyiqaMetric:
     )
 
 
-def load_pyiqa_reference(name: str) -> PyiqaReferenceMetric:
-    """Loads `pyiqa:<metric>` that compares with a reference.
+def _check_device(name: str, scoring: Scoring) -> None:
+    import torch
+
+    if scoring.device == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing(
+            f"{name} is to be scored on cuda, and torch sees no GPU here: set scoring.device to cpu, or build on a "
+            "machine that has one (`lucidlr refilter` needs neither)."
+        )
+
+
+def load_pyiqa_reference(
+    name: str, scoring: Scoring = ON_CPU, options: Mapping[str, Any] | None = None
+) -> PyiqaReferenceMetric:
+    """Loads `pyiqa:<metric>` that compares with a reference; see load_pyiqa.
 
     Raises:
-        UnknownMetric: pyiqa has no full-reference metric of that name.
-        WeightsMissing: its weights are neither here nor to be fetched.
+        DeviceMissing, UnknownMetric, WeightsMissing: see load_pyiqa.
     """
-    model = _create(name, "FR")
+    model = _create(name, "FR", scoring, options or {})
     return PyiqaReferenceMetric(
         name=name,
-        version=_version(),
+        scoring=scoring,
+        version=_version(options or {}) + scoring.suffix,
         lower_better=bool(model.lower_better),
         weights_sha256=weights_hash(model),
         model=model,
     )
 
 
-def _version() -> str:
-    return f"pyiqa-{metadata.version('pyiqa')}"
+def _version(options: Mapping[str, Any]) -> str:
+    return f"pyiqa-{metadata.version('pyiqa')}{told(options)}"
 
 
-def _create(name: str, mode: Literal["NR", "FR"], device: str = "cpu") -> Any:
+def _create(
+    name: str, mode: Literal["NR", "FR"], scoring: Scoring, options: Mapping[str, Any]
+) -> Any:
     import pyiqa
+
+    _check_device(name, scoring)
 
     wanted = name.removeprefix("pyiqa:")
     names: list[str] = pyiqa.list_models(metric_mode=mode)
@@ -156,7 +175,11 @@ def _create(name: str, mode: Literal["NR", "FR"], device: str = "cpu") -> Any:
     try:
         # pyiqa prints what it downloads; our standard output belongs to the command that runs.
         with _hub_if_reachable(), contextlib.redirect_stdout(sys.stderr):
-            return pyiqa.create_metric(wanted, device=device)
+            return pyiqa.create_metric(wanted, device=scoring.device, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise UnknownMetric(f"{name} does not take {told(options).strip()}: {error}") from error
     # The network and hub clients raise subclasses of OSError; a hub client that is told to stay offline, ValueError.
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else ""

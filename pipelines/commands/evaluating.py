@@ -41,13 +41,29 @@ def evaluate(
         bool, typer.Option("--partial", help="Take incomplete copies of known benchmarks.")
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Score again what failed.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            help="METRIC.KEY=VALUE or METHOD.KEY=VALUE (YAML), e.g. PSNR.border=4 or tiny.weights=w.safetensors.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where metrics run: auto (a GPU where there is one), cpu, cuda.")
+    ] = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="Processes that score side by side.")] = 1,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch weights of metrics that are not here.")
+    ] = False,
     with_gallery: Annotated[
         bool, typer.Option("--gallery/--no-gallery", help="Also write the gallery.")
     ] = True,
 ) -> None:
     """Score methods on benchmarks; what was scored before is not scored again."""
+    from filters.metrics import Scoring
     from pipelines.progress import TerminalProgress
     from pipelines.studies.evaluation import checked, load_evaluation, run_evaluation
+    from training.evaluation.scoring import How
     from training.statistics import Regressed
 
     content = load_evaluation(recipe or DEMO).model_dump()
@@ -61,8 +77,10 @@ def evaluate(
         content["metrics"] = metric
     if delta:
         content["deltas"] = dict(_split(text, "METHOD=BASE") for text in delta)
+    _apply_options(content, option or [])
+    how = How(scoring=Scoring(device=_device(device)), processes=processes, download=download)
     result = run_evaluation(
-        checked(content), out, against=against, retry=retry, progress=TerminalProgress()
+        checked(content), out, against=against, how=how, retry=retry, progress=TerminalProgress()
     )
     _tell(result, out)
     if with_gallery:
@@ -110,13 +128,49 @@ def _tell(result: Any, out: Path) -> None:
         typer.echo(f"left out   {problem}")
     if len(done.problems) > 20:
         typer.echo(f"left out   {len(done.problems) - 20} more, see summary.json")
-    for name, why in done.not_run.items():
-        typer.echo(f"not run    {name}: {why}")
+    by_reason: dict[str, list[str]] = {}
+    for name in done.not_run:
+        by_reason.setdefault(done.short.get(name) or done.not_run[name], []).append(name)
+    for why, names in by_reason.items():
+        typer.echo(f"not run    {', '.join(names)}: {why}")
+    if by_reason:
+        typer.echo(f"           each with its whole reason in {out / 'summary.json'}")
     new = sum(done.computed.values())
     typer.echo(
         f"scores     {new} computed, {done.reused} kept from before; {done.made} outputs made"
     )
     typer.echo(f"tables     {out / 'tables' / 'results.md'}")
+
+
+def _device(text: str) -> Any:
+    if text not in ("auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"--device is auto, cpu or cuda, not {text!r}.")
+    if text != "auto":
+        return text
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _apply_options(content: dict[str, Any], texts: list[str]) -> None:
+    """Puts METRIC.KEY=VALUE under metric_options and METHOD.KEY=VALUE under the options of the method."""
+    import yaml
+
+    methods = {method["name"]: method for method in content["methods"]}
+    for text in texts:
+        place, value = _split(text, "NAME.KEY=VALUE")
+        name, dot, key = place.rpartition(".")
+        if not (dot and name and key):
+            raise typer.BadParameter(f"{text!r} is not of the form NAME.KEY=VALUE.")
+        if name in methods:
+            method = methods[name]
+            method["options"] = {**method.get("options", {}), key: yaml.safe_load(value)}
+        elif name in content["metrics"]:
+            options = content.setdefault("metric_options", {})
+            options[name] = {**options.get(name, {}), key: yaml.safe_load(value)}
+        else:
+            known = ", ".join([*content["metrics"], *methods])
+            raise typer.BadParameter(f"{name!r} is no metric or method here; there are {known}.")
 
 
 def _split(text: str, form: str) -> tuple[str, str]:

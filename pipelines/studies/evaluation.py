@@ -35,6 +35,7 @@ from training.evaluation.metrics import PAPER, REFERENCE, MetricSpec, metric_spe
 from training.evaluation.outputs import MethodError
 from training.evaluation.results import Results, write_results
 from training.evaluation.score import Evaluated, evaluate
+from training.evaluation.scoring import ON_ONE_CORE, How
 from training.statistics import Regression, regressions
 
 
@@ -163,6 +164,7 @@ def run_evaluation(
     out: Path,
     *,
     against: Path | None = None,
+    how: How = ON_ONE_CORE,
     retry: bool = False,
     progress: Progress | None = None,
 ) -> EvaluationResult:
@@ -170,6 +172,7 @@ def run_evaluation(
 
     Args:
         against: scores.parquet of an earlier run, for the gate; None: the one of the last run in `out`.
+        how: device and processes of scoring, and whether weights may be fetched.
         retry: compute anew what failed before.
 
     Raises:
@@ -188,6 +191,7 @@ def run_evaluation(
         metrics,
         out,
         produce=_produce,
+        how=how,
         retry=retry,
         say=progress.say,
     )

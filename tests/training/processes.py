@@ -11,6 +11,8 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from tests.training.small import Agreement, Contrast, parts, photographs, small_config
+from training.data import LRTensors
+from training.one_state import ProcessesDiffer
 from training.train_nft import TrainResult, main
 
 
@@ -60,5 +62,72 @@ def sharded(out: Path) -> None:
     write(out, result)
 
 
+def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (2, 4)) -> None:
+    """A tiny LucidFlux whose adapters are drawn, on each process after something else was; cut and resumed."""
+    from tests.training.backbones.lucidflux_tiny import tiny, tiny_weights
+
+    rank = int(os.environ.get("RANK", "0"))
+    weights = tiny_weights(out.parent / f"weights-{out.name}-{rank}")
+    # As large as the results: no reward needs another scale.
+    pixels = torch.rand(4, 3, 32, 64, generator=torch.Generator().manual_seed(5))
+    for until in epochs:
+        torch.manual_seed(100 + rank)
+        config = small_config(
+            out,
+            backbone="lucidflux",
+            epochs=until,
+            groups=2,
+            group_size=4,
+            rollout_steps=2,
+            rollout_batch=1,
+            train_batch=1,
+            train_times=1,
+            updates=2,
+            eval_every=2,
+            eval_lrs=2,
+            checkpoint_every=2,
+            learning_rate=1e-3,
+            shard=shard,
+            precision="fp32" if shard else "fp64",
+        )
+        dtype = "float32" if shard else "float64"
+        result = main(
+            config,
+            backbone=tiny(weights, lora_rank=2, lora_alpha=4, dtype=dtype),
+            rewards=[Agreement(), Contrast()],
+            lrs=LRTensors(pixels[:2]),
+            eval_lrs=LRTensors(pixels[2:]),
+        )
+    write(out, result)
+
+
+def lora_sharded(out: Path) -> None:
+    """The same with base weights, adapters and optimiser spread over the processes."""
+    lora(out, shard=True)
+
+
+def differing(out: Path) -> None:
+    """Process 1 loses a weight of its own in the middle of a training: the next comparison has to see it."""
+    rank = int(os.environ.get("RANK", "0"))
+    given = parts()
+    spoiled = given["backbone"].adapter_parameters("old")
+
+    class Spoils(Agreement):
+        def score(self, sr, lr, shared):
+            if rank == 1:
+                with torch.no_grad():
+                    next(iter(spoiled.values())).add_(1e-7)
+            return super().score(sr, lr, shared)
+
+    given["rewards"][0] = Spoils()
+    try:
+        main(small_config(out, epochs=1, groups=4), **given)
+    except ProcessesDiffer as error:
+        if rank == 0:
+            (out / "result.json").write_text(json.dumps(str(error)))
+
+
+KINDS = {kind.__name__: kind for kind in (plain, sharded, lora, lora_sharded, differing)}
+
 if __name__ == "__main__":
-    {"plain": plain, "sharded": sharded}[sys.argv[1]](Path(sys.argv[2]))
+    KINDS[sys.argv[1]](Path(sys.argv[2]))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,20 +12,45 @@ from tests.training import processes
 
 pytestmark = pytest.mark.slow
 
+RECIPE = str(Path(__file__).parents[2] / "pipelines" / "recipes" / "nft" / "accelerate_ddp.yaml")
 
-def together(kind, out, count):
+
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc_per_node={count}",
+]
+ACCELERATE = [
+    sys.executable,
+    "-m",
+    "accelerate.commands.launch",
+    "--config_file",
+    RECIPE,
+    "--num_processes={count}",
+]
+
+
+def together(kind, out, count, launcher=TORCHRUN):
     """That run on `count` processes; a run on one needs no launcher."""
     if count == 1:
         getattr(processes, kind)(out)
     else:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        subprocess.run(
-            [*launcher, f"--nproc_per_node={count}", "-m", processes.__name__, kind, str(out)],
-            check=True,
-            timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        )
+        words = [word.format(count=count) for word in launcher]
+        launched([*words, "-m", processes.__name__, kind, str(out)], check=True)
     return json.loads((out / "result.json").read_text())
+
+
+def launched(words, *, check):
+    return subprocess.run(
+        words,
+        check=check,
+        timeout=300,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
 
 
 def assert_same_curve_and_weights(one, two, relative, absolute):
@@ -47,3 +73,33 @@ def test_a_sharded_backbone_gives_the_same_curve_and_goes_on_from_its_checkpoint
     # float32, and Adam divides by the root of a square: what is rounded differently in the last bit grows a little.
     one, two = (together("sharded", tmp_path / str(n), n) for n in (1, 2))
     assert_same_curve_and_weights(one, two, 1e-3, 1e-4)
+
+
+def test_adapters_drawn_at_random_are_one_on_all_processes_and_train_as_on_one(tmp_path):
+    one, two = (together("lora", tmp_path / str(n), n) for n in (1, 2))
+    assert_same_curve_and_weights(one, two, 2e-6, 2e-6)
+
+
+def test_accelerate_launch_gives_the_curve_of_torchrun_to_the_last_bit(tmp_path):
+    first = together("lora", tmp_path / "torchrun", 2)
+    second = together("lora", tmp_path / "accelerate", 2, ACCELERATE)
+    assert first == second
+
+
+def test_sharded_adapters_drawn_at_random_train_as_on_one_process(tmp_path):
+    one, two = (together("lora_sharded", tmp_path / str(n), n) for n in (1, 2))
+    assert_same_curve_and_weights(one, two, 1e-3, 1e-4)
+
+
+def test_a_process_whose_weights_went_astray_ends_the_training(tmp_path):
+    (tmp_path / "run").mkdir()
+    told = together("differing", tmp_path / "run", 2)
+    assert "process 1 does not hold what process 0 holds after epoch 1: old" in told
+
+
+def test_accelerate_that_starts_one_process_instead_of_two_is_told_so(tmp_path):
+    words = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    words += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+    done = launched([*words, "-m", processes.__name__, "plain", str(tmp_path)], check=False)
+    assert done.returncode != 0
+    assert "asked for several processes and started one" in done.stderr

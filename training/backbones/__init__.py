@@ -96,6 +96,15 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
+class Drawn(Protocol):
+    """A backbone some of whose trained parameters begin at random."""
+
+    def draw(self, seed: int) -> None:
+        """Draws them again, `default` and `old` alike, as a pure function of the seed; others stay as they are."""
+        ...
+
+
+@runtime_checkable
 class Configured(Protocol):
     """A backbone whose conditioning depends on more than pixels and weights."""
 

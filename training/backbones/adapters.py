@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from training.backbones import Adapter
+from training.data import derived_seed
 
 
 class FullCopies:
@@ -72,12 +73,13 @@ class LoraAdapters:
         init: bool | str = "gaussian",
         ranks: Mapping[str, Mapping[str, int]] | None = None,
         alphas: Mapping[str, Mapping[str, float]] | None = None,
+        seed: int = 0,
     ) -> None:
         """`targets` names the layers per module, as PEFT's target_modules; other parameters are frozen.
 
         `ranks` and `alphas` name those of layers that differ, per module. `old` starts equal to `default`, and both, B
         being zero, equal to the reference. Adapters are float32 also in a module of half precision: AdamW's steps are
-        too small for it.
+        too small for it. What is random about them comes from `seed`, see `draw`.
 
         Raises:
             ValueError: modules and targets do not have the same names, or a target is in no layer (PEFT's message).
@@ -109,14 +111,29 @@ class LoraAdapters:
                 for adapter in ("default", "old"):
                     inject_adapter_in_model(config, module, adapter_name=adapter)
         old = self.parameters("old")
-        with torch.no_grad():
-            for name, value in self.parameters("default").items():
-                for parameter in (value, old[name]):
-                    if parameter.dtype in (torch.bfloat16, torch.float16):
-                        parameter.data = parameter.data.float()
-                old[name].copy_(value)
+        for name, value in self.parameters("default").items():
+            for parameter in (value, old[name]):
+                if parameter.dtype in (torch.bfloat16, torch.float16):
+                    parameter.data = parameter.data.float()
+        self._init = init
+        self.random = init in (True, "gaussian")
+        """Whether the adapters began at random; whoever loads some sets it to False."""
+        self.draw(seed)
         self._used: Adapter | None = "default"
         self._switch("default")
+
+    def draw(self, seed: int) -> None:
+        """lora_A as PEFT draws it, but each by its name and the seed alone, and lora_B zero; `old` becomes `default`.
+
+        Neither what was drawn before nor which process this is makes a difference. Adapters that were loaded, or whose
+        initialisation is no random one (pissa, ...), stay as they are.
+        """
+        old = self.parameters("old")
+        with torch.no_grad():
+            for name, value in self.parameters("default").items():
+                if self.random and ".lora_" in name:
+                    value.copy_(_initial(name, value, self._init, seed))
+                old[name].copy_(value)
 
     def trainable_modules(self) -> Mapping[str, nn.Module]:
         """Base weights and adapters."""
@@ -165,6 +182,23 @@ class LoraAdapters:
         # PEFT lets whatever is active be trained; `default` always is, `old` never, whichever is in use.
         _require_grad(self.parameters("default").values(), True)
         _require_grad(self.parameters("old").values(), False)
+
+
+def _initial(name: str, value: Tensor, init: bool | str, seed: int) -> Tensor:
+    """PEFT's start: A normal with deviation 1/r (gaussian) or uniform within 1/sqrt(inputs); B zero.
+
+    Of an embedding it is the other way round: its A is zero, its B normal.
+    """
+    embedding = ".lora_embedding_" in name
+    if (".lora_embedding_A" if embedding else ".lora_B") in name:
+        return torch.zeros_like(value)
+    chance = torch.Generator().manual_seed(derived_seed("adapter", seed, name))
+    if embedding:
+        return torch.randn(value.shape, generator=chance)
+    if init == "gaussian":
+        return torch.randn(value.shape, generator=chance) / value.shape[0]
+    bound = value[0].numel() ** -0.5
+    return (2 * torch.rand(value.shape, generator=chance) - 1) * bound
 
 
 def _require_grad(parameters: Iterable[nn.Parameter], wanted: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.consistency import ConsistencyError, Images
@@ -17,31 +18,29 @@ if TYPE_CHECKING:
 
 
 def read_image(file: Path) -> Tensor:
-    """[3,H,W] float32 RGB in [0,1], as stored (no EXIF turn); what is transparent becomes white, as in qwen-vl-utils.
+    """[3,H,W] float32 RGB in [0,1], as training/pictures.py reads every image.
 
     Raises:
         ConsistencyError: no such file, or no image.
     """
-    from filters.measures import NotAnImage, open_image
+    from filters.measures import NotAnImage
+    from training.pictures import read_pixels
 
     try:
-        with open_image(file.read_bytes()) as image:
-            return to_tensor(image)
+        return _tensor(read_pixels(file))
     except (NotAnImage, OSError) as error:
         raise ConsistencyError(f"{file} can't be read as an image: {error}") from error
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """[3,H,W] float32 RGB in [0,1]."""
-    from PIL import Image as Pillow
+    """[3,H,W] float32 RGB in [0,1] of a Pillow image, as stored; what is transparent becomes white."""
+    from filters.measures import photo_of
 
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Pillow.new("RGB", image.size, (255, 255, 255))
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
-    pixels = np.array(image.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return _tensor(photo_of(image).rgb)
+
+
+def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 
 def to_pillow(image: Tensor) -> Image.Image:

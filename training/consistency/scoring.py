@@ -17,7 +17,7 @@ from torch.nn import functional
 from training.consistency import ConsistencyError, Encoder, Images, load_encoder
 from training.consistency.head import Head, encoder_fingerprint, load_head
 from training.consistency.images import read_image
-from training.image_names import image_stem, is_image
+from training.image_names import candidates, image_stem, is_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,16 +127,24 @@ def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:
             else "Give two files or two folders, not one of each."
         )
     left, right = _by_stem(lr), _by_stem(sr)
-    alone = sorted(left.keys() ^ right.keys())
-    if alone or not left:
+    if not left or not right:
+        raise ConsistencyError(f"{sr if left else lr} holds no image.")
+    meant = candidates({stem: (stem,) for stem in left}, right)
+    several = [stem for stem, found in meant.items() if len(found) > 1]
+    if several:
+        raise ConsistencyError(
+            f"{len(several)} images have several partners in the other folder: {several[0]} has "
+            f"{', '.join(meant[several[0]][:3])}. Keep one of them."
+        )
+    used = {found[0] for found in meant.values() if found}
+    alone = sorted([*(stem for stem, found in meant.items() if not found), *(right.keys() - used)])
+    if alone:
         named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
         raise ConsistencyError(
-            f"{len(alone)} images have no partner in the other folder: {named}. "
-            "Partners have the same path, but for the suffixes."
-            if alone
-            else f"{lr} and {sr} hold no image."
+            f"{len(alone)} images have no partner in the other folder: {named}. Partners have the same path, but for "
+            "the suffixes and an ending behind `_` in the second folder."
         )
-    return [(left[stem], right[stem]) for stem in sorted(left)]
+    return [(left[stem], right[found[0]]) for stem, found in sorted(meant.items())]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

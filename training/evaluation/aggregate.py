@@ -183,7 +183,9 @@ def _cell(row: Mapping[str, Any], digits: int) -> Cell:
             ),
             mark="*" if row["resolved"] else "",
         )
-    return Cell(value=_decimal(row["mean"], digits), delta=delta)
+    return Cell(
+        value=_decimal(row["mean"], digits), delta=delta, images=row["images"], of=row["of"]
+    )
 
 
 def _decimal(value: float, digits: int) -> Decimal:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from catalog.errors import Expected
-from training.image_names import is_image
+from training.image_names import image_stem, is_image
 
 Protocol = Literal["full", "resize1024", "crop128"]
 """full: LR as it is, outputs `scale` times as large. resize1024: outputs 1024 x 1024 whatever the LR's shape, as
@@ -25,6 +25,7 @@ LucidFlux does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR an
 StableSR's test sets."""
 PROTOCOLS: tuple[Protocol, ...] = ("full", "resize1024", "crop128")
 TARGET_PX, CROP_PX = 1024, 128
+_ORIENTATION = 0x0112
 TINY = "tiny"
 """The benchmark in the box; training/evaluation/tiny_benchmark.py makes it."""
 _ENDS = re.compile(r"(_(lr|hr|lq|gt)\d*|_?x[1-4]|_lr_?x?[1-4])$", re.IGNORECASE)
@@ -274,7 +275,7 @@ def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 def _unique_names(files: Sequence[Path], folder: Path) -> dict[str, Path]:
     """Stems where they differ, paths spelled with `__` where they do not."""
-    stems = [file.stem for file in files]
+    stems = [image_stem(file) for file in files]
     if len(set(stems)) == len(stems):
         return dict(zip(stems, files, strict=True))
     return {
@@ -293,7 +294,7 @@ def _by_pair_key(files: Sequence[Path], side: str) -> tuple[dict[str, Path], lis
     found: dict[str, Path] = {}
     problems: list[str] = []
     for file in files:
-        key = pair_key(file.stem)
+        key = pair_key(image_stem(file))
         if key in found:
             problems.append(f"{file.name}: a second {side} beside {found[key].name}")
         else:
@@ -322,4 +323,7 @@ def _size(file: Path) -> tuple[int, int]:
     from PIL import Image
 
     with Image.open(file) as image:
-        return image.size
+        width, height = image.size
+        # Tags 5 to 8 lay a picture on its side; it is turned when it is read.
+        on_its_side = image.getexif().get(_ORIENTATION, 1) >= 5
+        return (height, width) if on_its_side else (width, height)

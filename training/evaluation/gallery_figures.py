@@ -24,7 +24,8 @@ def charts(means: pa.Table, scores: pa.Table) -> list[Figure]:
     values = by_image(scores)
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
         here = [row for row in rows if row["benchmark"] == benchmark and row["mean"] is not None]
-        chart = _trade_off(benchmark, here)
+        # A mean over the images that a method managed stands in no chart beside means over all of them.
+        chart = _trade_off(benchmark, [row for row in here if row["images"] == row["of"]])
         if chart is not None:
             found.append(chart)
         lower = {row["metric"]: row["lower_better"] for row in here}

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from catalog import files
-from filters.measures import NotAnImage, open_photo
+from filters.measures import NotAnImage
 from training.evaluation.benchmarks import CROP_PX, TARGET_PX, Benchmark, Item, Protocol
-
-Pixels = NDArray[np.uint8]
+from training.image_names import image_stem
+from training.pictures import Pixels, read_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +60,7 @@ def target_size(lr: tuple[int, int], protocol: Protocol, scale: int) -> tuple[in
 
 def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
     scale, protocol = benchmark.spec.scale, benchmark.protocol
-    lr_bytes = item.lr.read_bytes()
-    lr = open_photo(lr_bytes).rgb
+    lr = read_pixels(item.lr)
     top, left = ((side - CROP_PX) // 2 for side in lr.shape[:2])
     if protocol == "crop128":
         lr = lr[top : top + CROP_PX, left : left + CROP_PX]
@@ -70,7 +68,7 @@ def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
     lr_path, lr_sha256 = _written(folder / "lr", item.name, lr)
     hr_path, hr_sha256 = None, None
     if item.hr is not None:
-        hr = open_photo(item.hr.read_bytes()).rgb
+        hr = read_pixels(item.hr)
         if protocol == "crop128":
             # From the LR's corner, not the HR's own centre: where a side is odd the two differ by pixels.
             top, left, side = scale * top, scale * left, scale * CROP_PX
@@ -86,7 +84,7 @@ def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
         hr=hr_path,
         hr_sha256=hr_sha256,
         size=size,
-        source=item.lr.stem,
+        source=image_stem(item.lr),
     )
 
 

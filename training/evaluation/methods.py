@@ -20,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from catalog import files
-from filters.measures import NotAnImage, open_photo
+from filters.measures import NotAnImage
 from training.evaluation.inputs import Case, Pixels, png_bytes
 from training.evaluation.outputs import MethodError, Outputs, slug
-from training.image_names import image_stem, is_image
+from training.image_names import candidates, image_stem, is_image
+from training.pictures import read_pixels
+from training.weights import sha256_of
 
 Kind = Literal["bicubic", "realesrgan", "folder", "command", "backbone"]
 
@@ -174,7 +176,7 @@ def fingerprint(method: Method) -> str:
     for path in paths:
         files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
         for file in files:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256_of(file)))
     return digest.hexdigest()[:8]
 
 
@@ -196,13 +198,11 @@ def _found(name: str, folder: Path, cases: Sequence[Case], *, made: int) -> Outp
     for file in sorted(folder.iterdir()):
         if is_image(file):
             by_stem.setdefault(image_stem(file), []).append(file)
+    meant = candidates({case.name: (case.name, case.source) for case in cases}, by_stem)
     files: dict[str, Path] = {}
     problems: list[str] = []
     for case in cases:
-        found = by_stem.get(case.name) or by_stem.get(case.source)
-        if not found:
-            ends = [s for s in by_stem if s.startswith((f"{case.source}_", f"{case.name}_"))]
-            found = [file for stem in ends for file in by_stem[stem]]
+        found = [file for stem in meant[case.name] for file in by_stem[stem]]
         if not found:
             problems.append(f"{case.name}: no output of {name} in {folder}")
         elif len(found) > 1:
@@ -216,7 +216,7 @@ def _bicubic(case: Case) -> Pixels:
     """Pillow's bicubic to the size that the protocol asks for."""
     from PIL import Image
 
-    pixels = open_photo(case.lr.read_bytes()).rgb
+    pixels = read_pixels(case.lr)
     return np.asarray(Image.fromarray(pixels).resize(case.size, Image.Resampling.BICUBIC))
 
 
@@ -247,7 +247,7 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
             )
         for name, file in _found(method.name, made, cases, made=0).files.items():
             try:
-                pixels = open_photo(file.read_bytes()).rgb
+                pixels = read_pixels(file)
             except NotAnImage:
                 continue
             files.put(folder / f"{name}.png", png_bytes(pixels))

@@ -7,13 +7,23 @@ Scorers are the metrics of filters/metrics and the rewards of training/rewards; 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from filters.measures import Photo
-from filters.metrics import UnknownMetric, WeightsMissing, load_metric, load_reference_metric
+from filters.metrics import (
+    ON_CPU,
+    DeviceMissing,
+    Scoring,
+    UnknownMetric,
+    WeightsMissing,
+    load_metric,
+    load_reference_metric,
+)
+from filters.metrics._offline import offline
 from training.rewards import RewardError, UnknownReward, load_reward
 
 Against = Literal["nothing", "lr", "hr"]
@@ -27,7 +37,7 @@ class MetricSpec:
     scorer: str
     """`metric:<name of filters/metrics>`; `reference:<...>` compares with the HR; `reward:<name>` with the LR."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What a reward is loaded with, e.g. where its weights are."""
+    """What a scorer is loaded with: a variant (the border of PSNR), or where weights are."""
     lower_better: bool = False
     against: Against = "nothing"
     digits: int = 4
@@ -97,15 +107,16 @@ PAPER = (
 REFERENCE = (
     MetricSpec(
         name="PSNR",
-        scorer="reference:pyiqa:psnry",
+        scorer="reference:psnr",
         against="hr",
-        preprocessing="Y of YCbCr, whole image, dB",
+        preprocessing="Y of YCbCr as BasicSR and pyiqa's ycbcr have it, dB; options space, border, rounded",
     ),
     MetricSpec(
         name="SSIM",
-        scorer="reference:pyiqa:ssim",
+        scorer="reference:ssim",
         against="hr",
-        preprocessing="Y of YCbCr, whole image, no downsampling",
+        preprocessing="rounded Y of YCbCr as pyiqa's ycbcr has it, no downsampling; options space, border, rounded, "
+        "clipped",
     ),
     MetricSpec(
         name="LPIPS",
@@ -133,7 +144,7 @@ WEIGHT_FREE = (
         name="Similarity (EfficientNet-Lite0)",
         scorer="reward:lucid_consistency",
         against="lr",
-        options={"encoder": "efficientnet_lite0"},
+        options={"encoder": "efficientnet_lite0", "head": "none"},
         preprocessing="cosine of ImageNet embeddings of LR and output, no head, -1 to 1",
     ),
 )
@@ -160,6 +171,11 @@ _AGAINST: dict[str, Against] = {
 
 class NotRun(RuntimeError):
     """The metric cannot be computed here; the message says why and what to do."""
+
+    def __init__(self, message: str, *, short: str) -> None:
+        super().__init__(message)
+        self.short = short
+        """Why, in a few words that several metrics can share."""
 
 
 class Scorer(Protocol):
@@ -200,26 +216,48 @@ def metric_spec(name: str) -> MetricSpec:
     )
 
 
-def load_scorer(spec: MetricSpec) -> Scorer:
+def load_scorer(spec: MetricSpec, *, scoring: Scoring = ON_CPU, download: bool = False) -> Scorer:
     """Makes a metric ready.
+
+    Args:
+        scoring: device and precision; part of the version of a score.
+        download: fetch weights that are not here; otherwise nothing is fetched from anywhere.
 
     Raises:
         NotRun: its weights, its package or its scorer are not here.
     """
-    kind, _, name = spec.scorer.partition(":")
     try:
-        if kind == "metric":
-            return _NoReference(load_metric(name))
-        if kind == "reference":
-            return _Reference(load_reference_metric(name))
-        if name == "lucid_consistency" and spec.name in SPECS and not _has_its_head(spec):
-            raise NotRun(
-                "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT "
-                "weights, or one of `lucidlr consistency-train`), and the encoder's weights."
-            )
-        return _Rewarded(load_reward(name, **spec.options), spec.factor)
-    except (WeightsMissing, RewardError, UnknownMetric, UnknownReward) as error:
-        raise NotRun(" ".join(str(error).split())) from error
+        with contextlib.nullcontext() if download else offline():
+            return _loaded(spec, scoring)
+    except WeightsMissing as error:
+        short = "weights are not here; --download fetches them"
+        raise NotRun(
+            _line(error), short=short if not download else "weights are not here"
+        ) from error
+    except DeviceMissing as error:
+        raise NotRun(_line(error), short="no such device") from error
+    except (RewardError, UnknownMetric, UnknownReward) as error:
+        raise NotRun(_line(error), short="scorer or option is not here") from error
+
+
+def _loaded(spec: MetricSpec, scoring: Scoring) -> Scorer:
+    kind, _, name = spec.scorer.partition(":")
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.options.items()}
+    if kind == "metric":
+        return _NoReference(load_metric(name, scoring, **options))
+    if kind == "reference":
+        return _Reference(load_reference_metric(name, scoring, **options))
+    if name == "lucid_consistency" and spec.name in SPECS and not _has_its_head(spec):
+        raise NotRun(
+            "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT "
+            "weights, or one of `lucidlr consistency-train`), and the encoder's weights.",
+            short="the option head is missing",
+        )
+    return _Rewarded(load_reward(name, **options), spec.factor, scoring)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _has_its_head(spec: MetricSpec) -> bool:
@@ -258,9 +296,12 @@ class _Reference:
 class _Rewarded:
     """A reward as a metric: one image at a time, so that a score does not depend on its neighbours in a batch."""
 
-    def __init__(self, reward: Any, factor: float = 1.0) -> None:
+    def __init__(self, reward: Any, factor: float = 1.0, scoring: Scoring = ON_CPU) -> None:
         self.reward, self.factor = reward, factor
-        self.version: str = reward.version
+        moves = isinstance(reward, Movable)
+        if moves:
+            reward.to(torch_device(scoring))
+        self.version: str = reward.version + (scoring.suffix if moves else "")
         self.weights_sha256: str | None = reward.weights_sha256
 
     def score(self, sr: Photo, *, lr: Photo | None, hr: Photo | None) -> float | None:
@@ -274,6 +315,22 @@ class _Rewarded:
         if value != value:
             raise ValueError("the scorer gave no number (its answer could not be read)")
         return self.factor * value
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A reward with weights that can be taken to a device."""
+
+    def to(self, device: Any) -> object:
+        """Moves them."""
+        ...
+
+
+def torch_device(scoring: Scoring) -> Any:
+    """The device of a scoring, as torch has it."""
+    import torch
+
+    return torch.device(scoring.device)
 
 
 def _tensor(photo: Photo) -> Any:

@@ -36,7 +36,8 @@ from training.evaluation.tables import (
 )
 
 LEGEND = (
-    "Best bold, second underlined, of each origin for itself. In brackets the difference to the method's base; "
+    "Best bold, second underlined, of each origin for itself, and only among means of all images ([n/N] says of how "
+    "many a mean is). In brackets the difference to the method's base; "
     "* resolved: paired bootstrap over images, 5 % with Holm's correction over the metrics. Published numbers are the "
     "authors' and were not measured here."
 )
@@ -91,6 +92,7 @@ def write_results(
         "reused": done.reused,
         "outputs_made": done.made,
         "not_run": dict(done.not_run),
+        "not_run_short": dict(done.short),
         "problems": [str(problem) for problem in done.problems],
         "benchmarks": {
             name: {

@@ -15,14 +15,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from filters.measures import NotAnImage, Photo, open_photo
+from filters.measures import NotAnImage
 from training.evaluation.benchmarks import Benchmark
 from training.evaluation.cache import Identity, Kept, ScoreCache
 from training.evaluation.inputs import Case, prepare
 from training.evaluation.lr_labels import Labelled, labels_of
 from training.evaluation.methods import Method, Produce, outputs_of
-from training.evaluation.metrics import MetricSpec, NotRun, Scorer, load_scorer, lower_is_better
+from training.evaluation.metrics import MetricSpec, NotRun, load_scorer, lower_is_better
 from training.evaluation.outputs import MethodError, Outputs
+from training.evaluation.scoring import ON_ONE_CORE, How, Job, scores_of
+from training.pictures import decoded
 
 PER_IMAGE = pa.schema(
     [
@@ -45,17 +47,6 @@ PER_IMAGE = pa.schema(
 """A row per benchmark, method, image and metric; `value` is null where `error` says why."""
 PART_ROWS = 32
 """Scores between two parts: what a kill can cost."""
-CRASHES = (
-    ValueError,
-    RuntimeError,
-    AssertionError,
-    ArithmeticError,
-    LookupError,
-    OSError,
-    MemoryError,
-)
-"""What a scorer may die of because of an image; anything else is a bug of ours and stops the run."""
-
 Say = Callable[[str], None]
 
 
@@ -89,6 +80,8 @@ class Evaluated:
     """Benchmark -> case -> what ails its LR."""
     not_run: Mapping[str, str] = field(default_factory=dict[str, str])
     """Metric -> why."""
+    short: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Metric -> why, in a few words that several share."""
     problems: Sequence[Problem] = ()
     computed: Mapping[str, int] = field(default_factory=dict[str, int])
     """Metric -> scores that this run computed."""
@@ -108,6 +101,7 @@ def evaluate(
     out: Path,
     *,
     produce: Produce | None = None,
+    how: How = ON_ONE_CORE,
     retry: bool = False,
     say: Say = _quiet,
 ) -> Evaluated:
@@ -116,6 +110,7 @@ def evaluate(
     Args:
         out: holds inputs/, outputs/ and scores/.
         produce: makes outputs of a backbone; see `training.evaluation.methods`.
+        how: device, processes, and whether weights may be fetched.
         retry: compute anew what failed before.
         say: told what happens, a line each.
     """
@@ -145,6 +140,7 @@ def evaluate(
                 problems.append(Problem(benchmark=name, method=method.name, what=what))
     rows: list[dict[str, Any]] = []
     not_run: dict[str, str] = {}
+    short: dict[str, str] = {}
     computed: dict[str, int] = {}
     reused = 0
     for spec in metrics:
@@ -156,10 +152,11 @@ def evaluate(
             for case in cases[benchmark.name]
             if case.name in outputs.get((benchmark.name, method.name), {})
         ]
-        done = _Metric(spec, out / "scores", retry=retry, say=say)
+        done = _Metric(spec, out / "scores", how=how, retry=retry, say=say)
         new = done.score([(case, file, hashes[file]) for _, _, case, file in wanted])
         if done.why is not None:
             not_run[spec.name] = done.why
+            short[spec.name] = done.short
         computed[spec.name] = new
         identity = done.identity
         if identity is None:
@@ -195,6 +192,7 @@ def evaluate(
         outputs=outputs,
         labels=labels,
         not_run=not_run,
+        short=short,
         problems=problems,
         computed=computed,
         reused=reused,
@@ -214,7 +212,7 @@ def _checked(
             continue
         try:
             content = file.read_bytes()
-            height, width = open_photo(content).rgb.shape[:2]
+            height, width = decoded(content).shape[:2]
         except (NotAnImage, OSError) as error:
             bad.append(f"{case.name}: {file.name} cannot be read ({error})")
             continue
@@ -234,23 +232,26 @@ def _reference(spec: MetricSpec, case: Case) -> str | None:
 class _Metric:
     """One metric over all images; loaded when asked to score."""
 
-    def __init__(self, spec: MetricSpec, folder: Path, *, retry: bool, say: Say) -> None:
-        self.spec, self.retry, self.say = spec, retry, say
+    def __init__(self, spec: MetricSpec, folder: Path, *, how: How, retry: bool, say: Say) -> None:
+        self.spec, self.how, self.retry, self.say = spec, how, retry, say
         self.cache = ScoreCache(folder, spec.name)
         self.identity: Identity | None = None
         self.why: str | None = None
+        self.short = ""
 
     def score(self, wanted: Sequence[tuple[Case, Path, str]]) -> int:
         """Scores what is not kept; returns how many that were."""
         if not wanted:
             self.why = "no output to score" if self.spec.against != "hr" else "no benchmark with HR"
+            self.short = self.why
             return 0
         try:
-            scorer = load_scorer(self.spec)
+            scorer = load_scorer(self.spec, scoring=self.how.scoring, download=self.how.download)
         except NotRun as error:
             # Scores that came with the folder, e.g. from a machine with a GPU, are as good as ever.
             self.identity = self.cache.remembered()
             self.why = None if self._all_kept(wanted) else str(error)
+            self.short = error.short
             return 0
         self.identity = Identity(
             metric=self.spec.name,
@@ -268,8 +269,11 @@ class _Metric:
         if missing:
             self.say(f"{self.spec.name}: {len(missing)} images")
         part: dict[tuple[str, str | None], Kept] = {}
-        for key, (case, file) in missing.items():
-            part[key] = self._one(scorer, case, file)
+        jobs = [Job(spec=self.spec, case=case, file=file) for case, file in missing.values()]
+        for key, (job, kept) in zip(missing, scores_of(jobs, scorer, self.how), strict=True):
+            if kept.error is not None:
+                self.say(f"{self.spec.name}: failed on {job.file}: {kept.error}")
+            part[key] = kept
             if len(part) == PART_ROWS:
                 self.cache.add(self.identity, part)
                 part = {}
@@ -285,20 +289,3 @@ class _Metric:
         return self.identity is not None and not any(
             self._is_missing(digest, case) for case, _, digest in wanted
         )
-
-    def _one(self, scorer: Scorer, case: Case, file: Path) -> Kept:
-        try:
-            lr = _photo(case.lr) if self.spec.against == "lr" else None
-            hr = _photo(case.hr) if self.spec.against == "hr" and case.hr is not None else None
-            value = scorer.score(_photo(file), lr=lr, hr=hr)
-        except CRASHES as error:
-            line = " ".join(str(error).split())
-            self.say(f"{self.spec.name}: failed on {file}: {line}")
-            return Kept(value=None, error=f"{type(error).__name__}: {line}"[:500])
-        if value is None:
-            return Kept(value=None, error="does not apply (image too small, flat, or no reference)")
-        return Kept(value=float(value), error=None)
-
-
-def _photo(path: Path) -> Photo:
-    return open_photo(path.read_bytes())

@@ -1,7 +1,9 @@
 """Tables in the paper's form: rows are benchmark and metric, columns methods, best bold, second underlined, deltas.
 
 A column says where its numbers are from, and ranks and deltas are made within one origin: a published number is never
-compared with a measured one. Ranks are computed at the printed precision, from the values; ties are stated.
+compared with a measured one. Ranks are computed at the printed precision, from the values; ties are stated. Every
+measured cell says of how many images it is the mean, [n/N], and only one of all images is ranked: a method that failed
+on the hard ones would win by it.
 """
 
 from __future__ import annotations
@@ -55,9 +57,20 @@ class Cell:
 
     value: Decimal
     delta: Delta | None = None
+    images: int | None = None
+    """Of how many images it is the mean; None: published, not known."""
+    of: int | None = None
+    """How many there are."""
 
-    def __str__(self) -> str:
-        return f"{self.value}" if self.delta is None else f"{self.value} ({self.delta})"
+    @property
+    def complete(self) -> bool:
+        """Whether all images are in it; published cells count as such."""
+        return self.images == self.of
+
+    @property
+    def count(self) -> str:
+        """n/N; empty for published cells."""
+        return "" if self.images is None else f"{self.images}/{self.of}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +100,17 @@ class Table:
 
 
 def ranks(row: Row, columns: Sequence[Column]) -> dict[Column, Rank]:
-    """Best and second of each origin; equal values share a rank, and second is the next value that differs."""
+    """Best and second of each origin, among cells of all images.
+
+    Equal values share a rank, and second is the next value that differs.
+    """
     found: dict[Column, Rank] = {}
     for origin in ("published", "measured"):
-        cells = {c: row.cells[c].value for c in columns if c.origin == origin and c in row.cells}
+        cells = {
+            c: row.cells[c].value
+            for c in columns
+            if c.origin == origin and c in row.cells and row.cells[c].complete
+        }
         if len(cells) < 2:
             continue
         values = sorted(set(cells.values()), reverse=not row.lower_better)
@@ -117,6 +137,16 @@ def ties(table: Table) -> list[str]:
                         f"{row.benchmark}, {row.metric}: {names} tie for {rank} at {value} ({origin})."
                     )
     return found
+
+
+def unranked(table: Table) -> list[str]:
+    """A sentence for every cell that is not ranked, because images are missing in it."""
+    return [
+        f"{row.benchmark}, {row.metric}: {column.method} has {cell.images} of {cell.of} images and is not ranked."
+        for row in table.rows
+        for column, cell in row.cells.items()
+        if not cell.complete
+    ]
 
 
 def tie_lines(table: Table) -> list[str]:
@@ -189,12 +219,13 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         ranked = ranks(row, table.columns)
         cells = [
-            _ranked(row, c, ranked.get(c), ("**{}**", "<u>{}</u>"), "–") for c in table.columns
+            _ranked(row, c, ranked.get(c), ("**{}**", "<u>{}</u>", " [{}]"), "–")
+            for c in table.columns
         ]
         name = _md(row.benchmark) if row.benchmark != before else ""
         before = row.benchmark
         lines.append(f"| {name} | {_md(row.metric)} {row.arrow} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *tie_lines(table), ""])
+    return "\n".join([*lines, "", *tie_lines(table), *unranked(table), ""])
 
 
 def latex(table: Table) -> str:
@@ -215,14 +246,12 @@ def latex(table: Table) -> str:
             lines.append(r"\midrule")
         before = row.benchmark
         ranked = ranks(row, table.columns)
-        cells = [
-            _ranked(row, c, ranked.get(c), (r"\textbf{{{}}}", r"\underline{{{}}}"), "--")
-            for c in table.columns
-        ]
+        cells = [_ranked(row, c, ranked.get(c), _TEX_MARKS, "--") for c in table.columns]
         arrow = r"$\downarrow$" if row.lower_better else r"$\uparrow$"
         lines.append(rf"{name} & {_tex(row.metric)} {arrow} & {' & '.join(cells)} \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, *(f"% {line}" for line in tie_lines(table)), ""])
+    notes = [*tie_lines(table), *unranked(table)]
+    return "\n".join([*lines, *(f"% {line}" for line in notes), ""])
 
 
 def html_table(table: Table) -> str:
@@ -237,11 +266,12 @@ def html_table(table: Table) -> str:
         ranked = ranks(row, table.columns)
         cells: list[str] = []
         for column in table.columns:
-            text = _ranked(
-                row, column, ranked.get(column), ("<strong>{}</strong>", "<u>{}</u>"), "–"
-            )
-            note = row.notes.get(column)
-            title = f' title="{html.escape(note)}"' if note and column not in row.cells else ""
+            text = _ranked(row, column, ranked.get(column), _HTML_MARKS, "–")
+            cell = row.cells.get(column)
+            note = row.notes.get(column) if cell is None else None
+            if cell is not None and not cell.complete:
+                note = f"{cell.images} of {cell.of} images: not ranked"
+            title = f' title="{html.escape(note)}"' if note else ""
             cells.append(f'<td class="n"{title}>{text}</td>')
         first = ""
         if row.benchmark != before:
@@ -257,15 +287,21 @@ def html_table(table: Table) -> str:
 
 
 def _ranked(
-    row: Row, column: Column, rank: Rank | None, marks: tuple[str, str], missing: str
+    row: Row, column: Column, rank: Rank | None, marks: tuple[str, str, str], missing: str
 ) -> str:
+    """`marks`: of the best, of the second, and of the count of images."""
     cell = row.cells.get(column)
     if cell is None:
         return missing
     value = str(cell.value)
     if rank is not None:
         value = marks[rank == "second"].format(value)
-    return value if cell.delta is None else f"{value} ({cell.delta})"
+    delta = "" if cell.delta is None else f" ({cell.delta})"
+    return value + delta + (marks[2].format(cell.count) if cell.count else "")
+
+
+_TEX_MARKS = (r"\textbf{{{}}}", r"\underline{{{}}}", r" {{\scriptsize [{}]}}")
+_HTML_MARKS = ("<strong>{}</strong>", "<u>{}</u>", " <small>{}</small>")
 
 
 def _md(text: str) -> str:

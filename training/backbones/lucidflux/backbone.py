@@ -187,6 +187,11 @@ class LucidFlux:
         """LoRA by `<module>.<layer>.lora_A.weight`."""
         return self._trained().parameters(adapter)
 
+    def draw(self, seed: int) -> None:
+        """New adapters from a seed; those that were loaded, and a LucidFlux without any, stay."""
+        if self._adapters is not None:
+            self._adapters.draw(seed)
+
     def use(self, adapter: Adapter | None) -> AbstractContextManager[None]:
         """Switches adapters; without any there is only the reference, whatever is asked for."""
         return nullcontext() if self._adapters is None else self._adapters.use(adapter)

@@ -92,6 +92,7 @@ def attach_official(parts: Parts, root: Path) -> LoraAdapters:
             for m, ps in official.items()
         },
     )
+    adapters.random = False
     with torch.no_grad():
         for adapter in ("default", "old"):
             parameters = adapters.parameters(adapter)

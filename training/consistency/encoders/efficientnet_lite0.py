@@ -8,7 +8,6 @@ mates change the last bits of a convolution there, and give no speed.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from training.consistency import ConsistencyError, Images
 from training.consistency.images import each_image
+from training.weights import sha256_of
 
 SIZE_PX = 224
 
@@ -45,7 +45,7 @@ class EfficientNetLite0:
     @cached_property
     def weights_sha256(self) -> str:
         """Of the packaged file."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()
+        return sha256_of(self.file)
 
     def to(self, device: str | torch.device) -> None:
         """See Encoder."""
