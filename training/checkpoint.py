@@ -24,6 +24,7 @@ from torch import Tensor
 from catalog import files
 from catalog.errors import Expected
 from training.backbones import Backbone
+from training.train_config import decisive, defaults
 from training.world import like, whole
 
 _NAME = re.compile(r"epoch-(\d{6,})$")
@@ -120,9 +121,9 @@ def load_checkpoint(
         raise CheckpointError(
             f"{path} cannot be read ({error}); remove it to go on from the one before."
         ) from error
-    changed = {
-        k for k in {*meta["config"], *config} if meta["config"].get(k) != _json(config).get(k)
-    }
+    # Older checkpoints hold more options and lack fields that came later; both are read as what they meant.
+    before, now = defaults() | decisive(meta["config"]), _json(config)
+    changed = {k for k in {*before, *now} if before.get(k) != now.get(k)}
     if changed:
         raise CheckpointError(
             f"{path} was made with another {', '.join(sorted(changed))}; train into another folder, or take that back."

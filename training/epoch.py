@@ -75,8 +75,9 @@ def make_rollouts(
     """This process's share of an epoch's images, and everybody's rewards."""
     total, size = config.groups * config.group_size, config.group_size
     units = world.share_of(total)
-    groups = groups_of_epoch(lrs, seed=config.seed, epoch=epoch, groups=config.groups)
-    mine = groups[units.start // size : (units.stop - 1) // size + 1] if units else groups[:1]
+    # Every process decodes the photographs of its own rollouts; one without any needs one for the shapes.
+    own = range(units.start // size, (units.stop - 1) // size + 1) if units else range(1)
+    mine = groups_of_epoch(lrs, seed=config.seed, epoch=epoch, groups=config.groups, wanted=own)
     first = mine[0].index
     cond = encode(backbone, mine, device=world.device, precomputed=precomputed)
     lr = torch.stack([group.lr for group in mine]).to(world.device)

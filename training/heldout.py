@@ -7,7 +7,7 @@ objectives of different scale can be laid side by side and an objective that pay
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,25 +31,45 @@ class Measured:
     """[N,R] of all held-out LR, float64; NaN where a scorer failed."""
     sr: Tensor
     """[<= SHOWN,3,H,W] of the first of them, on the process that has them."""
+    lr: list[Tensor]
+    """Their LR."""
 
 
-def held_out(source: LRSource | None, *, seed: int, count: int) -> list[Group]:
-    """At most `count` LR, drawn by key; the crop is that of pass 0. None without a source."""
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """The held-out LR of a run; each process decodes its own."""
+
+    source: LRSource
+    keys: tuple[str, ...]
+    """Sorted."""
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def first(self, count: int) -> Watched:
+        """Those alone."""
+        return replace(self, keys=self.keys[:count])
+
+    def groups(self, wanted: range) -> list[Group]:
+        """Decoded, by number; the crop is that of pass 0."""
+        crops = [(i, self.source.crop(self.keys[i], seed=self.seed, epoch=0)) for i in wanted]
+        return [Group(index=i, crop=crop, lr=self.source.read(crop)) for i, crop in crops]
+
+
+def held_out(source: LRSource | None, *, seed: int, count: int) -> Watched | None:
+    """At most `count` LR, drawn by key. None without a source."""
     if source is None:
-        return []
+        return None
     keys = sorted(source.keys, key=lambda key: derived_seed("held out", seed, key))[:count]
-    found: list[Group] = []
-    for index, key in enumerate(sorted(keys)):
-        crop = source.crop(key, seed=seed, epoch=0)
-        found.append(Group(index=index, crop=crop, lr=source.read(crop)))
-    return found
+    return Watched(source=source, keys=tuple(sorted(keys)), seed=seed)
 
 
 @torch.no_grad()
 def measure(
     backbone: Backbone,
     rewards: Sequence[Reward],
-    groups: Sequence[Group],
+    watched: Watched,
     world: World,
     *,
     seed: int,
@@ -59,11 +79,12 @@ def measure(
     precomputed: Precomputed | None = None,
 ) -> Measured:
     """One image per LR under the adapter in use, from noise that depends on the LR's number alone."""
-    mine = world.share_of(len(groups))
+    mine = world.share_of(len(watched))
     values: list[Tensor] = []
     images: list[Tensor] = []
+    shown: list[Tensor] = []
     for first in range(mine.start, mine.stop, batch):
-        some = groups[first : min(first + batch, mine.stop)]
+        some = watched.groups(range(first, min(first + batch, mine.stop)))
         cond = encode(backbone, some, device=world.device, precomputed=precomputed)
         lr = torch.stack([group.lr for group in some]).to(world.device)
         shape = backbone.latent_shape((lr.shape[-2], lr.shape[-1]))
@@ -74,11 +95,15 @@ def measure(
         sr = backbone.decode(z, cond)
         shared = prepare(rewards, some, device=world.device, precomputed=precomputed)
         values.append(score(rewards, sr, lr, shared))
-        images += [sr.cpu()] if first - mine.start < SHOWN else []
+        if first - mine.start < SHOWN:
+            images.append(sr.cpu())
+            shown += [group.lr for group in some]
     own = torch.cat(values) if values else torch.zeros(0, len(rewards), device=world.device)
-    everyone = world.gathered(own, mine, len(groups)).cpu()
+    everyone = world.gathered(own, mine, len(watched)).cpu()
     return Measured(
-        rewards=everyone, sr=torch.cat(images)[:SHOWN] if images else torch.zeros(0, 3, 1, 1)
+        rewards=everyone,
+        sr=torch.cat(images)[:SHOWN] if images else torch.zeros(0, 3, 1, 1),
+        lr=shown[:SHOWN],
     )
 
 

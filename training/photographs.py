@@ -88,8 +88,12 @@ def is_held_out(name: str) -> bool:
     return share < _HELD_OUT_SHARE
 
 
-def photographs(folder: Path | None = None, *, packaged: bool = True) -> list[Photograph]:
+def photographs(
+    folder: Path | None = None, *, packaged: bool = True, split: bool = True
+) -> list[Photograph]:
     """All of a folder or dataset, and those of the packages, by name; smaller ones than a view are left out.
+
+    `split`: some have to be held out, and some not; False for a folder that is used as a whole.
 
     Raises:
         NoPhotographs: the folder is not there, or there are not enough to hold some out.
@@ -98,7 +102,8 @@ def photographs(folder: Path | None = None, *, packaged: bool = True) -> list[Ph
         raise NoPhotographs(f"There is no folder {folder}; `make photos` fetches photographs.")
     found = list(_packaged()) if packaged else []
     found += _of_folder(folder) if folder is not None else []
-    if not any(p.held_out for p in found) or all(p.held_out for p in found):
+    lopsided = not any(p.held_out for p in found) or all(p.held_out for p in found)
+    if not found or (split and lopsided):
         raise NoPhotographs(
             f"{folder or 'The packages'} give {len(found)} photographs of {_VIEW_PX} px or more; "
             "some to train on and some to hold out are needed."

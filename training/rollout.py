@@ -64,11 +64,14 @@ class Group:
     """[3,h,w] float32 RGB in [0,1]."""
 
 
-def groups_of_epoch(source: LRSource, *, seed: int, epoch: int, groups: int) -> list[Group]:
-    """The LR of an epoch, by `group_schedule`."""
+def groups_of_epoch(
+    source: LRSource, *, seed: int, epoch: int, groups: int, wanted: range | None = None
+) -> list[Group]:
+    """The LR of an epoch, by `group_schedule`; with `wanted` only those numbers are decoded."""
     keys, found = source.keys, list[Group]()
     places = group_schedule(len(keys), seed=seed, epoch=epoch, groups=groups)
-    for index, (lap, place) in enumerate(places):
+    for index in range(groups) if wanted is None else wanted:
+        lap, place = places[index]
         crop = source.crop(keys[place], seed=seed, epoch=lap)
         found.append(Group(index=index, crop=crop, lr=source.read(crop)))
     return found
@@ -133,6 +136,8 @@ def roll_out(
 def score(rewards: Sequence[Reward], sr: Tensor, lr: Tensor, shared: Sequence[Shared]) -> Tensor:
     """[n,R] for SR [n,3,H,W] made from LR [n,3,h,w], row by row; `shared` is what each reward prepared, row by row.
 
+    NaN where a scorer failed, which is also what a value that is not finite counts as.
+
     Raises:
         RewardError: a reward did not return one number per row.
     """
@@ -143,7 +148,9 @@ def score(rewards: Sequence[Reward], sr: Tensor, lr: Tensor, shared: Sequence[Sh
             raise RewardError(
                 f"reward {reward.name!r} gave {list(values.shape)} for {len(sr)} images; it has to be one number each."
             )
-        columns.append(values.to(sr.device))
+        # An infinite reward would make its whole group's mean infinite: it failed like one that is no number.
+        values = values.to(sr.device)
+        columns.append(values.where(values.isfinite(), torch.full_like(values, torch.nan)))
     return torch.stack(columns, dim=1)
 
 

@@ -20,7 +20,7 @@ from catalog import files
 from training.backbones import load_backbone
 from training.backbones.adapters import borrowed
 from training.data import LRDataset
-from training.heldout import held_out, measure
+from training.heldout import Measured, held_out, measure
 from training.rewards import load_reward
 from training.statistics import Interval, interval
 from training.train_config import TrainConfig
@@ -64,30 +64,30 @@ def before_after(config: TrainConfig, average: Path) -> list[BeforeAfter]:
         module.to(world.device)
     rewards = [load_reward(spec.name, **spec.options) for spec in config.rewards]
     source = LRDataset(config.dataset or Path(), split=config.eval_split, crop_px=config.lr_px)
-    groups = held_out(source, seed=config.seed + FRESH, count=config.eval_lrs)
+    watched = held_out(source, seed=config.seed + FRESH, count=config.eval_lrs)
+    assert watched is not None  # there is a source
     parameters = dict(backbone.adapter_parameters("default"))
     trained = {name: value.to(world.device) for name, value in load_file(average).items()}
 
-    def measured() -> tuple[Tensor, Tensor]:
-        found = measure(
+    def measured() -> Measured:
+        return measure(
             backbone,
             rewards,
-            groups,
+            watched,
             world,
             seed=config.seed + FRESH,
             steps=config.eval_steps,
             solver=config.eval_solver,
             batch=config.rollout_batch,
         )
-        return found.rewards, found.sr
 
     with backbone.use(None):
-        base, base_sr = measured()
+        first = measured()
     with backbone.use("default"), borrowed(parameters, trained):
-        after, after_sr = measured()
-    shown = [group.lr for group in groups[: len(base_sr)]]
+        last = measured()
+    base, after = first.rewards, last.rewards
     with files.stream(config.out / "grid.png") as sink:
-        Image.fromarray(grid_image(shown, base_sr, after_sr)).save(sink, "PNG")
+        Image.fromarray(grid_image(first.lr, first.sr, last.sr)).save(sink, "PNG")
     return [
         BeforeAfter(
             reward=reward.name,

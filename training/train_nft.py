@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,8 @@ from training.rollout import Precomputed, move, rest
 from training.train_config import ConfigError, TrainConfig
 from training.train_log import Trackers, TrainLog, grid_image, reward_statistics
 from training.world import World, whole
+
+log_line = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,13 @@ def main(
         TrainingError: the gradient is no number any more.
         ProcessesDiffer, LaunchError: several processes that do not hold the same state, or did not start.
     """
-    world = World(config.precision)
+    check_options(config)
+    world = World(config.precision, attention=config.attention)
+    if config.group_size == 1 and world.main:
+        log_line.warning(
+            "group_size is 1: a rollout alone in its group has no advantage, and nothing is learned from it. "
+            "DiffusionNFT takes 24, LucidNFT's figure 12."
+        )
     # What a backbone or a scorer draws while it is made follows the seed, too.
     torch.manual_seed(derived_seed("made", config.seed))
     if backbone is None:
@@ -110,12 +120,15 @@ def main(
         module.to(world.device)
         if config.gradient_checkpointing:
             _checkpoint_gradients(module)
+        if config.compile:
+            module.compile()
     share_state(world, backbone)
     if config.shard:
         if config.groups * config.group_size % world.size:
             raise ConfigError(f"shard: groups x group_size has to be a multiple of {world.size}.")
         world.shard(backbone.trainable_modules().values())
-        watched = watched[: len(watched) // world.size * world.size]
+        if watched is not None:
+            watched = watched.first(len(watched) // world.size * world.size)
     parameters = dict(backbone.adapter_parameters("default"))
     old = dict(backbone.adapter_parameters("old"))
     if any(type(old[name]) is not type(value) for name, value in parameters.items()):
@@ -198,7 +211,7 @@ def main(
                 if config.hacking_bound is not None:
                     reason = hacked(moved, config.hacking_bound)
                 if world.main and len(now.sr):
-                    picture = grid_image([group.lr for group in watched[: len(now.sr)]], now.sr)
+                    picture = grid_image(now.lr, now.sr)
                     _save_grid(config.out / "grids" / f"epoch-{state.epoch:06d}.png", picture)
                     trackers.image("LR | SR", picture, state.epoch)
                 rest(rewards, world.device, offload=config.offload_rewards)
@@ -209,6 +222,7 @@ def main(
         return found, reason
 
     stopped = state.stopped or None
+    saved = time.monotonic()
     if state.epoch == 0 and config.eval_every:
         report({"epoch": 0.0, "step": 0.0, **evaluated()[0]})
 
@@ -254,7 +268,11 @@ def main(
         state.stopped = stopped or ""
         improved = state.best.get("epoch") == state.epoch
         due = ends or stopped or improved or state.epoch % max(1, config.checkpoint_every) == 0
-        if config.checkpoint_every and due:
+        late = config.checkpoint_minutes is not None and world.told(
+            time.monotonic() - saved > 60 * config.checkpoint_minutes
+        )
+        if late or (config.checkpoint_every and due):
+            saved = time.monotonic()
             last = save_checkpoint(
                 config.out,
                 state,
@@ -278,6 +296,18 @@ def main(
         ema=average,
         checkpoint=last,
     )
+
+
+def check_options(config: TrainConfig) -> None:
+    """What cannot be had together.
+
+    Raises:
+        ConfigError: sharding and offloading, which both say where a weight is.
+    """
+    if config.shard and config.backbone_options.get("offload"):
+        raise ConfigError(
+            "shard and the backbone's offload do not go together: a sharded weight has its place already. Take one."
+        )
 
 
 def _dataset(config: TrainConfig, split: str) -> LRDataset:

@@ -8,8 +8,8 @@ a wrapper around the modules, which a backbone of several adapters does not bear
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,19 +17,27 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from catalog.errors import Expected
+from training.train_config import Attention
 
 
 class World:
     """This process among all."""
 
-    def __init__(self, precision: Literal["fp32", "bf16", "fp64"]) -> None:
-        """Joins the others if a launcher (accelerate launch, torchrun) started several."""
+    def __init__(
+        self, precision: Literal["fp32", "bf16", "fp64"], *, attention: Attention = "auto"
+    ) -> None:
+        """Joins the others if a launcher (accelerate launch, torchrun) started several.
+
+        Raises:
+            LaunchError: a launcher was asked for several and started one.
+        """
         from accelerate import Accelerator
 
         # Precision is set where velocities are worked out: accelerate allows only one per interpreter.
         self.accelerator: Any = Accelerator(cpu=not torch.cuda.is_available())
         _refuse_a_launch_that_did_not_happen(self.accelerator.num_processes)
         self._bf16 = precision == "bf16"
+        self._attention: Attention = attention
         self.rank: int = self.accelerator.process_index
         self.size: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
@@ -44,9 +52,22 @@ class World:
         """The numbers below `count` that are this process's: neighbours, so that it has few groups."""
         return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 where that was asked for."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16)
+    @contextmanager
+    def autocast(self) -> Generator[None]:
+        """Within: bf16 where that was asked for, and the kernel of attention that was."""
+        with (
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16),
+            _attention(self._attention),
+        ):
+            yield
+
+    def told(self, answer: bool) -> bool:
+        """Process 0's answer, on every process: clocks differ, decisions must not."""
+        if self.size == 1:
+            return answer
+        sent = torch.tensor([int(answer)], device=self.device)
+        self.broadcast([sent])
+        return bool(sent.item())
 
     def gathered(self, rows: Tensor, where: range, count: int) -> Tensor:
         """[count,...] on every process, from each one's own rows [len(where),...]."""
@@ -135,6 +156,20 @@ class World:
     def wait(self) -> None:
         """For all others."""
         self.accelerator.wait_for_everyone()
+
+
+def _attention(name: Attention) -> AbstractContextManager[Any]:
+    if name == "auto":
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    kernels = {
+        "flash": SDPBackend.FLASH_ATTENTION,
+        "efficient": SDPBackend.EFFICIENT_ATTENTION,
+        "cudnn": SDPBackend.CUDNN_ATTENTION,
+        "math": SDPBackend.MATH,
+    }
+    return sdpa_kernel(kernels[name])
 
 
 class LaunchError(Expected, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,43 +20,68 @@ def consistency(
     ],
     encoder: EncoderOption = "efficientnet_lite0",
     head: Annotated[
-        Path | None,
-        typer.Option(help="Trained head; without one the score is the encoder's own cosine."),
+        str | None,
+        typer.Option(
+            help="File of a head; default: the one that ships for this encoder; `none`: no head."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Folder or hub name of the model, for qwen3_vl_embedding.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="CSV file to write: lr, sr, score.")] = None,
+    hr: Annotated[
+        Path | None,
+        typer.Option(
+            help="The sharp image, or a folder with the same names: shown beside the score."
+        ),
+    ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a map per pair of where it departs from its input."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="CSV file to write: lr, sr, score, bicubic, mismatched, hr, departure."),
+    ] = None,
 ) -> None:
-    """LucidConsistency of restored images with their inputs: 1 is the same content, 0 is unrelated."""
+    """Faithfulness of restored images, beside what bicubic, another picture and the sharp one would get."""
     import statistics
 
     from pipelines.progress import TerminalProgress
+    from training.consistency.anchors import COLUMNS, anchored, summary
     from training.consistency.scoring import load_consistency, pairs_of
 
     pairs = pairs_of(lr, sr)
+    sharp = None if hr is None else [b for _, b in pairs_of(lr, hr)]
     scorer = load_consistency(encoder, head, **({} if model is None else {"model": model}))
     with TerminalProgress().stage("pairs", len(pairs)) as advance:
-        scores = scorer.score_files(pairs, advance=advance)
+        rows = anchored(scorer, pairs, sharp, maps=maps, advance=advance)
     if to is None:
-        for (_, restored), score in zip(pairs, scores, strict=True):
-            typer.echo(f"{score:8.4f}  {restored}")
+        typer.echo("  ".join(f"{name:>10}" for name in COLUMNS[2:]))
+        for row in rows:
+            told = "  ".join("         -" if x is None else f"{x:10.4f}" for x in row.numbers())
+            typer.echo(f"{told}  {row.sr}")
     else:
-        _write(to, pairs, scores)
-        typer.echo(f"{to}: {len(scores)} scores")
-    kind = "with head" if head else "baseline, no head"
-    typer.echo(f"{statistics.fmean(scores):8.4f}  mean of {len(scores)} ({encoder}, {kind})")
+        _write(to, rows)
+        typer.echo(f"{to}: {len(rows)} scores")
+    typer.echo(
+        f"{statistics.fmean(row.score for row in rows):10.4f}  mean of {len(rows)} ({encoder})"
+    )
+    for line in summary(scorer, rows):
+        typer.echo(line)
 
 
-def _write(file: Path, pairs: list[tuple[Path, Path]], scores: list[float]) -> None:
+def _write(file: Path, rows: Any) -> None:
     import csv
 
     from catalog import files
+    from training.consistency.anchors import COLUMNS
 
     with files.text(file, newline="") as opened:
-        rows = csv.writer(opened)
-        rows.writerow(["lr", "sr", "score"])
-        rows.writerows([str(a), str(b), repr(s)] for (a, b), s in zip(pairs, scores, strict=True))
+        writer = csv.writer(opened)
+        writer.writerow(COLUMNS)
+        for row in rows:
+            numbers = ["" if x is None else repr(x) for x in row.numbers()]
+            writer.writerow([str(row.lr), str(row.sr), *numbers])
 
 
 @app.command()
@@ -69,19 +94,39 @@ def precompute(
         Path | None, typer.Option(help="Folder of the store; default: beside the dataset.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where scorers run: cpu, cuda.")] = "cpu",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="conditioning, shared or baseline; default: all three.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would be written, and stop.")
+    ] = False,
+    most_gb: Annotated[
+        float, typer.Option(help="Refuse to write more than this, in GB (10^9 bytes).")
+    ] = 50.0,
 ) -> None:
     """Work out once what all rollouts of one LR share: embeddings, conditioning, the LR's own scores."""
     from pipelines.progress import TerminalProgress
     from training.precompute import default_folder, makers_and_crops
     from training.precompute import precompute as run_precompute
+    from training.precompute.sizes import check_size, estimate, precompute_over
     from training.train_config import load_config
 
     settings = load_config(config, {} if dataset is None else {"dataset": str(dataset)})
-    source, crops, wanted = makers_and_crops(settings)
+    source, crops, wanted = makers_and_crops(settings, kinds=kind or ())
     assert settings.dataset is not None  # makers_and_crops refuses that
     folder = to or default_folder(settings.dataset)
-    with TerminalProgress().stage("crops", len(crops) * len(wanted)) as advance:
-        report = run_precompute(folder, source, crops, wanted, device=device, advance=advance)
+    sizes = estimate(folder, source, crops, wanted, device=device)
+    for one in sizes:
+        typer.echo(f"{one.kind:<32} {one.crops} crops, {one.bytes / 2**20:,.1f} MiB to write")
+    if plan:
+        return
+    check_size(sizes, most_gb=most_gb)
+    if processes > 1:
+        report = precompute_over(processes, settings, folder, kinds=kind or (), device=device)
+    else:
+        with TerminalProgress().stage("crops", len(crops) * len(wanted)) as advance:
+            report = run_precompute(folder, source, crops, wanted, device=device, advance=advance)
     for made in report:
         said = "shares nothing" if made.nothing else f"{made.made} made, {made.there} were there"
         typer.echo(f"{made.kind:<32} {said}")
@@ -122,3 +167,39 @@ def consistency_train(
         typer.echo(line)
     typer.echo(f"head       {out / 'head.safetensors'}  (lucidlr consistency LR SR --head ...)")
     typer.echo(f"results    {out / 'results.md'}, results.csv, similarity.png")
+
+
+@app.command("consistency-fit")
+def consistency_fit(
+    photographs: Annotated[
+        Path, typer.Argument(help="Sharp photographs; `make photos` fetches some.")
+    ] = Path(".photos"),
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Other photographs to judge on; default: those held out of the first."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Head, map, results.md.")] = Path("out/consistency-fit"),
+    contents: Annotated[int, typer.Option(min=1, help="Cuts of each photograph.")] = 4,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Fit the head and the map that ship for the offline encoder, and judge them on other photographs."""
+    from dataclasses import replace
+
+    from pipelines.progress import TerminalProgress
+    from training.consistency import load_encoder
+    from training.consistency.fit import HEAD, MAP, FitConfig, fit_and_judge
+    from training.photographs import photographs as read_photographs
+
+    found = read_photographs(photographs)
+    train = [photo for photo in found if not photo.held_out]
+    held = [photo for photo in found if photo.held_out]
+    if test is not None:
+        held = [
+            replace(p, held_out=True) for p in read_photographs(test, packaged=False, split=False)
+        ]
+    config = FitConfig(contents=contents, seed=seed)
+    total = len(train) * config.contents + len(held) * config.judged
+    with TerminalProgress().stage("cuts", total) as advance:
+        fit_and_judge(train, held, load_encoder("efficientnet_lite0"), out, config, advance=advance)
+    typer.echo((out / "results.md").read_text(encoding="utf-8"))
+    typer.echo(f"written    {out / HEAD}, {out / MAP}")

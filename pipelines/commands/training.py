@@ -25,6 +25,26 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value (YAML) on top of the file.")
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Only say what it needs: memory, FLOP, days, disk; loads no large weights.",
+        ),
+    ] = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="For the plan; default: those here, or 1.")
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="For the plan, e.g. H100-80, H200-141, A100-80; default H100-80."),
+    ] = None,
+    max_days: Annotated[
+        float | None, typer.Option(help="Refuse a training that needs longer by its plan.")
+    ] = None,
+    max_disk_gb: Annotated[
+        float | None, typer.Option(help="Refuse one whose checkpoints need more than this.")
+    ] = None,
 ) -> None:
     """Train with DiffusionNFT and decoupled advantages; the same command goes on after a cut."""
     from training.train_config import load_config
@@ -35,6 +55,10 @@ def train(
         config,
         {**_changes(changes or []), **{key: str(x) for key, x in given.items() if x is not None}},
     )
+    if plan or max_days is not None or max_disk_gb is not None:
+        _planned(settings, gpu, gpus, max_days=max_days, max_disk_gb=max_disk_gb)
+    if plan:
+        return
     result = run_training(settings, progress=lambda row: typer.echo(epoch_line(row, settings)))
     if result.stopped is not None:
         typer.echo(f"stopped    {result.stopped}")
@@ -43,6 +67,59 @@ def train(
     typer.echo(
         f"weights    {settings.out / 'weights.safetensors'}  (averaged; raw ones in checkpoints/)"
     )
+
+
+@app.command("gpu-check")
+def gpu_check(
+    weights: Annotated[
+        Path, typer.Argument(help="LucidFlux's weights (`lucidlr lucidflux-download`).")
+    ],
+    processes: Annotated[int, typer.Option(min=1, help="For the checks of several GPUs.")] = 1,
+    golden: Annotated[
+        Path | None, typer.Option(help="Golden values: tests/golden/lucidflux of a checkout.")
+    ] = None,
+    scorer: Annotated[Path | None, typer.Option(help="Folder of Qwen3-VL-Embedding-8B.")] = None,
+    unipercept: Annotated[str | None, typer.Option(help="Address of a UniPercept server.")] = None,
+    out: Annotated[Path, typer.Option(help="For what the checks write.")] = Path("out/gpu-check"),
+) -> None:
+    """Check a machine for training LucidFlux: fifteen figures, expected and found; exit code 1 if one fails."""
+    from training.gpu_check import run_checks
+    from training.gpu_check.checks import CHECKS, context_of
+
+    context = context_of(
+        weights, processes=processes, out=out, golden=golden, scorer=scorer, unipercept=unipercept
+    )
+    typer.echo(f"device     {context.device_name}, {processes} process(es)")
+    if not context.on_gpu:
+        typer.echo(
+            "           no GPU here: what runs on the CPU says `cpu`, which is no pass of a GPU"
+        )
+    outcomes = run_checks(context, CHECKS, typer.echo)
+    counts = {v: sum(o.verdict == v for o in outcomes) for v in ("pass", "cpu", "skipped", "FAIL")}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    typer.echo(f"{context.device_name}: {told} of {len(outcomes)}")
+    if counts["FAIL"]:
+        raise typer.Exit(1)
+
+
+def _planned(
+    settings: TrainConfig,
+    gpu: str | None,
+    gpus: int | None,
+    *,
+    max_days: float | None,
+    max_disk_gb: float | None,
+) -> None:
+    """Prints the plan, and refuses one that is over a limit."""
+    import os
+
+    from training.cost.plan import check_limits, lines, plan_of
+
+    count = gpus or int(os.environ.get("WORLD_SIZE", "1"))
+    found = plan_of(settings, gpu=gpu or "H100-80", gpus=count)
+    for line in lines(found, settings):
+        typer.echo(line)
+    check_limits(found, most_days=max_days, most_disk_gb=max_disk_gb)
 
 
 def epoch_line(row: dict[str, float], config: TrainConfig) -> str:

@@ -62,7 +62,7 @@ def sharded(out: Path) -> None:
     write(out, result)
 
 
-def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (2, 4)) -> None:
+def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (1, 2)) -> None:
     """A tiny LucidFlux whose adapters are drawn, on each process after something else was; cut and resumed."""
     from tests.training.backbones.lucidflux_tiny import tiny, tiny_weights
 
@@ -77,15 +77,15 @@ def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (2, 4)) ->
             backbone="lucidflux",
             epochs=until,
             groups=2,
-            group_size=4,
+            group_size=2,
             rollout_steps=2,
             rollout_batch=1,
             train_batch=1,
             train_times=1,
-            updates=2,
+            updates=1,
             eval_every=2,
             eval_lrs=2,
-            checkpoint_every=2,
+            checkpoint_every=1,
             learning_rate=1e-3,
             shard=shard,
             precision="fp32" if shard else "fp64",

@@ -54,7 +54,7 @@ def launched(words, *, check):
 
 
 def assert_same_curve_and_weights(one, two, relative, absolute):
-    assert len(one["rows"]) == len(two["rows"]) == 5
+    assert len(one["rows"]) == len(two["rows"]) >= 3
     for single, double in zip(one["rows"], two["rows"], strict=True):
         assert single.keys() == double.keys()
         for name, value in single.items():

@@ -71,6 +71,11 @@ class Encoder(Protocol):
         ...
 
 
+def encoder_fingerprint(encoder: Encoder) -> str:
+    """Name, version and weights of an encoder: what a head belongs to."""
+    return f"{encoder.name} {encoder.version} {encoder.weights_sha256}"
+
+
 def encoder_names() -> list[str]:
     """The files in encoders/."""
     return ENCODERS.names()

@@ -18,9 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from catalog import files
-from training.consistency import ConsistencyError, Encoder
+from training.consistency import ConsistencyError, Encoder, encoder_fingerprint
+from training.consistency.paired_head import KEYS as PAIRED_KEYS
+from training.consistency.paired_head import PairedHead, Side
 
 KEYS = ("0.weight", "0.bias", "2.weight", "2.bias")
 OFFICIAL = "W2GenAI/LucidNFT"
@@ -38,6 +41,16 @@ class Head:
     trained_on: str | None = None
     """Fingerprint of the encoder (see there); None where the file does not say."""
 
+    def to(self, device: str | torch.device) -> None:
+        """Moves it."""
+        self.module.to(device)
+
+    def project(self, embeddings: Tensor, side: Side) -> Tensor:
+        """[B,D] of length 1; one map for both sides."""
+        del side
+        device = next(self.module.parameters()).device
+        return functional.normalize(self.module(embeddings.to(device, torch.float32)), dim=-1)
+
 
 def new_head(dim: int, generator: torch.Generator | None = None) -> nn.Sequential:
     """Untrained; with a generator, drawn from it (uniform within 1/sqrt(D), as torch does by default)."""
@@ -50,13 +63,8 @@ def new_head(dim: int, generator: torch.Generator | None = None) -> nn.Sequentia
     return module
 
 
-def encoder_fingerprint(encoder: Encoder) -> str:
-    """Name, version and weights of an encoder: what a head belongs to."""
-    return f"{encoder.name} {encoder.version} {encoder.weights_sha256}"
-
-
-def load_head(file: Path) -> Head:
-    """Reads a head; strict, and without unpickling code.
+def load_head(file: Path) -> Head | PairedHead:
+    """Reads a head of either kind; strict, and without unpickling code.
 
     Raises:
         ConsistencyError: no such file, other keys, or shapes that are not those of a head.
@@ -67,6 +75,9 @@ def load_head(file: Path) -> Head:
             f"{OFFICIAL} on the Hugging Face Hub."
         )
     state, metadata = _read(file)
+    if set(state) == set(PAIRED_KEYS):
+        tensors = {key: state[key].float() for key in PAIRED_KEYS}
+        return PairedHead(tensors=tensors, trained_on=metadata.get("trained_on"))
     if set(state) != set(KEYS):
         raise ConsistencyError(
             f"{file} holds {sorted(state)[:8]}; a head has the keys {', '.join(KEYS)}."
@@ -98,7 +109,12 @@ def save_head(
         else:
             about = {"trained_on": trained_on, "notes": json.dumps(dict(notes), sort_keys=True)}
             save_file(state, temporary, about)
-    return load_head(file)
+    return Head(
+        module=module,
+        dim=len(state["0.bias"]),
+        weights_sha256=head_hash(module),
+        trained_on=trained_on,
+    )
 
 
 def head_hash(module: nn.Sequential) -> str:

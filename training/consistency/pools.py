@@ -22,8 +22,7 @@ from torch import Tensor
 from catalog import files
 from filters.degradation.second_order import second_order
 from filters.degradation.synthesis import Photo, downscale
-from training.consistency import Encoder
-from training.consistency.head import encoder_fingerprint
+from training.consistency import Encoder, encoder_fingerprint
 from training.consistency.replaced import WAYS, replace_region
 from training.photographs import Photograph, fingerprint
 

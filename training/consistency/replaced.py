@@ -34,6 +34,8 @@ class Replaced:
     """Of the area, that was replaced."""
     change: float
     """Mean absolute difference inside the region, grey levels."""
+    mask: NDArray[np.bool_]
+    """[H,W]: the region."""
 
 
 def replace_region(
@@ -82,7 +84,9 @@ def _replaced(
     pixels = np.clip(np.rint(image + soft * (filled - image)), 0, 255).astype(np.uint8)
     inside = mask > 0.5
     change = np.abs(pixels.astype(np.float32) - image)[inside].mean() if inside.any() else 0.0
-    return Replaced(pixels=pixels, way=way, share=float(inside.mean()), change=float(change))
+    return Replaced(
+        pixels=pixels, way=way, share=float(inside.mean()), change=float(change), mask=inside
+    )
 
 
 def _ellipse(

@@ -14,9 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.consistency import ConsistencyError, Encoder, Images, load_encoder
-from training.consistency.head import Head, encoder_fingerprint, load_head
+from training.consistency import (
+    ConsistencyError,
+    Encoder,
+    Images,
+    encoder_fingerprint,
+    load_encoder,
+)
+from training.consistency.head import Head, load_head
 from training.consistency.images import read_image
+from training.consistency.paired_head import PairedHead, Side
 from training.image_names import candidates, image_stem, is_image
 
 
@@ -25,7 +32,7 @@ class LucidConsistency:
     """An encoder with a head that fits it, or without one."""
 
     encoder: Encoder
-    head: Head | None
+    head: Head | PairedHead | None
 
     def __post_init__(self) -> None:
         """Raises ConsistencyError where the head was made for something else."""
@@ -48,28 +55,26 @@ class LucidConsistency:
         head = "" if self.head is None else f"+{self.head.weights_sha256}"
         return f"{self.encoder.weights_sha256}{head}"
 
-    def embed(self, images: Images) -> Tensor:
-        """[B,D] float32, of length 1."""
-        return self.project(self.encoder.embed(images))
+    def embed(self, images: Images, side: Side = "sr") -> Tensor:
+        """[B,E] float32, of length 1; `side` says whether these are LR or restorations."""
+        return self.project(self.encoder.embed(images), side)
 
-    def project(self, embeddings: Tensor) -> Tensor:
-        """[B,D] of length 1 from what the encoder gave."""
+    def project(self, embeddings: Tensor, side: Side = "sr") -> Tensor:
+        """[B,E] of length 1 from what the encoder gave."""
         if self.head is None:
             return functional.normalize(embeddings.float(), dim=-1)
-        device = next(self.head.module.parameters()).device
         with torch.no_grad():
-            projected = self.head.module(embeddings.to(device, torch.float32))
-        return functional.normalize(projected, dim=-1).cpu()
+            return self.head.project(embeddings, side).cpu()
 
     def to(self, device: str | torch.device) -> None:
         """Moves encoder and head; what comes out stays on the CPU."""
         self.encoder.to(device)
         if self.head is not None:
-            self.head.module.to(device)
+            self.head.to(device)
 
     def score(self, lr: Images, sr: Images) -> Tensor:
         """[B] in [-1,1]: row by row, images of any sizes."""
-        a, b = self.embed(lr), self.embed(sr)
+        a, b = self.embed(lr, "lr"), self.embed(sr, "sr")
         if len(a) != len(b):
             raise ConsistencyError(
                 f"{len(a)} LR and {len(b)} SR images can't be compared in pairs."
@@ -98,17 +103,31 @@ class LucidConsistency:
         return scores
 
 
+NO_HEAD = "none"
+SHIPPED = Path(__file__).parent / "weights"
+
+
 def load_consistency(
-    encoder: str = "efficientnet_lite0", head: Path | None = None, **options: object
+    encoder: str = "efficientnet_lite0", head: Path | str | None = None, **options: object
 ) -> LucidConsistency:
-    """By the encoder's name and the head's file; `options` go to the encoder.
+    """By the encoder's name; `options` go to the encoder.
+
+    Args:
+        head: file of a head; None: the one that ships for this encoder, where one does; `none`: no head. Without one
+            the score is the encoder's own cosine, which rewards not restoring.
 
     Raises:
         UnknownEncoder, ConsistencyError: see there.
     """
-    return LucidConsistency(
-        encoder=load_encoder(encoder, **options), head=None if head is None else load_head(head)
-    )
+    loaded = load_encoder(encoder, **options)
+    if head is not None:
+        chosen = None if str(head) == NO_HEAD else load_head(Path(head))
+        return LucidConsistency(encoder=loaded, head=chosen)
+    shipped = SHIPPED / f"{encoder}-1.safetensors"
+    found = load_head(shipped) if shipped.is_file() else None
+    # One for the encoder at another size or with other weights is no head for this one.
+    fits = found is not None and found.trained_on == encoder_fingerprint(loaded)
+    return LucidConsistency(encoder=loaded, head=found if fits else None)
 
 
 def pairs_of(lr: Path, sr: Path) -> list[tuple[Path, Path]]:

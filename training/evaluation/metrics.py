@@ -145,7 +145,22 @@ WEIGHT_FREE = (
         scorer="reward:lucid_consistency",
         against="lr",
         options={"encoder": "efficientnet_lite0", "head": "none"},
-        preprocessing="cosine of ImageNet embeddings of LR and output, no head, -1 to 1",
+        preprocessing="cosine of ImageNet embeddings of LR and output, no head, -1 to 1; rewards not restoring",
+    ),
+    MetricSpec(
+        name="Faithfulness (EfficientNet-Lite0)",
+        scorer="reward:lucid_consistency",
+        against="lr",
+        options={"encoder": "efficientnet_lite0"},
+        preprocessing="cosine of the embeddings of LR and output after the paired head that ships, -1 to 1",
+    ),
+    MetricSpec(
+        name="Departure",
+        scorer="reward:departure",
+        against="lr",
+        lower_better=True,
+        factor=-1.0,
+        preprocessing="the cells of 4 LR px that depart most from the LR, 0 to 1; not restoring departs least",
     ),
 )
 """Not of the paper; computable everywhere. The similarity is what LucidConsistency is without its encoder and head."""
@@ -153,6 +168,7 @@ SPECS = {spec.name: spec for spec in (*PAPER, *REFERENCE, *WEIGHT_FREE)}
 FAITHFULNESS = (
     "LucidConsistency",
     "LPIPS",
+    "Faithfulness (EfficientNet-Lite0)",
     "Similarity (EfficientNet-Lite0)",
     "SSIM",
     "PSNR",
@@ -243,10 +259,11 @@ def load_scorer(spec: MetricSpec, *, scoring: Scoring = ON_CPU, download: bool =
 def _loaded(spec: MetricSpec, scoring: Scoring) -> Scorer:
     kind, _, name = spec.scorer.partition(":")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.options.items()}
+    where = () if scoring == ON_CPU else (scoring,)
     if kind == "metric":
-        return _NoReference(load_metric(name, scoring, **options))
+        return _NoReference(load_metric(name, *where, **options))
     if kind == "reference":
-        return _Reference(load_reference_metric(name, scoring, **options))
+        return _Reference(load_reference_metric(name, *where, **options))
     if name == "lucid_consistency" and spec.name in SPECS and not _has_its_head(spec):
         raise NotRun(
             "LucidConsistency needs the projection head: give the option head (proj_head.pt of the LucidNFT "

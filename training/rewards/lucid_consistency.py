@@ -2,9 +2,9 @@
 
     reward = cos(head(encoder(SR)), head(encoder(LR)))        in [-1, 1]
 
-The LR's embedding is shared by all of its rollouts, so it is precomputed (training/precompute.py). Without a head the
-reward is the encoder's own cosine, the paper's baseline. Spreads within a group are small (hundredths): mind the eps of
-the advantage, and see docs/rewards.md.
+The LR's embedding is shared by all of its rollouts, so it is precomputed (training/precompute/). The offline encoder
+has a head that ships; without one the reward is the encoder's own cosine, the paper's baseline, which rewards not
+restoring. Spreads within a group are small (hundredths): mind the eps of the advantage, and see docs/rewards.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from training.consistency import ConsistencyError, UnknownEncoder
+from training.consistency.head import Head
 from training.consistency.scoring import LucidConsistency, load_consistency
 from training.rewards import RewardError, Shared
 
@@ -35,7 +36,8 @@ class LucidConsistencyReward:
     def version(self) -> str:
         """Of the encoder's preprocessing, and whether there is a head."""
         encoder = self.scorer.encoder
-        head = "no head" if self.scorer.head is None else "head"
+        kinds = {type(None): "no head", Head: "head"}
+        head = kinds.get(type(self.scorer.head), "paired head")
         return f"1, {encoder.name} {encoder.version}, {head}"
 
     @property
@@ -49,7 +51,7 @@ class LucidConsistencyReward:
 
     def prepare(self, lr: Tensor) -> Shared:
         """`lr_embedding` [B,D] float32 of length 1."""
-        return {LR: self.scorer.embed(lr)}
+        return {LR: self.scorer.embed(lr, "lr")}
 
     def score(self, sr: Tensor, lr: Tensor, shared: Shared) -> Tensor:
         """[B]; NaN where an SR is not finite."""
@@ -58,7 +60,7 @@ class LucidConsistencyReward:
         rewards = torch.full((len(sr),), torch.nan)
         if bool(fine.any()):
             rows = fine.nonzero()[:, 0]
-            ours = self.scorer.embed(sr[rows.to(sr.device)].clamp(0, 1))
+            ours = self.scorer.embed(sr[rows.to(sr.device)].clamp(0, 1), "sr")
             rewards[rows] = (ours * known.cpu()[rows]).sum(-1)
         return rewards
 
@@ -66,15 +68,13 @@ class LucidConsistencyReward:
 def load(
     *, encoder: str = "efficientnet_lite0", head: Path | str | None = None, **options: Any
 ) -> LucidConsistencyReward:
-    """`head`: file of a trained head (`lucidlr consistency-train`, or the official proj_head.pt); `options` go to the
-    encoder, e.g. `size_px`, `model`, `device`.
+    """`head`: file of a trained head (`lucidlr consistency-train`, or the official proj_head.pt), `none` for none, None
+    for the one that ships; `options` go to the encoder, e.g. `size_px`, `model`, `device`.
 
     Raises:
         RewardError: encoder or head can't be used.
     """
     try:
-        return LucidConsistencyReward(
-            load_consistency(encoder, None if head is None else Path(head), **options)
-        )
+        return LucidConsistencyReward(load_consistency(encoder, head, **options))
     except (ConsistencyError, UnknownEncoder) as error:
         raise RewardError(str(error)) from error

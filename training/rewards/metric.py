@@ -4,18 +4,28 @@
                                         about the same size and an eps or a floor of a standard deviation means the same
 
 The score is that of the image saved as 8 bits, one image at a time (batch mates never change it). Metrics of pyiqa run
-on the CPU; their licence (PolyForm-Noncommercial) comes with the scores.
+on the GPU where there is one, which is part of their version; their licence (PolyForm-Noncommercial) comes with the
+scores.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from filters.metrics import Metric, UnknownMetric, WeightsMissing, load_metric
+from filters.metrics import (
+    Device,
+    DeviceMissing,
+    Metric,
+    Scoring,
+    UnknownMetric,
+    WeightsMissing,
+    load_metric,
+)
 from training.rewards import RewardError, Shared
 
 UNITS: dict[str, tuple[float, float, float]] = {
@@ -88,17 +98,25 @@ class MetricReward:
         return (-1.0 if self.metric.lower_better else 1.0) / self.unit
 
 
-def load(*, metric: str, unit: float | None = None) -> MetricReward:
-    """`metric` as in recipes; `unit` in the place of the one in UNITS.
+def load(
+    *, metric: str, unit: float | None = None, device: str | None = None, **options: Any
+) -> MetricReward:
+    """`metric` as in recipes; `unit` in the place of the one in UNITS; `options` are the metric's.
+
+    `device`: cpu or cuda; default: the GPU if there is one and pyiqa can use it.
 
     Raises:
         RewardError: no such metric, its weights are not here, or a unit that is not above 0.
     """
     if unit is not None and not 0 < unit < math.inf:
         raise RewardError(f"The unit of {metric} must be above 0, got {unit}.")
+    here: Device = "cuda" if torch.cuda.is_available() and metric.startswith("pyiqa:") else "cpu"
+    if device not in (None, "cpu", "cuda"):
+        raise RewardError(f"The device of {metric} is cpu or cuda, not {device!r}.")
+    chosen: Device = here if device is None else "cuda" if device == "cuda" else "cpu"
     try:
-        loaded = load_metric(metric)
-    except (UnknownMetric, WeightsMissing) as error:
+        loaded = load_metric(metric, Scoring(device=chosen), **options)
+    except (DeviceMissing, UnknownMetric, WeightsMissing) as error:
         raise RewardError(str(error)) from error
     stated, low, high = UNITS.get(metric, (1.0, -math.inf, math.inf))
     return MetricReward(metric=loaded, unit=unit or stated, bounds=(low, high))

@@ -6,6 +6,7 @@ environment of its own. It looks at 448 x 448 px, squeezed, whatever the image's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from training.rewards import remote
@@ -19,7 +20,7 @@ _HINT = (
 )
 
 
-def load(*, url: str = URL, **options: Any) -> RemoteReward:
+def load(*, url: str | Sequence[str] = URL, **options: Any) -> RemoteReward:
     """Asks the server; `options` as for `remote`.
 
     Raises:

@@ -53,8 +53,8 @@ class PSNR:
 
 
 def load(*, space: Space = "y", border: int = 0, rounded: bool = False, eps: float = 0.0) -> PSNR:
-    """`space`: y or rgb. `border`: pixels left out on each side. `rounded`: Y on whole numbers. `eps`: added to the mean
-    squared difference of values in [0,1]; pyiqa's is 1e-8.
+    """`space`: y or rgb. `border`: pixels left out on each side. `rounded`: Y on whole numbers. `eps`: added to the
+    mean squared difference of values in [0,1]; pyiqa's is 1e-8.
 
     Raises:
         ValueError: an option out of range.

@@ -51,6 +51,7 @@ class LucidFlux:
         offload: bool = False,
         gradient_checkpointing: bool = False,
         adapters: LoraAdapters | None = None,
+        decode_batch: int = 1,
     ) -> None:
         preprocess.check_size(width, height)
         self.parts = parts
@@ -59,6 +60,7 @@ class LucidFlux:
         self.device = torch.device(device)
         self.oddities = oddities
         self.offload = offload
+        self.decode_batch = decode_batch
         self.dtype = parts.text.dtype
         self.text, self.pooled = parts.text.to(self.device), parts.pooled.to(self.device)
         self._adapters = adapters
@@ -168,7 +170,7 @@ class LucidFlux:
     def decode(self, z: Tensor, cond: Conditioning) -> Tensor:
         """Decoded in float32, colours taken from the proxy; padding (which officially never is) cut off."""
         with torch.no_grad(), self._awake("vae"):
-            content = torch.cat([self.decoded(one[None]) for one in z])
+            content = torch.cat([self.decoded(part) for part in z.split(self.decode_batch)])
         fixed = colour_fix(content, cond["proxy"].to(self.device)).clamp(0, 1)
         height, width = (int(value) for value in cond["shape"][0])
         return fixed[:, :, :height, :width]
