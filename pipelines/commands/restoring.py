@@ -34,7 +34,12 @@ def restore(
             metavar="OUT", help="Folder for the PNGs (for one image also a .png's name)."
         ),
     ],
-    backbone: Annotated[str, typer.Option(help="tiny or lucidflux.")] = "tiny",
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="A file or folder of training/backbones/: tiny, lucidflux, diffusers_flow."
+        ),
+    ] = "tiny",
     weights: Annotated[
         Path | None, typer.Option(help="LucidFlux: weights folder; tiny: file of weights.")
     ] = None,
@@ -63,6 +68,12 @@ def restore(
     offload: Annotated[
         bool, typer.Option("--offload", help="LucidFlux: idle networks wait in the CPU's memory.")
     ] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", help="KEY=VALUE (YAML): any other option of the backbone's `load`."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that were made in another way.")
     ] = False,
@@ -96,6 +107,9 @@ def restore(
         if adapter is not None:
             options["adapter"] = adapter
             notes["adapter"] = "merged"
+    more = backbone_options(option or [])
+    options |= more
+    notes |= {key: str(value) for key, value in more.items()}
     settings = restore_settings(
         lucidflux, corrected, steps=steps, solver=solver, seed=seed, seeds=seeds, notes=notes
     )
@@ -107,6 +121,25 @@ def restore(
         typer.echo(f"{image}: {why}", err=True)
     if done.failed:
         raise typer.Exit(1)
+
+
+def backbone_options(texts: list[str]) -> dict[str, Any]:
+    """Key and value of each KEY=VALUE.
+
+    Raises:
+        RestoreError: another form.
+    """
+    import yaml
+
+    from training.restore import RestoreError
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key.isidentifier()):
+            raise RestoreError(f"--option is {text!r}; write KEY=VALUE, e.g. scale=2")
+        found[key] = yaml.safe_load(value)
+    return found
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""PSNR and SSIM held to scikit-image and pyiqa, on photographs and degradations that are not ours where they are here."""
+"""PSNR and SSIM held to scikit-image and pyiqa, on photographs that are not ours where they are here."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ Adding one: `training/backbones/<name>.py` (or a package of that name) with `loa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from catalog.errors import Expected
-from catalog.plugins import Plugins
+from catalog.plugins import Plugins, nearest
 
 Adapter = Literal["default", "old"]
 """`default` is trained and used for results, `old` is the policy that makes rollouts. None means the reference."""
@@ -124,6 +125,24 @@ def load_backbone(name: str, **options: Any) -> Backbone:
 
     Raises:
         UnknownBackbone: no such backbone; the message names the nearest.
-        BackboneError: see there.
+        BackboneError: see there; or an option that it has not, or lacks.
     """
-    return BACKBONES.load(name).load(**options)
+    load = BACKBONES.load(name).load
+    known = inspect.signature(load).parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    unknown = [] if open_ended else sorted(set(options) - set(known))
+    if unknown:
+        raise BackboneError(
+            f"The backbone {name} has no option {unknown[0]!r}; did you mean {nearest(unknown[0], list(known))!r}? "
+            f"It has {', '.join(known)}."
+        )
+    missing = [
+        key
+        for key, parameter in known.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and key not in options
+    ]
+    if missing:
+        raise BackboneError(f"The backbone {name} needs the option {missing[0]}.")
+    return load(**options)

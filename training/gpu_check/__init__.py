@@ -1,8 +1,8 @@
 """`lucidlr gpu-check WEIGHTS`: fifteen checks of a machine, each with what is expected and what was found.
 
 A check that needs what is not here (a GPU, weights of full size, several processes, a scorer) is skipped with the
-reason. What runs on a CPU is run, and its verdict says `cpu`: that is no pass of a GPU. Expected figures are arithmetic;
-a figure beside them is a measurement.
+reason. What runs on a CPU is run, and its verdict says `cpu`: that is no pass of a GPU. Expected figures are
+arithmetic; a figure beside them is a measurement.
 """
 
 from __future__ import annotations
