@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from catalog import files
 from training.gpu_check import Context, Skip
 
 
@@ -80,11 +81,11 @@ def _words(context: Context, kind: str, processes: int) -> list[str]:
         "out": str(context.out / kind),
         "on_gpu": context.on_gpu,
     }
-    # Each process takes a device of its own.
-    spec["options"].pop("device") if context.on_gpu else None
+    if context.on_gpu:
+        # Each process takes a device of its own.
+        spec["options"].pop("device")
     file = context.out / f"{kind}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(spec), encoding="utf-8")
+    files.put(file, json.dumps(spec))
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     module = ["-m", "training.gpu_check.several", kind, str(file)]
     return [sys.executable, *(launcher if processes > 1 else []), *module]
@@ -128,8 +129,7 @@ def main(kind: str, file: Path) -> None:
     else:
         found = _trained(spec, out, sharded=kind == "sharded")
     if world.main:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "found.json").write_text(json.dumps(found), encoding="utf-8")
+        files.put(out / "found.json", json.dumps(found))
 
 
 def _reduced(world: Any) -> dict[str, Any]:
