@@ -1,4 +1,4 @@
-"""The fifteen checks: on a CPU with small networks they run or say why not; with `-m gpu` and real weights they count."""
+"""The fifteen checks: on a CPU with small networks they run or say why not; with `-m gpu` they count."""
 
 from __future__ import annotations
 
