@@ -27,6 +27,7 @@ from training.evaluation.metrics import SPECS
 from training.evaluation.outputs import slug
 from training.evaluation.results import LEGEND, NoEvaluation
 from training.statistics import FEWEST
+from training.weights import sha256_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 LOSSLESS_PIXELS = 512 * 512
@@ -67,11 +68,11 @@ def write_gallery(
             f"{out} holds no evaluation (no summary.json); run `lucidlr evaluate --out {out}`."
         )
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    files = json.loads((out / "files.json").read_text(encoding="utf-8"))
+    entries = json.loads((out / "files.json").read_text(encoding="utf-8"))
     scores, means = pq.read_table(out / "scores.parquet"), pq.read_table(out / "aggregate.parquet")
     folder = out / "gallery"
     items = []
-    for entry in files:
+    for entry in entries:
         items.append(_item(entry, out, folder))
         advance(1)
     data = _data(items, scores, summary)
@@ -91,6 +92,11 @@ def _item(entry: Mapping[str, Any], out: Path, folder: Path) -> dict[str, Any]:
     for column, name in sources.items():
         if name is not None:
             found[column] = _picture(out / name, folder, entry["benchmark"], column, entry["image"])
+    if entry["lr"] is not None:
+        for method, name in entry["outputs"].items():
+            made = None if name is None else _map(entry, method, out, folder)
+            if made is not None:
+                found[map_of(method)] = made
     return {
         "benchmark": entry["benchmark"],
         "name": entry["image"],
@@ -100,6 +106,33 @@ def _item(entry: Mapping[str, Any], out: Path, folder: Path) -> dict[str, Any]:
         "files": found,
         "scores": {},
     }
+
+
+def map_of(method: str) -> str:
+    """The column of a method's maps."""
+    return f"{method}: departures"
+
+
+def _map(entry: Mapping[str, Any], method: str, out: Path, folder: Path) -> str | None:
+    """Where an output departs from its LR, in red; None where the LR is too small for a map."""
+    from training.consistency import ConsistencyError
+    from training.consistency.anchors import write_map
+    from training.consistency.departure import load_departure
+    from training.consistency.images import read_image
+
+    lr_file, sr_file = out / entry["lr"], out / entry["outputs"][method]
+    departure = load_departure()
+    told = "".join((sha256_of(lr_file), sha256_of(sr_file), departure.weights_sha256))
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    place = f"images/{slug(entry['benchmark'])}/{slug(map_of(method))}"
+    relative = f"{place}/{slug(entry['image'])}-{digest}.png"
+    if not (folder / relative).is_file():
+        lr, sr = read_image(lr_file), read_image(sr_file)
+        try:
+            write_map(folder / relative, sr, departure.map(lr, sr))
+        except ConsistencyError:
+            return None
+    return relative
 
 
 def _picture(source: Path, folder: Path, benchmark: str, column: str, name: str) -> str:
@@ -131,6 +164,7 @@ def _data(
     return {
         "items": shown,
         "methods": summary["methods"],
+        "maps": [map_of(method) for method in summary["methods"]],
         "metrics": [{"name": name, "lower_better": flag} for name, flag in lower.items()],
         "bases": summary["deltas"],
         "first": shown[0]["benchmark"] if shown else "",

@@ -279,7 +279,7 @@ def _line(error: Exception) -> str:
 
 def _has_its_head(spec: MetricSpec) -> bool:
     """Without its head the paper's metric would be another one under its name."""
-    return spec.name != "LucidConsistency" or spec.options.get("head") is not None
+    return spec.name != "LucidConsistency" or spec.options.get("head") not in (None, "none")
 
 
 def lower_is_better(spec: MetricSpec, scorer: Scorer) -> bool:

@@ -81,8 +81,9 @@ def _words(context: Context, kind: str, processes: int) -> list[str]:
         "out": str(context.out / kind),
         "on_gpu": context.on_gpu,
     }
-    # Each process takes a device of its own.
-    spec["options"].pop("device") if context.on_gpu else None
+    if context.on_gpu:
+        # Each process takes a device of its own.
+        spec["options"].pop("device")
     file = context.out / f"{kind}.json"
     files.put(file, json.dumps(spec))
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]

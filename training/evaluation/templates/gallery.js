@@ -84,11 +84,11 @@
   // Choices.
   const columnsOf = (benchmark) => {
     const found = new Set(data.items.filter((item) => item.benchmark === benchmark).flatMap((item) => Object.keys(item.files)));
-    return ["LR", ...data.methods, "HR"].filter((name) => found.has(name));
+    return ["LR", ...data.methods, "HR", ...data.maps].filter((name) => found.has(name));
   };
   const choose = () => {
     const columns = columnsOf(state.benchmark).map((name) => [name, name]);
-    const methods = columns.map(([name]) => name).filter((name) => name !== "LR" && name !== "HR");
+    const methods = columns.map(([name]) => name).filter((name) => data.methods.includes(name));
     const last = methods[methods.length - 1] || "LR";
     state.left = fill($("left"), columns, state.left || data.bases[last] || (methods.length > 1 ? methods[0] : "LR"));
     state.right = fill($("right"), columns, state.right || last);
