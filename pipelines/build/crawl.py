@@ -332,11 +332,20 @@ def _fetched_where_they_moved(
         return found
     places = [{name: rows[sha1][name] for name in ("page_id", "sha1")} for sha1 in missed]
     known = [FileRecord(title="", **place) for place in places if place["page_id"] is not None]
-    answers = [item for some in recheck(Commons(door, run.recipe.site), known) for item in some]
-    fresh = [item for item in answers if item.now.state == "ok" and item.now.url]
+    was = {rows[sha1]["page_id"]: rows[sha1]["url"] for sha1 in missed}
+    commons = Commons(door, run.recipe.site)
+    answers = [item for some in recheck(commons, known) for item in some]
+    fresh = [
+        item
+        for item in answers
+        if item.now.state == "ok"
+        and item.now.url is not None
+        and (item.now.url, item.now.sha1) != (was[item.now.page_id], item.before.sha1)
+    ]
     if fresh:
-        records = to_table([item.now for item in fresh], FileRecord)
-        seen = to_table([item.seen for item in fresh], ListingRow)
+        pairs = _with_statements(run, commons, [(item.now, item.seen) for item in fresh])
+        records = to_table([record for record, _ in pairs], FileRecord)
+        seen = to_table([row for _, row in pairs], ListingRow)
         table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
         run.catalog.append_listing(AGAIN, table, None)
     now = {item.now.page_id: item.now for item in fresh}
@@ -353,7 +362,7 @@ def _fetched_where_they_moved(
                 f"{record.title} has other bytes now ({record.sha1}): build again to fetch them.",
                 retryable=False,
             )
-        elif record.url != rows[sha1]["url"]:
+        else:
             run.progress.say(f"download: moved since the listing, now {record.title}")
             again[sha1] = fetch({**rows[sha1], "url": record.url})
     return [

@@ -64,6 +64,7 @@ def test_what_a_person_cleared_is_released_and_the_fact_says_who_when_and_why(ho
     assert "License gate" in (house.out / "report" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_cleared_file_is_stopped_again_by_another_reason_and_keeps_its_place_in_a_refresh(house):
     clear(house.out, ["File:Tagged.jpg"], by="Jo", why="permission by mail")
     house.build()
@@ -73,6 +74,7 @@ def test_a_cleared_file_is_stopped_again_by_another_reason_and_keeps_its_place_i
     assert house.refresh(everything=True).removed == {"tagged": 1}
 
 
+@pytest.mark.slow
 def test_only_quarantined_files_are_cleared_and_somebody_has_to_say_why(house):
     lines = ["\ufeffFile:Forbidden.jpg", "File:Gone.jpg", "A|B.jpg", "File:Nobody.jpg"]
     done = clear(house.out, lines, by="Jo", why="looked")
@@ -86,6 +88,7 @@ def test_only_quarantined_files_are_cleared_and_somebody_has_to_say_why(house):
         clear(house.out, ["1"], by=" ", why="x")
 
 
+@pytest.mark.slow
 def test_a_sign_that_a_recipe_switches_off_counts_no_more_and_the_card_says_why(house):
     off = RightsPolicy(off={"screenshot": "harbors on screens are wanted here"})
     house.recipe = house.recipe.model_copy(update={"rights": off})
@@ -110,6 +113,7 @@ def test_a_classifier_that_no_rule_asks_is_an_error(house):
         Recipe.model_validate(content)
 
 
+@pytest.mark.slow
 def test_bytes_that_were_refused_under_one_title_are_released_under_none(house):
     twin = house.photos / "Twin.jpg"
     twin.write_bytes((house.photos / "Gone.jpg").read_bytes())
