@@ -170,7 +170,12 @@ def _objections(
     yield from _name_objections(file)
     if known.kind == "pd":
         yield from _public_domain_objections(file)
-    elif known.kind == "cc":
+    elif known.kind == "cc0":
+        for name in file.categories or ():
+            # Who gave up all rights offers no other license.
+            if family_of(name) is not None:
+                yield Objection("several_licenses", "quarantine", name)
+    else:
         yield from _second_license(file, known)
     yield from _author_objections(file, known)
     for text in (file.permission, file.attribution, file.artist, file.credit, file.usage_terms):
