@@ -18,5 +18,9 @@ class Missing(Expected, FileNotFoundError):
     """
 
 
+class NotAFile(Expected, ValueError):
+    """A text names no file on Commons; the message is a sentence that says why."""
+
+
 class NoBuild(Missing):
     """There is no build in this folder, or not as much of one as was asked for."""

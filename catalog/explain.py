@@ -11,7 +11,8 @@ import duckdb
 
 from catalog.advice import advice_for
 from catalog.database import connect
-from catalog.errors import Expected, NoBuild
+from catalog.errors import Expected, NoBuild, NotAFile
+from catalog.removals import Named, pages_named
 
 
 class UnknownFile(Expected, LookupError):
@@ -75,25 +76,22 @@ WhyLabels = Callable[[list[str], dict[str, float | None]], list[str]]
 """Labels and measures of a file -> lines that tell which measure speaks for which label."""
 
 
-def explain_lines(out: Path, file: str, *, why_labels: WhyLabels | None = None) -> list[str]:
+def explain_lines(
+    out: Path, file: str, *, why_labels: WhyLabels | None = None, named: Named | None = None
+) -> list[str]:
     """The way of one file through the build.
 
     Args:
-        file: a title (with or without `File:`), a page id or a SHA-1.
+        file: a page id, a SHA-1, a title, or whatever `named` reads.
+        named: what a person means (crawler.names.read_name); by default a page id or a title.
         why_labels: set: the file's measures are looked up and what it says of them follows the labels.
 
     Raises:
         NoBuild: there is no build in `out`.
         UnknownFile: no candidate is called so.
     """
-    title = file if file.startswith("File:") else f"File:{file}"
     with database_of(out) as connection:
-        found = _row(
-            connection,
-            "SELECT * FROM decisions WHERE title = ? OR sha1 = lower(?) OR page_id = try_cast(? AS BIGINT) "
-            "ORDER BY page_id LIMIT 1",
-            [title.replace("_", " "), file, file],
-        )
+        found = _decision(connection, file, named or _plain_name)
         if found is None:
             raise UnknownFile(
                 f"{file} is no candidate of the build in {out}. "
@@ -158,6 +156,35 @@ def explain_lines(out: Path, file: str, *, why_labels: WhyLabels | None = None) 
         for rule, value, threshold, verdict in rules
     ]
     return lines
+
+
+def _plain_name(file: str) -> int | str:
+    """A page id, or a title with or without `File:`."""
+    text = file.strip()
+    if text.isdecimal() and text.isascii():
+        return int(text[:18])
+    return f"File:{text.removeprefix('File:')}".replace("_", " ")
+
+
+def _decision(
+    connection: duckdb.DuckDBPyConnection, file: str, named: Named
+) -> dict[str, Any] | None:
+    """The decision on the file that a person means: by its name now, or by one that it had.
+
+    Raises:
+        UnknownFile: the text can name no file; the message says why.
+    """
+    try:
+        decided = "(SELECT page_id, title, sha1, '' AS source_path FROM decisions)"
+        pages = pages_named(connection, file, named, table=decided)
+        pages = pages or pages_named(connection, file, named, table="evidence")
+    except NotAFile as error:
+        raise UnknownFile(str(error)) from error
+    return _row(
+        connection,
+        "SELECT * FROM decisions WHERE list_contains(?::BIGINT[], page_id) ORDER BY page_id LIMIT 1",
+        [pages],
+    )
 
 
 def _row(

@@ -17,8 +17,8 @@ from pyarrow import compute
 
 from catalog.database import column_name, text_literal
 from catalog.latest import Keys, latest_rows, latest_values, seen_in
-from catalog.records import AGAIN, FileRecord, VerdictRow, schema
-from catalog.removals import NOT_REMOVED, REMOVED_PAGES, REQUESTED_BYTES
+from catalog.records import AGAIN, FileRecord, ListingRow, VerdictRow, schema
+from catalog.removals import NOT_REMOVED, REFUSED_BYTES, REMOVED_PAGES, REQUESTED_BYTES
 from catalog.store import Catalog
 from catalog.views import opened
 
@@ -142,13 +142,17 @@ HASHES = (
 """Columns of catalog.records.HashRecord that a candidate gets."""
 
 
-def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.Table:
+def records_at(
+    catalog: Catalog, places: pa.Table, fields: Sequence[str], *, also: Sequence[str] = ()
+) -> pa.Table:
     """These fields of the full records, in the order of `places`; one part of the listing is in memory at a time.
 
     Args:
         places: the columns `PLACE` of some candidates.
+        also: those of `fields` that are fields of ListingRow.
     """
-    names, wanted = list(fields), schema(FileRecord)
+    names = list(fields)
+    wanted = pa.schema([*schema(FileRecord), *(schema(ListingRow).field(name) for name in also)])
     empty = pa.schema([wanted.field(name) for name in names]).empty_table()
     source, part, row = (places.column(name) for name in PLACE)
     parts, which = np.unique(
@@ -170,6 +174,26 @@ def records_at(catalog: Catalog, places: pa.Table, fields: Sequence[str]) -> pa.
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     return pa.concat_tables(found, promote_options="permissive").select(names).take(pa.array(back))
+
+
+def refused_bytes(catalog: Catalog, gate_version: str) -> pa.Table:
+    """sha1, page_id, reason of what was refused, as each page was last seen: by this version of the gate, or by a
+    tombstone for a hidden or deleted file (deleted as a copy of another one does not count).
+
+    Which reasons count for the bytes is the gate's to say (`filters.license.bytes_refused`).
+    """
+    query = (
+        "WITH last AS (SELECT page_id, sha1, source_key, part, part_row FROM listing WHERE page_id IS NOT NULL "
+        f"QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY source_key = {text_literal(AGAIN)} DESC, "
+        "fetched_at DESC, part DESC, part_row DESC) = 1) "
+        "SELECT DISTINCT last.sha1, last.page_id, v.license_reason AS reason FROM last "
+        f"JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v ON "
+        "v.source_key = last.source_key AND v.part = last.part AND v.part_row = last.part_row "
+        "WHERE last.sha1 IS NOT NULL AND v.license_outcome <> 'accept' "
+        f"UNION SELECT sha1, page_id, reason FROM ({REFUSED_BYTES})"
+    )
+    with opened(catalog, "listing", "verdicts", "tombstones") as connection:
+        return connection.sql(query).to_arrow_table()
 
 
 def record_fields(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from catalog.arrow import from_table as from_table
 from catalog.arrow import schema as schema
 from catalog.arrow import to_table as to_table
 
-PageState = Literal["ok", "missing", "invalid", "no_file", "hidden", "purged"]
+PageState = Literal["ok", "missing", "invalid", "no_file", "hidden", "redirect", "purged"]
 Outcome = Literal["accept", "quarantine", "reject"]
 RuleVerdict = Literal["pass", "fail", "not_measured"]
 
@@ -31,7 +31,8 @@ class FileRecord:
 
     state: str = "ok"
     """One of PageState: ok; missing (no such page); invalid (no such title possible); no_file (a page without a file);
-    hidden (file revision deleted or suppressed); purged (taken out of this catalog, catalog/purge.py)."""
+    hidden (file revision deleted or suppressed); redirect (shows another page's file); purged (taken out of this
+    catalog, catalog/purge.py)."""
     page_id: int | None = None
     title: str
     """With the `File:` prefix, spaces not underscores."""
@@ -66,7 +67,7 @@ class FileRecord:
     artist: str | None = None
     artist_html: str | None = None
     artist_url: str | None = None
-    """First link in the artist field, absolute."""
+    """Link to the author in the artist field, absolute; None where none is one."""
     author_count: int | None = None
     credit: str | None = None
     credit_html: str | None = None
@@ -95,6 +96,8 @@ class ListingRow:
     """The file's structured data (the entity of wbgetentities), where it was asked for; `{}` where there is none."""
 
 
+REDIRECT_FROM = ", redirect from "
+"""In `source_path` of a page that was asked for by another title: what follows is that title."""
 AGAIN = "refresh"
 """Source key under which pages stand that were asked for again; such a row wins over the one that listed the page."""
 
@@ -134,6 +137,21 @@ class TombstoneRow:
     detail: str
     """For a person: what the log or the licence gate says."""
     removed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClearedRow:
+    """A quarantined file that a person looked at and let through."""
+
+    page_id: int
+    sha1: str
+    """Of the bytes that were looked at."""
+    reason: str
+    """Of the gate; another one needs another look."""
+    cleared_by: str
+    """Who looked."""
+    why: str
+    cleared_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from catalog.records import AGAIN, TombstoneRow, to_table
+from catalog.database import text_literal
+from catalog.errors import NotAFile
+from catalog.records import AGAIN, REDIRECT_FROM, TombstoneRow, to_table
 from catalog.release.tombstones import PAGE, TOMBSTONES, VERSION
 from catalog.store import Catalog
 from catalog.views import opened
@@ -35,6 +38,17 @@ REQUESTED_BYTES = (
 )
 """sha1 of what a person asked to be removed: these bytes are in no release, whatever page has them."""
 
+AS_A_COPY = r"duplicate|\bdupe?\b|redundant|redirect|dublette|doublon|duplicad|\bkopie\b"
+"""In the deletion log: the file is gone because another one is the same, which says nothing against the bytes."""
+
+REFUSED_BYTES = (
+    "SELECT DISTINCT t.sha1, t.page_id, t.reason FROM tombstones t "
+    f"JOIN ({REMOVED_PAGES}) r ON r.page_id = t.page_id AND r.reason IN ('hidden', 'deleted') "
+    "WHERE t.sha1 IS NOT NULL AND (t.reason = 'hidden' OR (t.reason = 'deleted' "
+    f"AND NOT regexp_matches(lower(t.detail), {text_literal(AS_A_COPY)})))"
+)
+"""sha1, page_id, reason of bytes that were hidden, or deleted for a reason of their own, under any title."""
+
 PRESENT_VERSIONS = (
     "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL QUALIFY row_number() OVER "
     f"(PARTITION BY page_id ORDER BY source_key = '{AGAIN}' DESC, fetched_at DESC, part DESC, part_row DESC) = 1"
@@ -50,6 +64,8 @@ class Removals:
     """Page id -> the line that named it."""
     unknown: list[str]
     """Lines that name no file of this catalog."""
+    problems: dict[str, str]
+    """Lines that name no file at all -> a sentence that says why; these stand in `unknown`, too."""
     copies: list[str]
     """Titles of near-duplicates of these pages that stay: with its twin gone, one of them may enter the dataset."""
 
@@ -77,7 +93,8 @@ def released_tombstones(catalog: Catalog) -> pa.Table:
         f"WITH gone AS ({REMOVED_PAGES}), asked AS ({REQUESTED_BYTES}), "
         f"present AS ({PRESENT_VERSIONS}), "
         "rightful AS (SELECT DISTINCT sha1 FROM present WHERE sha1 IS NOT NULL "
-        "AND sha1 NOT IN (SELECT sha1 FROM asked) AND page_id NOT IN (SELECT page_id FROM gone)), "
+        "AND sha1 NOT IN (SELECT sha1 FROM asked) AND page_id NOT IN (SELECT page_id FROM gone) "
+        f"AND sha1 NOT IN (SELECT sha1 FROM ({REFUSED_BYTES}))), "
         "stones AS (SELECT t.page_id, "
         "CASE WHEN t.sha1 IN (SELECT sha1 FROM rightful) THEN NULL ELSE t.sha1 END AS sha1, "
         "coalesce(g.reason, t.reason) AS reason, "
@@ -100,26 +117,32 @@ def add_tombstones(catalog: Catalog, name: str, rows: Sequence[TombstoneRow]) ->
 
 
 Named = Callable[[str], int | str | None]
-"""What a person means: a page id, a title with `File:`, or nothing; see crawler.names.named_file."""
+"""What a person means: a page id, or a title with `File:`; crawler.names.read_name raises NotAFile for what is neither.
+One that gives None instead leaves out the reason."""
 
 
-def look_up(catalog: Catalog, lines: Iterable[str], named_file: Named) -> Removals:
+def look_up(catalog: Catalog, lines: Iterable[str], named: Named) -> Removals:
     """Finds the pages that lines name: page ids, titles, addresses of file pages or of originals, SHA-1s, one a line.
 
     Blank lines and lines that begin with # are left out.
     """
-    named = [line.strip() for line in lines]
-    named = [line for line in named if line and not line.startswith("#")]
+    # A byte order mark at the head of a list is no part of its first line.
+    given = [line.strip().lstrip("\ufeff") for line in lines]
+    given = [line for line in given if line and not line.startswith("#")]
+    problems: dict[str, str] = {}
     pages: dict[int, str] = {}
     unknown: list[str] = []
     with opened(catalog, "listing", "tombstones", "all_decisions") as connection:
-        for line in named:
-            found = _pages(connection, line, named_file)
+        for line in given:
+            try:
+                found = pages_named(connection, line, named)
+            except NotAFile as error:
+                found, problems[line] = [], str(error)
             pages |= dict.fromkeys(found, line)
             if not found:
                 unknown.append(line)
         copies = _copies(connection, list(pages))
-    return Removals(pages=pages, unknown=unknown, copies=copies)
+    return Removals(pages=pages, unknown=unknown, problems=problems, copies=copies)
 
 
 def _copies(connection: duckdb.DuckDBPyConnection, pages: list[int]) -> list[str]:
@@ -133,16 +156,31 @@ def _copies(connection: duckdb.DuckDBPyConnection, pages: list[int]) -> list[str
     return list(dict.fromkeys(title for _, title in rows))
 
 
-def _pages(connection: duckdb.DuckDBPyConnection, line: str, named_file: Named) -> list[int]:
-    name = line.lower() if re.fullmatch(r"[0-9a-fA-F]{40}", line) else named_file(line)
+def pages_named(
+    connection: duckdb.DuckDBPyConnection, text: str, named: Named, *, table: str = "listing"
+) -> list[int]:
+    """Page ids of the files that a text names: by SHA-1, page id, title (also an earlier one, or one that redirects
+    here) or address.
+
+    Args:
+        named: reads the text.
+        table: `listing`, or another relation with page_id, title, sha1 and source_path.
+
+    Raises:
+        catalog.errors.NotAFile: it can name no file; the message says why.
+    """
+    is_hash = re.fullmatch(r"[0-9a-fA-F]{40}", text.strip())
+    name = text.strip().lower() if is_hash else named(text)
+    values: list[Any]
     if name is None:
         return []
     if isinstance(name, int):
-        query, value = "page_id = ?", name
+        query, values = "page_id = ?", [name]
+    elif is_hash:
+        query, values = "sha1 = ?", [name]
     else:
-        query, value = "title = ? OR sha1 = ?", name
-    values = [value] * query.count("?")
+        query, values = "title = ? OR ends_with(source_path, ?)", [name, f"{REDIRECT_FROM}{name}"]
     rows = connection.execute(
-        f"SELECT DISTINCT page_id FROM listing WHERE page_id IS NOT NULL AND ({query})", values
+        f"SELECT DISTINCT page_id FROM {table} WHERE page_id IS NOT NULL AND ({query})", values
     ).fetchall()
     return sorted(int(page_id) for (page_id,) in rows)

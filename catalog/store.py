@@ -33,6 +33,7 @@ from catalog import files
 from catalog.errors import Expected, NoBuild
 from catalog.records import (
     CheckRow,
+    ClearedRow,
     Decision,
     EmbeddingRecord,
     FailureRecord,
@@ -66,6 +67,7 @@ STAGES: dict[str, pa.Schema] = {
     "request": schema(RequestRow),
     "check": schema(CheckRow),
     "tombstone": schema(TombstoneRow),
+    "cleared": schema(ClearedRow),
 }
 """Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
 

@@ -43,7 +43,7 @@ def create_views(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, only: Sequence[str] = ()
 ) -> None:
     """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, embeddings, twins, failures,
-    requests, checks, tombstones, all_decisions and ledger; or `only` some."""
+    requests, checks, tombstones, cleared, all_decisions and ledger; or `only` some."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
@@ -91,6 +91,7 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
         "tombstones": "SELECT * EXCLUDE (filename, file_row_number), filename AS part, "
         "file_row_number::BIGINT AS part_row "
         f"FROM {scan(catalog, 'tombstone', rows=True)}",
+        "cleared": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'cleared')}",
         "all_decisions": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'decision')}",
     }
 

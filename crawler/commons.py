@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
@@ -63,6 +63,8 @@ class Batch:
     pages: list[dict[str, Any]]
     carry: dict[str, Any] | None
     """The `continue` object to resume from; None: the query is at its end."""
+    redirects: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Title of a page -> the title that was asked for and led to it, where the query follows redirects."""
 
 
 class Commons:
@@ -163,6 +165,7 @@ class Commons:
         """
         goes_on = dict(carry or {})
         pages: dict[str, dict[str, Any]] = {}
+        redirects: dict[str, str] = {}
         while True:
             answer = self.ask({**parameters, **goes_on})
             if goes_on and answer.get("continue") == goes_on:
@@ -172,10 +175,11 @@ class Commons:
                 )
             for page in pages_of(answer):
                 merge_page(pages.setdefault(_page_key(page), {}), page)
+            redirects |= redirects_of(answer)
             goes_on = dict(answer.get("continue") or {})
             if "batchcomplete" in answer or not goes_on:
-                yield Batch(pages=list(pages.values()), carry=goes_on or None)
-                pages = {}
+                yield Batch(pages=list(pages.values()), carry=goes_on or None, redirects=redirects)
+                pages, redirects = {}, {}
             if not goes_on:
                 return
 
@@ -206,6 +210,17 @@ def pages_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The pages of an answer of either format version, in its order."""
     pages = (answer.get("query") or {}).get("pages") or []
     return list(pages.values()) if isinstance(pages, dict) else list(pages)
+
+
+def redirects_of(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Title -> the title that was asked for, of an answer to a query that follows redirects."""
+    query = answer.get("query")
+    listed = query.get("redirects") if isinstance(query, Mapping) else None
+    return {
+        str(item["to"]): str(item["from"])
+        for item in (listed if isinstance(listed, list) else [])
+        if isinstance(item, Mapping) and "to" in item and "from" in item
+    }
 
 
 def merge_page(known: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 from catalog.records import FileRecord
+from crawler.visible import author_of, first_link, fold, parse_html, text_of
+
+__all__ = ["first_link", "html_to_text", "parse_page"]
 
 _ABSENT = (None, False)
-_PAGE_HOST = "https://commons.wikimedia.org"
-# Stands between two list items until the white space around it is folded; from Unicode's private use area.
-_ITEM = "\ue000"
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ue000\ufffe\uffff]")
 _LONE_SURROGATES = re.compile(r"[\ud800-\udfff]")
-_HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+LONGEST_TEXT, LONGEST_NOTE, LONGEST_HTML = 2_000, 20_000, 20_000
+"""Characters that are kept of a name or credit, of a description or permission, and of HTML; the answer itself is kept
+whole as evidence."""
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -33,6 +34,7 @@ def parse_page(page: dict[str, Any]) -> FileRecord:
     meta = _Extmetadata(info.get("extmetadata"))
     artist_html = meta.text("Artist")
     credit_html = meta.text("Credit")
+    author = author_of(artist_html)
     return FileRecord(
         state=_state(page, info),
         page_id=_integer(page.get("pageid")),
@@ -58,16 +60,16 @@ def parse_page(page: dict[str, Any]) -> FileRecord:
         non_free=meta.truth("NonFree", otherwise=True),
         attribution_required=meta.truth("AttributionRequired"),
         attribution=meta.plain("Attribution"),
-        artist=html_to_text(artist_html),
-        artist_html=artist_html,
-        artist_url=first_link(artist_html),
+        artist=_cut(author.name, LONGEST_TEXT),
+        artist_html=_cut(artist_html, LONGEST_HTML),
+        artist_url=author.url if author.url and len(author.url) <= LONGEST_TEXT else None,
         author_count=_integer(meta.text("AuthorCount")),
-        credit=html_to_text(credit_html),
-        credit_html=credit_html,
+        credit=_cut(html_to_text(credit_html), LONGEST_TEXT),
+        credit_html=_cut(credit_html, LONGEST_HTML),
         object_name=meta.plain("ObjectName"),
-        description=meta.plain("ImageDescription"),
+        description=meta.plain("ImageDescription", LONGEST_NOTE),
         date_original=meta.plain("DateTimeOriginal"),
-        permission=meta.plain("Permission"),
+        permission=meta.plain("Permission", LONGEST_NOTE),
         restrictions=meta.items("Restrictions"),
         deletion_reason=meta.plain("DeletionReason"),
     )
@@ -81,53 +83,9 @@ def html_to_text(html: str | None) -> str | None:
     """
     if html is None:
         return None
-    html = _UNREADABLE.sub("", html)
     if "<" in html or "&" in html:
-        root = _parse(html)
-        if root is None:
-            return None
-        unseen = [node for node in root.xpath(".//*[@style]") if _HIDDEN.search(node.get("style"))]
-        for node in [*root.iter("style", "script"), *unseen]:
-            node.drop_tree()
-        for node in root.iter("br", "p", "div", "li", "ul", "ol", "td", "tr", "dd"):
-            node.text = " " + (node.text or "")
-            node.tail = " " + (node.tail or "")
-        for item in root.iter("li"):
-            before = next(item.itersiblings("li", preceding=True), None)
-            if before is not None and before.text_content().strip():
-                item.text = _ITEM + item.text
-        html = str(root.text_content())
-    text = re.sub(r"[\s\u200b\u200e\u200f]+", " ", html).strip()
-    text = re.sub(f" ?{_ITEM} ?", "; ", text).strip()
-    return text or None
-
-
-def first_link(html: str | None) -> str | None:
-    """Absolute URL of the first link of an HTML fragment; None without one."""
-    if html is None or "<a" not in html.lower():
-        return None
-    root = _parse(_UNREADABLE.sub("", html))
-    if root is None:
-        return None
-    for link in root.iter("a"):
-        target = str(link.get("href") or "").strip()
-        if target.startswith("//"):
-            return "https:" + target
-        if target.startswith("/"):
-            return _PAGE_HOST + target
-        if re.match(r"https?://", target, re.IGNORECASE):
-            return target
-    return None
-
-
-def _parse(html: str) -> Any:
-    # lxml's modules are compiled and untyped.
-    etree: Any = import_module("lxml.etree")
-    lxml_html: Any = import_module("lxml.html")
-    try:
-        return lxml_html.fragment_fromstring(html, create_parent="div")
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
-        return None
+        return text_of(parse_html(html))
+    return fold(_UNREADABLE.sub("", html))
 
 
 class _Extmetadata:
@@ -147,9 +105,9 @@ class _Extmetadata:
             value = " ".join(str(item) for item in value)
         return None if value is None else _word(str(value).strip())
 
-    def plain(self, name: str) -> str | None:
-        """The value without HTML."""
-        return html_to_text(self.text(name))
+    def plain(self, name: str, longest: int = LONGEST_TEXT) -> str | None:
+        """The value without HTML, cut where it is longer than a reader would read."""
+        return _cut(html_to_text(self.text(name)), longest)
 
     def truth(self, name: str, *, otherwise: bool | None = None) -> bool | None:
         """True, False, None where it is absent, `otherwise` where it says neither."""
@@ -172,8 +130,14 @@ def _state(page: Mapping[str, Any], info: Mapping[str, Any]) -> str:
     # A file of a shared repository has no page here but is known.
     if page.get("missing") not in _ABSENT and page.get("known") in _ABSENT:
         return "missing"
-    if any(info.get(key) not in _ABSENT for key in ("filehidden", "suppressed")):
+    if info.get("filehidden") not in _ABSENT:
         return "hidden"
+    # `suppressed` goes with a hidden user or comment, too; the file is hidden only where it has no address.
+    if info.get("suppressed") not in _ABSENT and not info.get("url"):
+        return "hidden"
+    # A redirect has the picture of its target and categories of its own: nothing on it says what the target forbids.
+    if page.get("redirect") not in _ABSENT:
+        return "redirect"
     return "ok" if info and info.get("filemissing") in _ABSENT else "no_file"
 
 
@@ -208,6 +172,11 @@ def _integer(value: Any) -> int | None:
 def _word(value: Any) -> str | None:
     """Text that UTF-8 can hold; None for what is no text, or empty."""
     return _LONE_SURROGATES.sub("\ufffd", value) or None if isinstance(value, str) else None
+
+
+def _cut(text: str | None, longest: int) -> str | None:
+    """The text, or its beginning with an ellipsis."""
+    return text if text is None or len(text) <= longest else text[: longest - 1] + "\u2026"
 
 
 def _lower(value: Any) -> str | None:

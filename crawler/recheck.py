@@ -100,7 +100,9 @@ def recheck(commons: Commons, known: Sequence[FileRecord]) -> Generator[list[Rec
                 now = replace(now, title=now.title or before.title, page_id=before.page_id)
                 changes = changes_between(before, now)
                 gone = any(change in GONE for change in changes)
-                detail = deletion_reason(commons, before.title) if gone else ""
+                detail = deletion_reason(commons, before.title) if gone and before.title else ""
+                if gone and now.state == "redirect":
+                    detail = detail or "The page is a redirect now: another file is the same."
                 found.append(
                     Rechecked(before=before, now=now, seen=seen, changes=changes, detail=detail)
                 )

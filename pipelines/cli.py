@@ -19,6 +19,7 @@ from pipelines.commands import (
     experiments,
     releasing,
     restoring,
+    rights,
     scoring,
     training,
 )
@@ -33,6 +34,7 @@ app = typer.Typer(
 GROUPS = (
     building,
     asking,
+    rights,
     curating,
     releasing,
     scoring,

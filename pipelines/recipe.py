@@ -34,6 +34,7 @@ from filters.measures import measure_names
 from filters.metrics import Scoring
 from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
+from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
@@ -143,6 +144,8 @@ class Recipe(BaseModel):
     """Names of metrics: files of filters/metrics/ or `pyiqa:<name>`."""
     scoring: Scoring = Scoring()
     """Device and precision of the metrics."""
+    rights: RightsPolicy = RightsPolicy()
+    """What of the license gate does not count here, and a classifier of contents."""
     dedupe: DedupePolicy = DedupePolicy()
     leakage: LeakagePolicy = LeakagePolicy()
     """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy)."""
@@ -162,6 +165,7 @@ class Recipe(BaseModel):
         if unknown:
             nearest = _nearest(unknown[0], measure_names())
             raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {nearest!r}?")
+        self._screen_is_used()
         measured = [f"measure.{name}" for name in self.measures]
         measured += [f"score.{name}" for name in self.scores]
         for rules, allowed in (
@@ -179,6 +183,14 @@ class Recipe(BaseModel):
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
         return self
+
+    def _screen_is_used(self) -> None:
+        """A classifier that nobody asks, or that no rule looks at, screens nothing."""
+        screen = self.rights.screen
+        if screen is not None and screen not in self.scores:
+            raise ValueError(f"rights.screen is {screen!r}, which is not in scores: add it there.")
+        if screen is not None and all(rule.value != f"score.{screen}" for rule in self.rules):
+            raise ValueError(f"rights.screen is {screen!r}, but no rule looks at score.{screen}.")
 
     @property
     def measures(self) -> tuple[str, ...]:

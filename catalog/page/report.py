@@ -208,6 +208,7 @@ def compose_report(
     facts: Mapping[str, str] | None = None,
     marks: Sequence[Mark] = (),
     shortfalls: Sequence[Shortfall] = (),
+    rights: Sequence[Mapping[str, Any]] = (),
 ) -> ReportPage:
     """What the page shows, without the tables that it is made from.
 
@@ -223,6 +224,7 @@ def compose_report(
         facts: Lines for the head of the page, e.g. the recipe's hash and the dataset's.
         marks: Thresholds that are no rules, e.g. where a label begins: (name, column of the candidates, value).
         shortfalls: Quotas that could not be filled.
+        rights: Reasons of the license gate: reason, outcome, files, means, and examples as (page id, title).
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -267,6 +269,7 @@ def compose_report(
         "unruled": places[ruled:],
         "targets": bool(target_mix),
         "shortfalls": list(shortfalls),
+        "rights": [dict(row) for row in rights],
         "funnel": list(funnel),
         "candidate_count": candidates.num_rows,
         "kept_count": int(kept.sum()),

@@ -223,6 +223,7 @@ def render_card(
     target_mix: Mapping[str, float] | None = None,
     notice: str | None = None,
     tombstones: pa.Table | None = None,
+    rights: Mapping[str, Any] | None = None,
 ) -> str:
     """README.md of a release.
 
@@ -233,6 +234,7 @@ def render_card(
         target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
         tombstones: As the release holds them; None where it has no such file.
+        rights: What the license gate excluded, as pipelines.build.rights.rights_told gives it; None where nobody asked.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.
@@ -280,6 +282,7 @@ def render_card(
         notice=notice,
         absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
         tombstones=None if tombstones is None else _removals(tombstones),
+        rights=rights,
     )
 
 

@@ -65,7 +65,7 @@ RELEASED: tuple[Column, ...] = (
     Column(name="attribution_required", type=pa.bool_(), about="Whether the licence asks for it."),
     Column(name="copyrighted", type=pa.bool_(), about="What Commons says about copyright."),
     Column(name="artist", type=_TEXT, about="Author, as text."),
-    Column(name="artist_url", type=_TEXT, about="First link in the author field."),
+    Column(name="artist_url", type=_TEXT, about="Link to the author, where the page has one."),
     Column(name="author_count", type=_WHOLE, about="Number of authors, where more than one."),
     Column(name="credit", type=_TEXT, about="Source of the work, as the uploader gives it."),
     Column(name="uploader", type=_TEXT, about="Account that uploaded this version."),

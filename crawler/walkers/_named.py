@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from catalog.records import REDIRECT_FROM
 from crawler.commons import PAGE_FIELDS, Commons
-from crawler.listed import Seen, all_seen
-
-LARGEST_ID = 2**31 - 1
-"""A larger number is no page id, and the wiki refuses the whole request for it."""
+from crawler.listed import Seen
+from crawler.names import file_title
 
 
 def asked_for(
@@ -17,8 +16,13 @@ def asked_for(
     """The files of these names, either titles or page ids."""
     parameter = "pageids" if isinstance(names[0], int) else "titles"
     asked = {parameter: "|".join(str(name) for name in names), "redirects": "1"}
-    pages = [page for batch in commons.batches({**PAGE_FIELDS, **asked}) for page in batch.pages]
-    # Missing page ids come without a title; the id is then all there is to call them.
-    for page in pages:
-        page.setdefault("title", f"page id {page.get('pageid')}")
-    return all_seen(commons, pages, key, path)
+    seen: list[Seen] = []
+    for batch in commons.batches({**PAGE_FIELDS, **asked}):
+        for page in batch.pages:
+            # Missing page ids come without a title; the id is then all there is to call them.
+            page.setdefault("title", f"page id {page.get('pageid')}")
+            # The name that was asked for stays known: a takedown list may hold it.
+            old = batch.redirects.get(str(page["title"]))
+            here = path if old is None else f"{path}{REDIRECT_FROM}{file_title(old)}"
+            seen.append(commons.seen(page, source=key, path=here))
+    return tuple(seen)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from catalog.errors import Missing
 from crawler.commons import ListingError
-from crawler.walkers._named import LARGEST_ID
+from crawler.names import LARGEST_ID
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".parquet")
 LONGEST_FIELD = 2**26

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
-from crawler.names import named_file
-from crawler.walkers._named import LARGEST_ID, asked_for
+from crawler.names import LARGEST_ID, named_file
+from crawler.walkers._named import asked_for
 
 
 @dataclass(frozen=True, kw_only=True)

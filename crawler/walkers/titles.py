@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from catalog.errors import NotAFile
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch
+from crawler.names import read_name
 from crawler.walkers._named import asked_for
 
 
@@ -20,11 +22,11 @@ class TitleSource:
 
     kind: Literal["titles"] = "titles"
     titles: tuple[str, ...] = ()
-    """With or without `File:`."""
+    """In any form that crawler.names reads."""
     page_ids: tuple[int, ...] = ()
     """Survive a move of the file."""
     path: str | None = None
-    """Text file: a title or a page id a line; blank lines and lines that start with # are skipped."""
+    """Text file: a title, a page id or an address a line; blank lines and lines that start with # are skipped."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
 
@@ -37,9 +39,15 @@ def walk(
     commons: Commons, source: TitleSource, cursor: Cursor | None, key: str, base: Path
 ) -> Generator[ListedBatch]:
     """50 at a time. Cursor: how many times was asked."""
-    wanted = _wanted(source, base)
-    titles = [t if t.startswith("File:") else f"File:{t}" for t in wanted if isinstance(t, str)]
-    page_ids = [i for i in wanted if isinstance(i, int)]
+    wanted: list[str | int] = []
+    problems: list[str] = []
+    for text in _given(source, base):
+        try:
+            wanted.append(read_name(text))
+        except NotAFile as error:
+            problems.append(str(error))
+    titles = list(dict.fromkeys(name for name in wanted if isinstance(name, str)))
+    page_ids = list(dict.fromkeys(name for name in wanted if isinstance(name, int)))
     chunks: list[Sequence[str | int]] = [
         titles[i : i + BATCH] for i in range(0, len(titles), BATCH)
     ]
@@ -51,14 +59,16 @@ def walk(
         yield ListedBatch(
             files=asked_for(commons, names, key, f"list of {kind}"),
             cursor={"chunk": number + 1} if more else None,
+            problem=_told(problems) if number == 0 else None,
         )
     if not chunks:
-        yield ListedBatch(files=(), cursor=None, problem="The list of titles is empty.")
+        told = _told(problems) or "The list of titles is empty."
+        yield ListedBatch(files=(), cursor=None, problem=told)
 
 
 def count(commons: Commons, source: TitleSource, base: Path) -> Counted:
     """As many as are named; nothing is asked."""
-    return Counted(files=len(_wanted(source, base)), how="named")
+    return Counted(files=len(_given(source, base)), how="named")
 
 
 def label(source: TitleSource) -> str:
@@ -66,11 +76,20 @@ def label(source: TitleSource) -> str:
     return f"titles {source.path or ''}".strip()
 
 
-def _wanted(source: TitleSource, base: Path) -> list[str | int]:
-    """Titles, and page ids as numbers."""
-    wanted: list[str | int] = [*source.titles, *source.page_ids]
+def _given(source: TitleSource, base: Path) -> list[str]:
+    """What the recipe and its list name, as written; blank lines and remarks are left out."""
+    given = [*source.titles, *map(str, source.page_ids)]
     if source.path:
-        lines = (base / source.path).read_text(encoding="utf-8").splitlines()
-        given = [line.strip() for line in lines]
-        wanted += [int(x) if x.isdigit() else x for x in given if x and not x.startswith("#")]
-    return wanted
+        # A byte order mark is no part of the first line.
+        lines = (base / source.path).read_text(encoding="utf-8-sig").splitlines()
+        given += [
+            line.strip() for line in lines if line.strip() and not line.strip().startswith("#")
+        ]
+    return given
+
+
+def _told(problems: Sequence[str]) -> str | None:
+    if not problems:
+        return None
+    more = f" ({len(problems) - 1} more lines name no file.)" if len(problems) > 1 else ""
+    return f"A line of the list of titles was left out: {problems[0]}{more}"

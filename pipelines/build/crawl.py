@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +20,7 @@ from pyarrow import compute
 from catalog import files, views
 from catalog.manners import politeness_lines
 from catalog.records import (
+    AGAIN,
     FailureRecord,
     FileRecord,
     ListingRow,
@@ -32,8 +33,10 @@ from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import Cursor, ListedBatch, list_files
 from crawler.politeness import PoliteDoor
+from crawler.recheck import recheck
 from crawler.structured import with_statements
 from pipelines.build.gate import gated
+from pipelines.build.keeper import Keeper
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
 from pipelines.progress import Advance
@@ -197,11 +200,10 @@ def _with_statements(
     run: Build, commons: Commons, files: Sequence[tuple[FileRecord, ListingRow]]
 ) -> Sequence[tuple[FileRecord, ListingRow]]:
     """With the structured data of what the gate would accept without it, where the recipe asks for it."""
-    from filters.license import judge
-
     if not run.recipe.site.structured_data:
         return files
-    return with_statements(commons, files, [judge(record).keep for record, _ in files])
+    keeper = Keeper.of(run.recipe)
+    return with_statements(commons, files, [keeper.judge(record).keep for record, _ in files])
 
 
 def _commit_listing(
@@ -222,10 +224,26 @@ def _commit_listing(
         for record, row in rows
         if record.page_id is None
     ]
+    lost += unchecked([record for record, _ in rows])
     if lost:
         name = run.catalog.next_listing(key)
         run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
     run.catalog.append_listing(key, table, batch.cursor)
+
+
+def unchecked(records: Sequence[FileRecord]) -> list[FailureRecord]:
+    """A failure for each file whose bytes could not be checked, because the wiki gives no SHA-1 of them."""
+    return [
+        failure(
+            "listing",
+            record.title,
+            "no_sha1",
+            f"The wiki gave no SHA-1 of {record.title}, so that its bytes could not be checked; it is not fetched.",
+            retryable=False,
+        )
+        for record in records
+        if record.page_id is not None and record.state == "ok" and record.sha1 is None
+    ]
 
 
 def _note_problem(run: Build, key: str, problem: str) -> None:
@@ -287,9 +305,69 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
             found = list(pool.map(fetch, [rows[key] for key in keys]))
+            found = _fetched_where_they_moved(run, door, found, rows, fetch)
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
             run.catalog.commit(ref, to_table(done, ObjectRecord), failed)
+
+
+Fetched = ObjectRecord | FailureRecord
+
+
+def _fetched_where_they_moved(
+    run: Build,
+    door: PoliteDoor,
+    found: list[Fetched],
+    rows: Mapping[str, dict[str, Any]],
+    fetch: Callable[[dict[str, Any]], Fetched],
+) -> list[Fetched]:
+    """Asks for files that were not where the listing said by their page ids, which survive a move; fetches those that
+    are elsewhere now, and notes what the wiki said, so that the next build knows it. Only what is gone stays `gone`."""
+    missed = [
+        item.key
+        for item in found
+        if isinstance(item, FailureRecord) and item.kind == "gone" and item.key in rows
+    ]
+    if not missed:
+        return found
+    places = [{name: rows[sha1][name] for name in ("page_id", "sha1")} for sha1 in missed]
+    known = [FileRecord(title="", **place) for place in places if place["page_id"] is not None]
+    was = {rows[sha1]["page_id"]: rows[sha1]["url"] for sha1 in missed}
+    commons = Commons(door, run.recipe.site)
+    answers = [item for some in recheck(commons, known) for item in some]
+    fresh = [
+        item
+        for item in answers
+        if item.now.state == "ok"
+        and item.now.url is not None
+        and (item.now.url, item.now.sha1) != (was[item.now.page_id], item.before.sha1)
+    ]
+    if fresh:
+        pairs = _with_statements(run, commons, [(item.now, item.seen) for item in fresh])
+        records = to_table([record for record, _ in pairs], FileRecord)
+        seen = to_table([row for _, row in pairs], ListingRow)
+        table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
+        run.catalog.append_listing(AGAIN, table, None)
+    now = {item.now.page_id: item.now for item in fresh}
+    again: dict[str, Fetched] = {}
+    for sha1 in missed:
+        record = now.get(rows[sha1]["page_id"])
+        if record is None:
+            continue
+        if record.sha1 != sha1:
+            again[sha1] = failure(
+                "download",
+                sha1,
+                "overwritten",
+                f"{record.title} has other bytes now ({record.sha1}): build again to fetch them.",
+                retryable=False,
+            )
+        else:
+            run.progress.say(f"download: moved since the listing, now {record.title}")
+            again[sha1] = fetch({**rows[sha1], "url": record.url})
+    return [
+        again.get(item.key, item) if isinstance(item, FailureRecord) else item for item in found
+    ]
 
 
 def retry_failures(run: Build) -> None:

@@ -20,6 +20,7 @@ from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog
 from filters.policy import Rule, evaluate
 from filters.prefilter import hints
+from pipelines.build.keeper import Keeper, corrected
 from pipelines.build.run import Build
 from pipelines.recipe import Recipe
 
@@ -40,17 +41,20 @@ def gate_rules(recipe: Recipe) -> tuple[Rule, ...]:
     return (NOT_REMOVED_RULE, *recipe.gate)
 
 
-def verdicts_of(records: pa.Table) -> pa.Table:
+def verdicts_of(records: pa.Table, keeper: Keeper | None = None) -> pa.Table:
     """catalog.records.VerdictRow of each row of a table of FileRecords, same order; structured data beside the
-    records (`sdc_json`) are heeded."""
-    from filters.license import judge
+    records (`sdc_json`) are heeded.
 
+    Args:
+        keeper: of the recipe; None: all signs count.
+    """
+    keeper = keeper or Keeper()
     said: list[str | None] = [None] * records.num_rows
     if "sdc_json" in records.column_names:
         said = records.column("sdc_json").to_pylist()
     found = []
     for record, sdc in zip(from_table(records, FileRecord), said, strict=True):
-        verdict = judge(record, json.loads(sdc) if sdc else None)
+        verdict = keeper.judge(record, json.loads(sdc) if sdc else None, by_people=False)
         found.append(
             VerdictRow(
                 page_id=record.page_id,
@@ -63,13 +67,12 @@ def verdicts_of(records: pa.Table) -> pa.Table:
     return to_table(found, VerdictRow)
 
 
-def judge_listing(catalog: Catalog) -> None:
-    """Judges the listing parts that the present version of the licence gate has not seen; a part at a time."""
-    from filters.license import VERSION
-
-    for source, part in facts.unjudged(catalog, VERSION):
+def judge_listing(catalog: Catalog, keeper: Keeper) -> None:
+    """Judges the listing parts that this version of the license gate has not seen; a part at a time."""
+    for source, part in facts.unjudged(catalog, keeper.version):
         file = catalog.parts / "listing" / source / f"{part}.parquet"
-        catalog.write_rows("verdict", VERSION, f"{source}.{part}", verdicts_of(pq.read_table(file)))
+        verdicts = verdicts_of(pq.read_table(file), keeper)
+        catalog.write_rows("verdict", keeper.version, f"{source}.{part}", verdicts)
 
 
 def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
@@ -78,17 +81,17 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
     Args:
         joined: what `catalog.facts.candidates` shall join besides: measures, scores, hash_version.
     """
-    from filters.license import VERSION
-
-    judge_listing(run.catalog)
+    keeper = Keeper.of(run.recipe, run.catalog)
+    judge_listing(run.catalog, keeper)
     values = [rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]
     table = facts.candidates(
         run.catalog,
         sources=run.recipe.source_caps(run.limit),
-        gate_version=VERSION,
+        gate_version=keeper.version,
         fields=["categories", "uploader", *facts.record_fields(values)],
         **joined,
     )
+    table = corrected(table, run.catalog, keeper)
     table = with_hints(with_geometry(table), run.recipe)
     return table, passes_gate(table, run.recipe)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +12,12 @@ from catalog.page.report import ReportPage, RuleSummary, compose_report
 from catalog.removals import NOT_REMOVED
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome
+from pipelines.build.rights import reason_rows
 from pipelines.build.run import Build
 
 pc: Any = compute
+EXAMPLES = 3
+"""Files shown for each reason of the license gate."""
 
 
 def report_of(
@@ -74,4 +78,13 @@ def report_of(
         facts=facts,
         target_mix=run.recipe.sampling.mix or None,
         shortfalls=list(outcome.shortfalls),
+        rights=_reasons(candidates, outcome),
     )
+
+
+def _reasons(candidates: pa.Table, outcome: Outcome) -> list[dict[str, Any]]:
+    """Rows of the license gate; examples as the page may show them."""
+    judged = candidates.select(["page_id", "title"])
+    for name in ("license_outcome", "license_reason"):
+        judged = judged.append_column(name, outcome.decisions.column(name))
+    return [asdict(row) for row in reason_rows(judged, EXAMPLES)]

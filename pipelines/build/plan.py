@@ -20,6 +20,7 @@ from crawler.survey import Survey, survey
 from crawler.walkers import load_walker
 from pipelines.build.crawl import opened_door
 from pipelines.build.gate import passes_gate, verdicts_of, with_geometry, with_hints
+from pipelines.build.keeper import Keeper
 from pipelines.build.run import start_run
 from pipelines.build.runners import pool_runner
 from pipelines.progress import Progress
@@ -169,7 +170,7 @@ def _source_plan(recipe: Recipe, source: Source, cap: int | None, found: Survey)
 def _passing_sizes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[int]:
     """Bytes of each file of the sample that passes the gate."""
     table = to_table(sample, FileRecord)
-    verdicts = verdicts_of(table)
+    verdicts = verdicts_of(table, Keeper.of(recipe))
     for name in verdicts.column_names:
         if name != "page_id":
             table = table.append_column(name, verdicts.column(name))

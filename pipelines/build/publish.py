@@ -23,6 +23,7 @@ from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
 from pipelines.build.page import report_of
+from pipelines.build.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
 from pipelines.build.stages import embed_versions, measure_versions, score_versions
 from pipelines.build.twins import edges_among
@@ -155,7 +156,8 @@ def _release(
     store = ObjectStore(catalog.root / "objects")
     with run.timed("export"):
         samples = samples_of(outcome, recipe, catalog)
-        manifest = _export(run, samples, outcome.funnel, recipe_hash, store)
+        rights = rights_told(outcome.decisions, recipe, catalog)
+        manifest = _export(run, samples, outcome.funnel, recipe_hash, store, rights)
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
@@ -181,7 +183,7 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
             return pa.array([{}] * chosen.num_rows, pa.struct([]))
         return pa.StructArray.from_arrays(arrays, names=[n.replace(":", "_") for n in names])
 
-    samples = records_at(catalog, chosen.select(PLACE), schema(FileRecord).names)
+    samples = creditable(records_at(catalog, chosen.select(PLACE), schema(FileRecord).names))
     for name in SAMPLE_FACTS:
         samples = samples.append_column(name, chosen.column(name))
     for name, column in (
@@ -199,6 +201,7 @@ def _export(
     funnel: list[tuple[str, int]],
     recipe_hash: str,
     store: ObjectStore,
+    rights: dict[str, Any],
 ) -> Manifest | None:
     """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
     from catalog.release.card import render_card
@@ -223,6 +226,7 @@ def _export(
             target_mix=recipe.sampling.mix or None,
             notice=notice,
             tombstones=stones,
+            rights=rights,
         )
         files.put(folder / "README.md", text)
         write_croissant(manifest, folder, samples=samples, notice=notice)

@@ -32,11 +32,13 @@ from catalog.removals import NOT_REMOVED, Removals, add_tombstones, look_up
 from catalog.store import LISTING, catalog_in
 from crawler.commons import Commons
 from crawler.download import ObjectStore
-from crawler.names import named_file
+from crawler.names import read_name
 from crawler.recheck import GONE, Rechecked, recheck
 from crawler.structured import with_statements
+from filters.rights.signs import signs
 from pipelines.build.crawl import opened_door
 from pipelines.build.gate import gated
+from pipelines.build.keeper import Keeper
 from pipelines.build.run import Build, start_run
 from pipelines.build.runners import pool_runner
 from pipelines.progress import Progress
@@ -95,12 +97,13 @@ def refresh(
         removed: Counter[str] = Counter()
         if due.num_rows:
             commons = Commons(door, recipe.site)
+            keeper = Keeper.of(recipe, run.catalog)
             with run.progress.stage("refresh", due.num_rows) as advance:
                 for start in range(0, due.num_rows, ASKED_AT_ONCE):
                     some = due.slice(start, ASKED_AT_ONCE)
                     for answer in recheck(commons, _records(run, some)):
-                        found = _still_purged(_with_statements(run, commons, answer))
-                        tombstones = _note(run, found, some)
+                        found = _still_purged(keeper, _with_statements(run, commons, answer))
+                        tombstones = _note(run, keeper, found, some)
                         changes.update(change for item in found for change in item.changes)
                         removed.update(row.reason for row in tombstones)
                         advance(len(found))
@@ -155,29 +158,28 @@ def _with_statements(
     run: Build, commons: Commons, found: Sequence[Rechecked]
 ) -> Sequence[Rechecked]:
     """With the structured data of changed pages that the gate would accept without it."""
-    from filters.license import judge
-
     if not run.recipe.site.structured_data:
         return found
+    keeper = Keeper.of(run.recipe)
     seen = [(item.now, item.seen) for item in found]
-    wanted = [bool(item.changes) and judge(item.now).keep for item in found]
+    wanted = [bool(item.changes) and keeper.judge(item.now).keep for item in found]
     pairs = with_statements(commons, seen, wanted)
     return [replace(item, seen=row) for item, (_, row) in zip(found, pairs, strict=True)]
 
 
-def _still_purged(found: Sequence[Rechecked]) -> list[Rechecked]:
+def _still_purged(keeper: Keeper, found: Sequence[Rechecked]) -> list[Rechecked]:
     """A purged page that exists but is not free has not come back, and its evidence is not taken in again."""
-    from filters.license import judge
-
     return [
         replace(item, changes=())
-        if item.before.state == "purged" and not judge(item.now).keep
+        if item.before.state == "purged" and not keeper.judge(item.now).keep
         else item
         for item in found
     ]
 
 
-def _note(run: Build, found: Sequence[Rechecked], rows: pa.Table) -> list[TombstoneRow]:
+def _note(
+    run: Build, keeper: Keeper, found: Sequence[Rechecked], rows: pa.Table
+) -> list[TombstoneRow]:
     """Commits one request's worth: tombstones first, then facts, then that it was checked; so that a kill in between
     only means asking again."""
     moment = datetime.now(UTC).replace(microsecond=0)
@@ -185,7 +187,7 @@ def _note(run: Build, found: Sequence[Rechecked], rows: pa.Table) -> list[Tombst
     were = {row["page_id"]: row for row in rows.select(columns).to_pylist()}
     tombstones: list[TombstoneRow] = []
     for item in found:
-        tombstones += _tombstones_of(item, were[item.before.page_id], moment)
+        tombstones += _tombstones_of(keeper, item, were[item.before.page_id], moment)
     add_tombstones(run.catalog, run.run_id, tombstones)
     changed = [item for item in found if item.changes]
     if changed:
@@ -202,10 +204,10 @@ def _note(run: Build, found: Sequence[Rechecked], rows: pa.Table) -> list[Tombst
     return tombstones
 
 
-def _tombstones_of(item: Rechecked, was: dict[str, Any], moment: datetime) -> list[TombstoneRow]:
-    """The tombstones that a change makes."""
-    from filters.license import judge
-
+def _tombstones_of(
+    keeper: Keeper, item: Rechecked, was: dict[str, Any], moment: datetime
+) -> list[TombstoneRow]:
+    """The tombstones that a change makes: what the gate says now, by the code that judges a listing."""
     page_id = int(item.before.page_id or 0)
     held = item.before.sha1
 
@@ -218,7 +220,7 @@ def _tombstones_of(item: Rechecked, was: dict[str, Any], moment: datetime) -> li
     if gone:
         return [tombstone(gone[0], item.detail or "the page or its file is not there any more")]
     tombstones: list[TombstoneRow] = []
-    verdict = judge(item.now, json.loads(item.seen.sdc_json) if item.seen.sdc_json else None)
+    verdict = keeper.judge(item.now, json.loads(item.seen.sdc_json) if item.seen.sdc_json else None)
     if "overwritten" in item.changes:
         tombstones.append(tombstone("overwritten", f"the page now has SHA-1 {item.now.sha1}"))
     if not verdict.keep and was["license_outcome"] == "accept":
@@ -230,10 +232,10 @@ def _tombstones_of(item: Rechecked, was: dict[str, Any], moment: datetime) -> li
 
 
 def _kind_of(reason: str) -> str:
-    """Reason of a tombstone for an objection of the licence gate."""
-    if reason.startswith("restricted"):
+    """Reason of a tombstone for an objection of the license gate."""
+    if reason.startswith(("restricted", "subject")):
         return "restricted"
-    if reason.startswith("deletion"):
+    if any(sign.name == reason for sign in signs()):
         return "tagged"
     return "relicensed"
 
@@ -247,7 +249,7 @@ def take_down(out: Path, lines: Iterable[str], *, why: str = "asked for") -> Rem
     catalog = catalog_in(out)
     moment = datetime.now(UTC).replace(microsecond=0)
     with catalog.locked():
-        found = look_up(catalog, lines, named_file)
+        found = look_up(catalog, lines, read_name)
         hashes = facts.sha1s_of(catalog, list(found.pages))
         rows = [
             TombstoneRow(

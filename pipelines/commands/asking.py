@@ -32,7 +32,7 @@ def failures(
 
 @app.command()
 def explain(
-    file: Annotated[str, typer.Argument(help="Title, page id or SHA-1.")],
+    file: Annotated[str, typer.Argument(help="Title, page id, SHA-1, or an address on Commons.")],
     out: Out = Path("out/demo"),
     labels: Annotated[
         bool, typer.Option("--labels", help="Also which measures speak for its labels.")
@@ -40,11 +40,12 @@ def explain(
 ) -> None:
     """Tell the way of one file through the build: why it was kept or dropped."""
     from catalog.explain import explain_lines
+    from crawler.names import read_name
 
     why = None
     if labels:
         why = _why_labels_of(out)
-    for line in explain_lines(out, file, why_labels=why):
+    for line in explain_lines(out, file, why_labels=why, named=read_name):
         typer.echo(line)
 
 

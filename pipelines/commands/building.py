@@ -169,6 +169,8 @@ def takedown(
         )
     for line in found.unknown:
         typer.echo(f"not in this catalog: {line}")
+        if line in found.problems:
+            typer.echo(f"  {found.problems[line]}")
     if found.pages:
         typer.echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
     if found.unknown:

@@ -66,12 +66,12 @@ def catalog(tmp_path):
     return made
 
 
-def stone(page_id, reason, days=0, digest=None):
+def stone(page_id, reason, days=0, digest=None, detail="d"):
     return TombstoneRow(
         page_id=page_id,
         sha1=digest or sha1(page_id),
         reason=reason,
-        detail="d",
+        detail=detail,
         removed_at=MOMENT + timedelta(days=days),
     )
 
@@ -215,11 +215,21 @@ def test_bytes_that_another_page_rightly_has_are_not_listed_unless_a_person_aske
     twin = FileRecord(page_id=7, title="File:Twin.jpg", sha1=sha1(1))
     other = FileRecord(page_id=8, title="File:Twin 2.jpg", sha1=sha1(2))
     catalog.append_listing("s", listing([twin, other], seen("s")), None)
-    add_tombstones(catalog, "a", [stone(1, "deleted"), stone(2, "requested")])
+    copy = "2026-01-01: Exact or scaled-down duplicate: [[:File:Twin.jpg]]"
+    add_tombstones(catalog, "a", [stone(1, "deleted", detail=copy), stone(2, "requested")])
     assert released(catalog) == {(1, None): ("deleted", "page"), (2, 2): ("requested", "page")}
     # The twin of what was deleted may be gone as well.
     add_tombstones(catalog, "b", [stone(7, "deleted", 1, sha1(1))])
     assert released(catalog)[1, 1] == ("deleted", "page")
+
+
+def test_bytes_that_were_deleted_for_a_reason_of_their_own_are_listed_though_another_page_has_them(
+    catalog,
+):
+    twin = FileRecord(page_id=7, title="File:Twin.jpg", sha1=sha1(1))
+    catalog.append_listing("s", listing([twin], seen("s")), None)
+    add_tombstones(catalog, "a", [stone(1, "deleted", detail="2026-01-01: Copyright violation")])
+    assert released(catalog) == {(1, 1): ("deleted", "page")}
 
 
 def test_a_purge_deletes_bytes_that_a_person_asked_for_though_another_page_has_them(catalog):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from crawler.names import named_file
+from catalog.errors import NotAFile
+from crawler.names import named_file, read_name
 
 LONG = "ß" * 118 + ".jpg"
 
@@ -36,7 +37,60 @@ LONG = "ß" * 118 + ".jpg"
         ("ß" * 121, None),
         ("https://example.org/wiki/Other", None),
         ("https://commons.wikimedia.org/wiki/Category:X", None),
+        # Structured data, entities, the media viewer, thumbnails of both hosts, other names of the namespace.
+        ("M1234", 1234),
+        ("https://commons.wikimedia.org/entity/M77", 77),
+        ("https://commons.wikimedia.org/wiki/Special:EntityData/M77.json", 77),
+        ("https://commons.wikimedia.org/wiki/Special:Redirect/page/77", 77),
+        ("https://en.wikipedia.org/wiki/Oslo#/media/File:A_b.jpg", "File:A b.jpg"),
+        ("https://de.wikipedia.org/wiki/Oslo#/media/Datei:A_%C3%84.jpg", "File:A Ä.jpg"),
+        ("https://commons.wikimedia.org/wiki/Category:X#/media/File:A.jpg", "File:A.jpg"),
+        ("https://commons.m.wikimedia.org/wiki/File:A.jpg?uselang=de", "File:A.jpg"),
+        (
+            "https://thumb.wikimedia.org/wikipedia/commons/thumb/1/12/A_b.jpg/250px-A_b.jpg",
+            "File:A b.jpg",
+        ),
+        (
+            "https://thumb.wikimedia.org/wikipedia/commons/1/12/A_b.jpg/960px-A_b.jpg",
+            "File:A b.jpg",
+        ),
+        ("https://upload.wikimedia.org/wikipedia/en/1/12/A.jpg", None),
+        ("commons.wikimedia.org/wiki/File:A.jpg", "File:A.jpg"),
+        ("Image:A.jpg", "File:A.jpg"),
+        ("Файл:A.jpg", "File:A.jpg"),
+        ("ファイル:A.jpg", "File:A.jpg"),
+        (":c:File:A.jpg", "File:A.jpg"),
+        ("File talk:A.jpg", "File:A.jpg"),
+        ("[[File:A.jpg|thumb|a wall]]", "File:A.jpg"),
+        ("File:A%20b.jpg", "File:A b.jpg"),
+        ("File:A &amp; b.jpg", "File:A & b.jpg"),
+        ("File:A.jpg#filehistory", "File:A.jpg"),
+        ("\ufeffFile:A.jpg", "File:A.jpg"),
+        ("File:Image 1.jpg", "File:Image 1.jpg"),
+        ("100% of.jpg", "File:100% of.jpg"),
+        ("99999999999", None),
+        ("١٢", None),
+        ("²", None),
     ],
 )
 def test_what_a_text_names(text, meant):
     assert named_file(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "nothing in this line"),
+        ("A.jpg|B.jpg", "a pipe"),
+        ("١٢", "digits 0 to 9"),
+        ("²", "digits 0 to 9"),
+        ("99999999999", "no page id"),
+        ("https://upload.wikimedia.org/wikipedia/en/1/12/A.jpg", "not on Commons"),
+        ("https://example.org/wiki/Other", "not the address of a file"),
+        ("https://[example.org/File:A.jpg", "no address"),
+        ("ß" * 121, "longer than"),
+    ],
+)
+def test_what_names_no_file_gets_a_sentence(text, sentence):
+    with pytest.raises(NotAFile, match=sentence):
+        read_name(text)

@@ -8,7 +8,7 @@ import pytest
 
 from catalog.records import FileRecord
 from crawler.extmetadata import parse_page
-from filters.license import RESTRICTIONS, judge, license_url_for
+from filters.license import RESTRICTIONS, judge, license_url_for, objections
 from tests.shared import recorded_pages, shared_folder
 
 FREE = FileRecord(
@@ -61,7 +61,7 @@ def verdict(record=FREE, sdc=None, **changes):
     ],
 )
 def test_free_licences_get_their_spdx_id_and_family(code, url, spdx, family):
-    judged = judge(replace(FREE, license_code=code, license_url=url))
+    judged = judge(replace(FREE, license_code=code, license_url=url, categories=("Trees",)))
     assert (judged.keep, judged.reason, judged.license, judged.family) == (True, "ok", spdx, family)
 
 
@@ -156,7 +156,14 @@ def statement(item):
     [
         (FREE, {"statements": {"P275": statement("Q18199165")}}, "ok"),
         (FREE, {"statements": {"P275": statement("Q20007257")}}, "sdc_disagrees"),
-        (FREE, {"statements": {"P275": statement("Q1"), "P6216": statement("Q50423863")}}, "ok"),
+        (
+            FREE,
+            {"statements": {"P275": statement("Q1"), "P6216": statement("Q50423863")}},
+            "sdc_unknown_license",
+        ),
+        (FREE, {"statements": {"P275": [*statement("Q1"), *statement("Q18199165")]}}, "ok"),
+        (FREE, {"statements": {"P275": statement("Q24082749")}}, "sdc_disagrees"),
+        (FREE, {"statements": {"P275": statement("Q50829104")}}, "sdc_disagrees"),
         (FREE, {"statements": {"P6216": statement("Q19652")}}, "sdc_disagrees"),
         (PD, {"statements": {"P6216": statement("Q19652")}}, "ok"),
         (PD, {"statements": {"P6216": statement("Q50423863")}}, "sdc_disagrees"),
@@ -181,9 +188,11 @@ def test_structured_data_must_not_contradict(record, sdc, reason):
 # `custom_permission` speak of social media in their permission field.
 RECORDED = {
     ("accept", "ok", "CC-BY-4.0"): (
-        6,
-        "44672250 44672276 44672278 44672279 44672284 44672293",
+        5,
+        "44672250 44672276 44672278 44672284 44672293",
     ),
+    # In the author's place stands "This file is lacking author information."
+    ("quarantine", "missing_author", "CC-BY-4.0"): (1, "44672279"),
     ("accept", "ok", "CC-BY-SA-2.0"): (1, "None"),
     ("accept", "ok", "CC-BY-SA-4.0"): (
         45,
@@ -278,12 +287,13 @@ def test_each_licence_has_its_address(spdx, url):
 def test_the_address_of_an_accepted_licence_passes_the_gate():
     for code in ("cc-by-1.0", "cc-by-sa-2.1-jp", "cc-by-sa-2.5-scotland", "cc0"):
         spdx = judge(replace(FREE, license_code=code)).license
-        assert verdict(license_code=code, license_url=license_url_for(spdx))[1:] == ("ok", spdx)
+        changes = {"license_url": license_url_for(spdx), "categories": ("Trees",)}
+        assert verdict(license_code=code, **changes)[1:] == ("ok", spdx)
 
 
 @pytest.mark.parametrize("spdx", ["CC-BY-NC-4.0", "GFDL-1.3", "CC-BY-9.9", ""])
 def test_a_licence_outside_of_the_gate_has_no_address(spdx):
-    with pytest.raises(ValueError, match="no licence of the gate"):
+    with pytest.raises(ValueError, match="no license of the gate"):
         license_url_for(spdx)
 
 
@@ -328,3 +338,107 @@ def test_with_its_categories_a_recorded_public_domain_page_is_accepted():
     page["categories"] = [{"title": f"Category:{name}"} for name in said]
     judged = judge(parse_page(page))
     assert (judged.outcome, judged.license) == ("accept", "LicenseRef-PD-NASA")
+
+
+CC0 = replace(
+    FREE,
+    license_code="cc0",
+    license_short_name="CC0",
+    license_url="https://creativecommons.org/publicdomain/zero/1.0/",
+    categories=("CC-Zero", "Trees"),
+)
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        ("CC-BY-2.0", "pd_beside_cc"),
+        ("CC-BY-NC-ND-2.0", "pd_beside_cc"),
+        ("GFDL-1.2 only", "pd_beside_gfdl"),
+        ("License migration candidates", "pd_beside_gfdl"),
+        ("FAL", "pd_beside_fal"),
+        ("OGL3", "pd_beside_government"),
+        ("KOGL Type 1", "pd_beside_government"),
+        ("Attribution", "pd_beside_attribution"),
+        ("GPLv3", "pd_beside_software"),
+        ("ODbL", "pd_beside_other"),
+        ("CC-Zero", "ok"),
+        ("CC-PD-Mark", "ok"),
+        ("GFDL missing SDC copyright license", "ok"),
+    ],
+)
+def test_a_claim_of_public_domain_is_checked_against_every_other_license(beside, reason):
+    assert verdict(PD, categories=("PD-old-70", beside))[1] == reason
+
+
+def test_texts_and_flags_of_the_page_name_other_licenses_too():
+    assert verdict(PD, permission="Released under the GFDL.")[1] == "pd_beside_gfdl"
+    said = verdict(PD, license_url="https://creativecommons.org/licenses/by-sa/3.0")[1]
+    assert said in ("url_disagrees", "pd_beside_cc")
+    assert verdict(PD, attribution_required=True)[1] == "pd_beside_attribution"
+
+
+@pytest.mark.parametrize(
+    ("record", "categories", "reason"),
+    [
+        (FREE, ("CC-BY-SA-4.0", "CC-BY-3.0"), "several_licenses"),
+        (FREE, ("CC-BY-SA-4.0", "CC-BY-SA-3.0"), "several_licenses"),
+        (FREE, ("CC-BY-SA-4.0", "OGL3"), "several_licenses"),
+        (FREE, ("CC-BY-SA-4.0", "Attribution"), "several_licenses"),
+        (FREE, ("CC-BY-SA-4.0", "CC-Zero"), "several_licenses"),
+        # One template offers these, or the second is one that Commons takes beside a free one only.
+        (FREE, ("CC-BY-SA-4.0,3.0,2.5,2.0,1.0",), "ok"),
+        (FREE, ("CC-BY-SA-4.0", "GFDL"), "ok"),
+        (FREE, ("CC-BY-SA-4.0", "CC-BY-NC-SA-3.0"), "ok"),
+        (FREE, ("CC-BY-SA-4.0", "GFDL", "CC-BY-SA-3.0-migrated"), "ok"),
+        (CC0, ("CC-Zero", "CC-BY-SA-4.0"), "several_licenses"),
+        (CC0, ("CC-Zero", "GFDL"), "several_licenses"),
+        (CC0, ("CC-Zero",), "ok"),
+    ],
+)
+def test_a_second_license_of_another_template_needs_a_person(record, categories, reason):
+    assert verdict(record, categories=categories)[1] == reason
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "reason"),
+    [
+        (FREE, {"author_count": 2}, "several_authors"),
+        (PD, {"author_count": 3}, "several_authors"),
+        (FREE, {"author_count": 1}, "ok"),
+        (FREE, {"artist": "x" * 501}, "author_unclear"),
+        (FREE, {"artist": "REUTERS/Jo Doe"}, "agency"),
+        (FREE, {"credit": "Getty Images"}, "agency"),
+        (PD, {"artist": "Associated Press"}, "ok"),
+        (FREE, {"artist": "Unbekannter Fotograf"}, "missing_author"),
+        (FREE, {"artist": "Unknown", "attribution": "Photo: Jo Doe"}, "ok"),
+        (PD, {"artist": "Unknown"}, "ok"),
+        (CC0, {"artist": "Anonymous"}, "missing_author"),
+        (CC0, {"artist": None, "credit": "Naturalis Biodiversity Center"}, "ok"),
+        (CC0, {"artist": None, "credit": "Own work"}, "missing_author"),
+        (CC0, {"artist": None}, "missing_author"),
+        (FREE, {"license_short_name": "CC BY-NC-SA 4.0"}, "name_disagrees"),
+        (FREE, {"permission": "Made with a text-to-image model"}, "ai_generated"),
+        (FREE, {"credit": "Own work, upscaled with Topaz Gigapixel AI"}, "ai_upscaled"),
+    ],
+)
+def test_who_made_it_has_to_be_told(record, changes, reason):
+    assert verdict(record, **changes)[1] == reason
+
+
+def test_what_rejects_goes_before_what_waits_and_a_reason_can_be_switched_off():
+    file = replace(FREE, categories=("CC-BY-SA-4.0", "License review needed", "Logos of banks"))
+    assert judge(file).reason == "logo"
+    assert judge(file, off={"logo"}).reason == "review_needed"
+    assert judge(file, off={"logo", "review_needed"}).keep
+    assert [item.reason for item in objections(file)] == ["review_needed", "logo"]
+
+
+def test_a_file_without_a_readable_license_cannot_be_switched_on():
+    file = replace(FREE, license_code=None, license_short_name="GFDL", categories=())
+    assert not judge(file, off={"license_not_allowed:gfdl"}).keep
+
+
+def test_what_structured_data_say_is_shown_counts():
+    said = {"statements": {"P275": statement("Q18199165"), "P180": statement("Q3031")}}
+    assert verdict(FREE, said)[:2] == ("reject", "subject:minors")

@@ -1,0 +1,54 @@
+"""Who is named: placeholders in many languages are nobody, names are somebody, agencies are looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from filters.rights.people import agency_in, is_placeholder
+
+LINES = Path(__file__).with_name("authors.txt").read_text("utf-8").splitlines()[1:]
+NOBODY, SOMEBODY = LINES[: LINES.index("")], LINES[LINES.index("") + 1 :]
+
+
+@pytest.mark.parametrize("text", [None, "", *NOBODY])
+def test_a_placeholder_names_nobody(text):
+    assert is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", SOMEBODY)
+def test_a_name_is_no_placeholder(text):
+    assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Reuters",
+        "REUTERS/Yves Herman",
+        "Getty Images",
+        "Photo: AFP",
+        "Jo Doe (AP Photo)",
+        "dpa",
+        "EPA-EFE",
+        "Alamy",
+    ],
+)
+def test_agencies_are_named(text):
+    assert agency_in(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    # The last four publish under free licenses, or are no agencies.
+    [
+        "Mara Quill",
+        "J. Paul Getty Museum",
+        "US EPA",
+        "A. P. Hill",
+        "Tasnim News Agency",
+        "Mehr News",
+        "Ag\u00eancia Brasil",
+    ],
+)
+def test_others_are_not(text):
+    assert agency_in(text) is None
