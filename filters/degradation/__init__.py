@@ -1,11 +1,14 @@
 """Measures -> degradation labels with a severity: pure, column by column.
 
-A classifier (classifier.py) turns the measures into one score per label, because one measure alone cannot tell
-an enlarged image from a blurred one. A curve turns a score, or one measure, into a severity from 0 to 1: 0.25 at
-`mild`, 0.5 at `moderate`, 1 at `severe`, linear between and beyond (down to 0). A label's severity is the largest of
-its curves'; an image bears the labels whose severity reaches `label_at`. The classifier has a second score for whether
-a label is borne at all, which holds the severity above or below 0.5. Weights and points come from photographs degraded
-by known amounts; docs/calibration.md has the figures and the known failures.
+A classifier (classifier.py) turns the measures into one score per label, because one measure alone cannot tell an
+enlarged image from a blurred one. Since degradation-3 a severity is a probability: of a label, that a person would see
+it in the picture; `severity` itself, that a person would see any damage. Where a label begins was set on clean
+photographs that the classifier had not seen. docs/calibration.md has the figures on real photographs and the known
+failures.
+
+A recipe may put a curve over a single measure in the place of a label: 0.25 at `mild`, 0.5 at `moderate`, 1 at
+`severe`, linear between and beyond (down to 0). degradation-1 and -2 work by such curves over their own scores, with a
+second score that holds the severity above or below 0.5.
 """
 
 from __future__ import annotations
@@ -78,7 +81,10 @@ class LabelCurve:
         return np.interp(sign * values, at, [0.0, 0.25, 0.5, 1.0])
 
 
-DEFAULT_CLASSIFIER = "degradation-2"
+DEFAULT_CLASSIFIER = "degradation-3"
+"""Looks at all measures, those of an image network's early layers (`early_*`) among them."""
+PLAIN_CLASSIFIER = "degradation-3-plain"
+"""Learnt with it from the same pictures, for recipes that leave the network out: three times as fast, and less sure."""
 TEXTURED = "textured_share"
 
 
@@ -92,8 +98,11 @@ class DegradationPolicy:
     """A file of filters/degradation/weights/, or none: then only `curves` give labels."""
     curves: tuple[LabelCurve, ...] = ()
     """On single measures, in any order. They take the place of the classifier for their labels."""
-    label_at: float = 0.5
-    """Severity from which an image bears the label."""
+    label_at: float | None = None
+    """Severity from which an image bears a label. None: where the classifier says that each begins, so that few clean
+    photographs bear it; 0.5 on curves and for degradation-1 and -2."""
+    unsure_from: float = 0.35
+    """Severity from which an image without a label is undecided, up to where the classifier says that damage begins."""
     textured_at_least: float = 0.1
     """Share of the image with something to see (measure textured_share) below which sharpness cannot be told: then
     SHARPNESS has no severity, and an image without another label is undecided."""
@@ -106,11 +115,15 @@ class DegradationPolicy:
             needed |= set(load_classifier(self.classifier).measures)
         return needed
 
-    def scored(self, classifier: Classifier) -> tuple[LabelCurve, ...]:
-        """The classifier's curves, those of labels with curves of their own left out."""
-        own = {curve.label for curve in self.curves}
-        points = classifier.points
-        return tuple(amount_curve(label, points[label]) for label in LABELS if label not in own)
+    def begins(self, label: str, classifier: Classifier | None = None) -> float:
+        """Severity from which an image bears a label, or any damage (a classifier's `overall`)."""
+        if self.label_at is not None:
+            return self.label_at
+        if classifier is None and self.classifier is not None:
+            classifier = load_classifier(self.classifier)
+        if classifier is None or label in {curve.label for curve in self.curves}:
+            return 0.5
+        return classifier.begins.get(label, 0.5)
 
 
 def amount_curve(label: str, points: Points) -> LabelCurve:
@@ -138,50 +151,113 @@ def label(measures: pa.Table, policy: DegradationPolicy) -> pa.Table:
 
     Returns:
         `labels` (list of names in LABELS' order), `severity_<label>` for each of LABELS (null: none of its measures
-        was there, or it cannot be told), `severity` (the largest, NOT_DEGRADED left out), `undecided` (no label, and
-        too flat to tell; null: nothing measured).
+        was there, or it cannot be told), `severity` (of any visible damage; NOT_DEGRADED left out), `undecided` (no
+        label, and too flat or too near to the threshold to tell; null: nothing measured).
 
     Raises:
         KeyError: a measure that the policy needs is not a column.
     """
     values = {name: _values(measures, name) for name in sorted(policy.measures)}
-    severities = severities_of(values, policy, measures.num_rows)
-    flat = too_flat(values, policy)
-    counted = [i for i, name in enumerate(LABELS) if name not in NOT_DEGRADED]
-    largest = np.fmax.reduce(severities[counted], axis=0)
-    measured: Any = np.isfinite(severities).any(axis=0)
-    borne: NDArray[np.bool_] = severities >= policy.label_at
-    columns: dict[str, Any] = {"labels": _names(borne, measured)}
-    for name, found in zip(LABELS, severities, strict=True):
+    said = judged(values, policy, measures.num_rows)
+    columns: dict[str, Any] = {"labels": _names(said.borne, said.measured)}
+    for name, found in zip(LABELS, said.severities, strict=True):
         columns[f"severity_{name}"] = _column(found)
-    columns["severity"] = _column(largest)
-    columns["undecided"] = pa.array(~borne.any(axis=0) & flat, pa.bool_(), mask=~measured)
+    columns["severity"] = _column(said.severity)
+    columns["undecided"] = pa.array(said.undecided, pa.bool_(), mask=~said.measured)
     return pa.table(columns)
 
 
-def severities_of(
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a policy says of n images."""
+
+    severities: NDArray[np.float64]
+    """[labels, n] in LABELS' order, 0 to 1, NaN where nothing is known."""
+    severity: NDArray[np.float64]
+    """[n]: of any visible damage."""
+    borne: NDArray[np.bool_]
+    """[labels, n]."""
+    measured: NDArray[np.bool_]
+    """[n]: anything is known."""
+    undecided: NDArray[np.bool_]
+    """[n]."""
+
+
+def judged(
     values: Mapping[str, NDArray[np.float64]],
     policy: DegradationPolicy,
     rows: int,
     classifier: Classifier | None = None,
-) -> NDArray[np.float64]:
-    """[labels, n] in LABELS' order, NaN where nothing is known.
+) -> Judged:
+    """All that follows from measures.
 
     Args:
         values: [n] of each measure that the policy needs, NaN where it is null.
         classifier: default: the one that the policy names.
     """
-    severities = np.full((len(LABELS), rows), np.nan)
     if classifier is None and policy.classifier is not None:
         classifier = load_classifier(policy.classifier)
+    scores: Mapping[str, NDArray[np.float64]] = {}
     if classifier is not None and rows:
         scores = classifier.scores({name: values[name] for name in classifier.measures})
-        for curve in policy.scored(classifier):
-            at = LABELS.index(curve.label)
-            begins = classifier.points[curve.label].begins
-            severities[at] = gated(
-                curve.severity(scores[curve.measure]), scores[curve.label] >= begins
-            )
+    severities = _severities(values, policy, rows, classifier, scores)
+    own = {curve.label for curve in policy.curves}
+    overall = None if classifier is None else classifier.overall
+    counted = [i for i, name in enumerate(LABELS) if name not in NOT_DEGRADED]
+    if overall is not None:
+        # The labels' own heads have nothing to add to the head for any damage; a recipe's curves have.
+        counted = [i for i in counted if LABELS[i] in own]
+    severity = np.fmax.reduce(severities[counted], axis=0, initial=np.nan)
+    if overall in scores:
+        severity = np.fmax(severity, probability(scores[overall]))
+    measured: Any = np.isfinite(severities).any(axis=0) | np.isfinite(severity)
+    begins = np.array([policy.begins(name, classifier) for name in LABELS])
+    borne: NDArray[np.bool_] = severities >= begins[:, None]
+    if overall in scores:
+        # Nobody sees a damage in a picture without any.
+        any_damage = severity >= policy.begins(overall, classifier)
+        for at, name in enumerate(LABELS):
+            if name not in NOT_DEGRADED and name not in own:
+                borne[at] &= any_damage
+        # What is likelier to be dark is no drawing: night has flat areas and few colors, too.
+        drawn, dark = LABELS.index("graphics"), LABELS.index("low_light")
+        borne[drawn] &= ~(severities[dark] > severities[drawn])
+    unsure = too_flat(values, policy)
+    if overall is not None:
+        damaged = policy.begins(overall, classifier)
+        unsure = unsure | ((severity >= policy.unsure_from) & (severity < damaged))
+    return Judged(
+        severities=severities,
+        severity=severity,
+        borne=borne,
+        measured=measured,
+        undecided=~borne.any(axis=0) & unsure,
+    )
+
+
+def probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-log_odds))."""
+    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -500.0, 500.0)))
+
+
+def _severities(
+    values: Mapping[str, NDArray[np.float64]],
+    policy: DegradationPolicy,
+    rows: int,
+    classifier: Classifier | None,
+    scores: Mapping[str, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    severities = np.full((len(LABELS), rows), np.nan)
+    own = {curve.label for curve in policy.curves}
+    for at, name in enumerate(LABELS):
+        if name not in scores or name in own or classifier is None:
+            continue
+        if classifier.calibrated:
+            severities[at] = probability(scores[name])
+        else:
+            points = classifier.points[name]
+            amount = amount_curve(name, points).severity(scores[amount_of(name)])
+            severities[at] = gated(amount, scores[name] >= points.begins)
     for curve in policy.curves:
         at = LABELS.index(curve.label)
         severities[at] = np.fmax(severities[at], curve.severity(values[curve.measure]))

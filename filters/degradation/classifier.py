@@ -1,11 +1,14 @@
 """Many measures -> one score per label, where one measure cannot tell: an additive model of a few kilobytes.
 
-Each label has two scores, one that tells whether it is borne (log-odds) and one that rises with the amount. Either is a
-generalised additive model: for each measure a piecewise-linear function of
-its value (or a constant where it is null), and their sum. So it can be read: `contributions` tells which measure said
-what. It looks at stored measures only, column by column; no image is opened. Weights are JSON files in
-weights/ beside this, named `<name>-<version>.json`; a file never changes once released, and its SHA-256 goes into the
-recipe's hash. `lucidlr calibrate` makes them.
+A score is a generalised additive model: for each measure a piecewise-linear function of its value (or a constant where
+it is null), and their sum. So it can be read: `contributions` tells which measure said what. It looks at stored
+measures only, column by column; no image is opened. Weights are JSON files in weights/ beside this, named
+`<name>-<version>.json`; a file never changes once released, and its SHA-256 goes into the recipe's hash.
+`lucidlr calibrate` makes them.
+
+Since degradation-3 a score is the log-odds, calibrated on real photographs, that a person sees the label; `overall` is
+one more score, for any visible damage. degradation-1 and -2 have two scores per label instead, one that tells whether
+it is borne and one that rises with the amount, and `points` that make a severity of these.
 """
 
 from __future__ import annotations
@@ -68,9 +71,18 @@ class Classifier:
     bias: Mapping[str, float]
     terms: tuple[Term, ...]
     points: Mapping[str, Points]
-    """By label."""
+    """By label; empty where the scores are calibrated log-odds."""
+    begins: Mapping[str, float]
+    """Probability from which a label is borne, by label and for `overall`; empty where `points` say."""
+    overall: str | None = None
+    """The score that tells whether anything ails an image; None: the largest severity of the labels does."""
     sha256: str
     """Of the file."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether scores are log-odds that hold as they are."""
+        return not self.points
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -158,7 +170,9 @@ def read_classifier(file: Path) -> Classifier:
         labels=tuple(raw["labels"]),
         bias=raw["bias"],
         terms=terms,
-        points={label: Points(**points) for label, points in raw["points"].items()},
+        points={label: Points(**points) for label, points in raw.get("points", {}).items()},
+        begins=raw.get("begins", {}),
+        overall=raw.get("overall"),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -171,23 +185,27 @@ def write_classifier(
     terms: Sequence[Term],
     points: Mapping[str, Points],
     made_from: Mapping[str, Any],
+    overall: str | None = None,
+    begins: Mapping[str, float] | None = None,
+    digits: int = 6,
 ) -> None:
-    """Writes weights, rounded to six digits, so that the same fit gives the same file.
+    """Writes weights, rounded to `digits`, so that the same fit gives the same file.
 
     Args:
+        points: empty for calibrated scores.
         made_from: what the weights were trained on, for people.
     """
 
     def short(value: float) -> float:
-        return float(f"{value:.6g}")
+        return float(f"{value:.{digits}g}")
 
-    content = {
+    content: dict[str, Any] = {
         "made_from": dict(made_from),
         "labels": list(labels),
         "bias": {score: short(value) for score, value in bias.items()},
         "points": {
             label: {name: short(value) for name, value in asdict(points[label]).items()}
-            for label in labels
+            for label in points
         },
         "terms": [
             {
@@ -199,4 +217,9 @@ def write_classifier(
             for term in terms
         ],
     }
+    if overall is not None:
+        content["overall"] = overall
+        content["begins"] = {name: short(value) for name, value in (begins or {}).items()}
+    if not points:
+        del content["points"]
     files.put(file, json.dumps(content, indent=1) + "\n")

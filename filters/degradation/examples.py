@@ -47,6 +47,8 @@ class Example:
     rgb: Photo
     quantization: tuple[int, ...] | None = None
     """Of the file's last save, if that was a JPEG."""
+    number: int = 0
+    """Among the photograph's own."""
 
 
 def views(photo: Photo) -> dict[str, Photo]:
@@ -70,17 +72,26 @@ def views(photo: Photo) -> dict[str, Photo]:
     return found
 
 
-def photo_examples(name: str, photo: Photo, *, damaged: bool = True) -> Iterator[Example]:
+def photo_examples(
+    name: str,
+    photo: Photo,
+    *,
+    chosen: Callable[[int, str, int], bool] | None = None,
+) -> Iterator[Example]:
     """All examples of one photograph, about 130 for each view; the flat view comes clean only.
 
     Args:
         name: of the photograph; with the kind and the amount it seeds what is random.
-        damaged: False: only the clean ones, four for each view.
+        chosen: of an example's number, view and level, whether it is made; default: all.
     """
+    count = -1
     for view, picture in views(photo).items():
         for way in WAYS:
             for turn in range(2):
-                rgb, table = _clean(picture, way, turn, _seed(name, view, way, turn))
+                count += 1
+                if chosen is not None and not chosen(count, view, 0):
+                    continue
+                rgb, table = _clean(picture, way, turn, seed_of(name, view, way, turn))
                 yield Example(
                     photo=name,
                     view=view,
@@ -89,12 +100,16 @@ def photo_examples(name: str, photo: Photo, *, damaged: bool = True) -> Iterator
                     way=way,
                     rgb=rgb,
                     quantization=table,
+                    number=count,
                 )
-            if view == "flat" or not damaged:
+            if view == "flat":
                 continue
             for kind in KINDS:
                 for level, amount in enumerate(kind.amounts, start=1):
-                    rng = np.random.default_rng(_seed(name, view, way, kind.name, level))
+                    count += 1
+                    if chosen is not None and not chosen(count, view, level):
+                        continue
+                    rng = np.random.default_rng(seed_of(name, view, way, kind.name, level))
                     rgb, table = _damaged(picture, kind, amount, way, rng)
                     yield Example(
                         photo=name,
@@ -104,6 +119,7 @@ def photo_examples(name: str, photo: Photo, *, damaged: bool = True) -> Iterator
                         way=way,
                         rgb=rgb,
                         quantization=table,
+                        number=count,
                     )
 
 
@@ -113,7 +129,7 @@ def graphics_examples(name: str, picture: Photo) -> Iterator[Example]:
     for level, (image, quality) in enumerate(
         [(picture, None), (picture, 75), (small, 85)], start=1
     ):
-        rgb, table = (image, None) if quality is None else _saved(image, quality)
+        rgb, table = (image, None) if quality is None else saved(image, quality)
         yield Example(
             photo=name,
             view="whole",
@@ -149,16 +165,17 @@ def _clean(picture: Photo, way: str, turn: int, seed: int) -> tuple[Photo, tuple
     rng = np.random.default_rng(seed)
     if way == "camera":
         return _camera(picture, rng)
-    return (picture, None) if turn == 0 else _saved(picture, 92)
+    return (picture, None) if turn == 0 else saved(picture, 92)
 
 
 def _camera(picture: Photo, rng: np.random.Generator) -> tuple[Photo, tuple[int, ...] | None]:
     sigma = float(rng.uniform(2.0, 4.0))
     noisy = synthesis.gaussian_noise(picture, sigma, rng, correlated=True)
-    return _saved(noisy, int(rng.integers(88, 93)))
+    return saved(noisy, int(rng.integers(88, 93)))
 
 
-def _saved(picture: Photo, quality: int) -> tuple[Photo, tuple[int, ...] | None]:
+def saved(picture: Photo, quality: int) -> tuple[Photo, tuple[int, ...] | None]:
+    """As a JPEG, decoded again, and its luminance quantisation table."""
     with Image.open(io.BytesIO(synthesis.encode_jpeg(picture, quality))) as decoded:
         tables: dict[int, list[int]] = getattr(decoded, "quantization", {})
         return np.array(decoded.convert("RGB")), tuple(tables[0])
@@ -171,7 +188,7 @@ def _damaged(
         hurt = _OPTICAL[kind.name](picture, amount, rng)
         if way == "camera":
             return _camera(hurt, rng)
-        return (hurt, None) if rng.random() < 0.5 else _saved(hurt, 92)
+        return (hurt, None) if rng.random() < 0.5 else saved(hurt, 92)
     if way == "camera":
         picture, _ = _camera(picture, rng)
     return _LATER[kind.name](picture, amount, rng)
@@ -203,38 +220,38 @@ def _white_noise(p: Photo, a: float, rng: np.random.Generator) -> Any:
 
 
 def _noise_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(synthesis.gaussian_noise(p, a, rng), 85)
+    return saved(synthesis.gaussian_noise(p, a, rng), 85)
 
 
 def _defocus_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(synthesis.defocus(p, a), int(rng.integers(40, 81)))
+    return saved(synthesis.defocus(p, a), int(rng.integers(40, 81)))
 
 
 def _motion_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
     moved = synthesis.motion_blur(p, a, float(rng.uniform(0.0, 180.0)))
-    return _saved(moved, int(rng.integers(40, 81)))
+    return saved(moved, int(rng.integers(40, 81)))
 
 
 def _sensor_noise(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(synthesis.gaussian_noise(p, a, rng, correlated=True), 90)
+    return saved(synthesis.gaussian_noise(p, a, rng, correlated=True), 90)
 
 
 def _noise_denoised(p: Photo, a: float, rng: np.random.Generator) -> Any:
     noisy = synthesis.gaussian_noise(p, a, rng)
-    return _saved(opencv().bilateralFilter(noisy, 5, 2.0 * a, 2.0), 92)
+    return saved(opencv().bilateralFilter(noisy, 5, 2.0 * a, 2.0), 92)
 
 
 def _jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(p, round(a))
+    return saved(p, round(a))
 
 
 def _jpeg_again(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(_saved(p, round(a))[0], 92)
+    return saved(saved(p, round(a))[0], 92)
 
 
 def _jpeg_cropped(p: Photo, a: float, rng: np.random.Generator) -> Any:
     top, left = (int(v) for v in rng.integers(1, 8, 2))
-    return np.ascontiguousarray(_saved(p, round(a))[0][top:, left:]), None
+    return np.ascontiguousarray(saved(p, round(a))[0][top:, left:]), None
 
 
 def _resized(p: Photo, factor: float, interpolation: int) -> Photo:
@@ -243,7 +260,7 @@ def _resized(p: Photo, factor: float, interpolation: int) -> Photo:
 
 
 def _jpeg_resized(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _resized(_saved(p, round(a))[0], 1.5, opencv().INTER_CUBIC), None
+    return _resized(saved(p, round(a))[0], 1.5, opencv().INTER_CUBIC), None
 
 
 def _upscaled(p: Photo, a: float, rng: np.random.Generator) -> Any:
@@ -252,7 +269,7 @@ def _upscaled(p: Photo, a: float, rng: np.random.Generator) -> Any:
 
 
 def _upscaled_jpeg(p: Photo, a: float, rng: np.random.Generator) -> Any:
-    return _saved(_upscaled(p, a, rng)[0], 90)
+    return saved(_upscaled(p, a, rng)[0], 90)
 
 
 _LATER: dict[str, Callable[[Photo, float, np.random.Generator], Any]] = {
@@ -271,6 +288,7 @@ _LATER: dict[str, Callable[[Photo, float, np.random.Generator], Any]] = {
 }
 
 
-def _seed(*parts: object) -> int:
+def seed_of(*parts: object) -> int:
+    """64 bits from whatever names a thing."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

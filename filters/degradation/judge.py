@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.degradation import LABELS
+from filters.degradation.arrays import Examples, truth
 from filters.degradation.examples import VIEWS
-from filters.degradation.fit import Examples, truth
 from filters.degradation.kinds import KINDS, LEVELS
 
 Floats = NDArray[np.float64]
@@ -127,6 +127,8 @@ def separations(
                 for group in groups:
                     rows = usable & np.isin(examples.kind, kinds if group == "all" else [group])
                     rows &= (examples.level == level) & (examples.way == way)
+                    if not rows.any():
+                        continue
                     if label == "graphics":
                         name = ("as it is", "JPEG 75", "reduced by 1.5, JPEG 85")[level - 1]
                     found.append(

@@ -48,7 +48,7 @@ def _edge_widths(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     found: list[NDArray[np.float64]] = []
     angles: list[NDArray[np.float64]] = []
-    gradients = [_gradient_of(photo, coarse_px, i) for i in range(len(photo.lumas))]
+    gradients = [gradient_of(photo, coarse_px, i) for i in range(len(photo.lumas))]
     coarse_levels = [np.sqrt(dx * dx + dy * dy) for dx, dy in gradients]
     sampled = np.concatenate([c[::SAMPLE, ::SAMPLE].ravel() for c in coarse_levels])
     # Noise of this strength leaves gradients of about half of it at the coarse scale.
@@ -68,7 +68,7 @@ def _edge_widths(
         step = np.where(np.abs(dx[place]) >= np.abs(dy[place]), 1, width)
         ridge = (at >= coarse[place - step]) & (at > coarse[place + step])
         place, at = place[ridge], at[ridge].astype(np.float64)
-        fine_dx, fine_dy = _gradient_of(photo, fine_px, i)
+        fine_dx, fine_dy = gradient_of(photo, fine_px, i)
         x, y = fine_dx.ravel()[place].astype(np.float64), fine_dy.ravel()[place].astype(np.float64)
         ratio = (x * x + y * y) / (at * at)
         squared = (coarse_px**2 - ratio * fine_px**2) / np.maximum(ratio - 1.0, 1e-6)
@@ -90,8 +90,8 @@ def _noise(photo: Photo) -> float:
     return photo.cached("edges noise", of_sample)
 
 
-def _gradient_of(photo: Photo, sigma_px: float, patch: int) -> tuple[Floats, Floats]:
-    """Components of the gradient of the smoothed luma of a patch, in grey levels per px."""
+def gradient_of(photo: Photo, sigma_px: float, patch: int) -> tuple[Floats, Floats]:
+    """Components of the gradient of the luma of a patch smoothed by `sigma_px` (0: not), in grey levels per px."""
     return photo.cached(
         f"gradient {sigma_px} {patch}", lambda: _gradient(photo.lumas[patch], sigma_px)
     )
@@ -99,7 +99,7 @@ def _gradient_of(photo: Photo, sigma_px: float, patch: int) -> tuple[Floats, Flo
 
 def _gradient(luma: Floats, sigma_px: float) -> tuple[Floats, Floats]:
     cv2 = opencv()
-    smooth = cv2.GaussianBlur(luma, (0, 0), sigma_px)
+    smooth = cv2.GaussianBlur(luma, (0, 0), sigma_px) if sigma_px else luma
     dx = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
     dy = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
     return dx, dy

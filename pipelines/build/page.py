@@ -74,7 +74,7 @@ def report_of(
         rules=rules,
         failures=counts.rename_columns(["kind", "count"]),
         thumbnails=original,
-        marks=[(name, f"severity.{name}", run.recipe.degradation.label_at) for name in LABELS],
+        marks=[(name, f"severity.{name}", run.recipe.degradation.begins(name)) for name in LABELS],
         facts=facts,
         target_mix=run.recipe.sampling.mix or None,
         shortfalls=list(outcome.shortfalls),

@@ -58,9 +58,18 @@ def calibrate(
         Path | None, typer.Option(help="Screenshots and drawings; `make graphics` fetches some.")
     ] = None,
     out: Out = Path("out/calibration"),
+    real: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of real pictures labelled by eye, with a manifest.csv; may be given again. Learns new weights."
+        ),
+    ] = None,
+    amounts: Annotated[
+        str, typer.Option(help="Of the damage that is judged, with commas; fewer are quicker.")
+    ] = "mild,moderate,strong,severe",
     name: Annotated[
         str | None,
-        typer.Option(help="Of the weights: <name>-<version>; by default those that recipes use."),
+        typer.Option(help="Weights to judge; default: the shipped ones that need no encoder."),
     ] = None,
     workers: Workers = None,
     clean: Annotated[
@@ -70,31 +79,47 @@ def calibrate(
         ),
     ] = False,
 ) -> None:
-    """Degrade photographs by known amounts, train the labels' classifier on half of them, judge it on the rest."""
+    """Judge the labels on photographs degraded by known amounts; with --real, learn them first."""
     import os
 
-    from filters.degradation import DEFAULT_CLASSIFIER
+    from filters.degradation import PLAIN_CLASSIFIER
     from pipelines.progress import TerminalProgress
     from pipelines.studies.calibrate import calibrate as run_calibration
     from pipelines.studies.calibrate import judge_clean
 
     count = workers or os.cpu_count() or 1
-    name = name or DEFAULT_CLASSIFIER
+    name = name or PLAIN_CLASSIFIER
     if clean:
         told = judge_clean(photographs, out, name=name, workers=count, progress=TerminalProgress())
         typer.echo(f"results    {told}")
         return
 
-    weights = run_calibration(
+    run_calibration(
         photographs,
         graphics,
         out,
+        real=real or (),
+        amounts=_amounts(amounts),
         name=name,
         workers=count,
         progress=TerminalProgress(),
     )
-    typer.echo(f"weights    {weights}  (to use them, put them into filters/degradation/weights/)")
+    if real:
+        typer.echo(
+            f"weights    {out / 'weights'}  (to use them: degradation-*.json into filters/degradation/weights/, "
+            "early-*.json into filters/measures/weights/)"
+        )
     typer.echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
+
+
+def _amounts(given: str) -> tuple[str, ...]:
+    from filters.degradation.kinds import LEVELS
+
+    names = tuple(name.strip() for name in given.split(","))
+    unknown = [name for name in names if name not in LEVELS]
+    if unknown:
+        raise typer.BadParameter(f"no amount {unknown[0]!r}; there are {', '.join(LEVELS)}.")
+    return names
 
 
 @app.command()

@@ -1,12 +1,15 @@
-"""`lucidlr calibrate`: degrade photographs by known amounts, measure them, train the classifier, say how good it is.
+"""`lucidlr calibrate`: what the labels are learnt from, and how well they do on photographs damaged by known amounts.
 
-The measured examples are kept (`examples.parquet`, one row per image), so that training again costs seconds. Half of
-the photographs train, the other half is held out; which half, follows from the photograph's name alone.
+With folders of real pictures (`--real`) it learns: real and synthetic pictures are measured (pictures.py), the heads
+fitted (filters/degradation/learn.py) and three files written: weights with and without the encoder, and the encoder's
+heads. In any case it judges weights on the held-out half of the photographs, damaged by known amounts: what anyone can
+repeat with `make photos`. Which half, follows from the photograph's name alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -17,14 +20,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
 from catalog.store import write_parquet
-from filters.degradation import DEFAULT_CLASSIFIER
+from filters.degradation import DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER
+from filters.degradation.arrays import is_held_out
+from filters.degradation.kinds import LEVELS
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
+from pipelines.studies.pictures import plain_measures
 from training.image_names import is_image
 
 if TYPE_CHECKING:
     from filters.degradation.classifier import Classifier
+    from filters.degradation.learn import Design
     from pipelines.studies.calibration_report import Natural
 
 LEAVE_OUT = Path(__file__).parent / "calibration_leave_out.txt"
@@ -42,12 +50,16 @@ def measured_examples(
     graphics: Path | None,
     kept: Path,
     *,
+    amounts: Sequence[str] = LEVELS,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Every example of every photograph with all measures: one row each, one float column per measure.
+    """Examples of every held-out photograph with all measures but the encoder's: one row each.
+
+    Clean ones of every view, damaged ones of the whole and of the busiest crop: what the tables are about.
 
     Args:
+        amounts: how much damage, names of LEVELS.
         photographs: sharp, clean photographs of a megapixel or more, no two of one scene.
         graphics: screenshots and drawings.
         kept: Parquet file to keep the rows in; made anew when photographs, measures or examples have changed. Beside it
@@ -57,23 +69,25 @@ def measured_examples(
         RecipeError: fewer than ten photographs.
     """
     progress = progress or NoProgress()
-    jobs = [(f, "photo") for f in _photographs(photographs)]
-    jobs += [(f, "graphics") for f in (_images(graphics) if graphics else [])]
-    stamp = _stamp(jobs)
+    jobs = [(f, "photo") for f in _photographs(photographs) if is_held_out(f.name)]
+    drawn = _images(graphics) if graphics else []
+    jobs += [(f, "graphics") for f in drawn if is_held_out(_family(f))]
+    levels = tuple(LEVELS.index(amount) + 1 for amount in amounts)
+    stamp = _stamp(jobs, levels)
     if kept.is_file():
         metadata: dict[bytes, bytes] = pq.read_schema(kept).metadata or {}
         if metadata.get(b"examples") == stamp:
             progress.say(f"{kept} has the measured examples of these files already.")
             return pq.read_table(kept)
     # A photograph's rows are kept as soon as they are measured, so that a run that was killed goes on.
-    parts = {job: kept.parent / "examples" / _stamp([job]).decode() for job in jobs}
+    parts = {job: kept.parent / "examples" / _stamp([job], levels).decode() for job in jobs}
     with (
         ProcessPoolExecutor(workers) as pool,
         progress.stage("photographs", len(jobs)) as advance,
     ):
         missing = [job for job in jobs if not parts[job].is_file()]
         advance(len(jobs) - len(missing))
-        running = {pool.submit(_measure, *job): job for job in missing}
+        running = {pool.submit(_measure, *job, levels=levels): job for job in missing}
         for done in as_completed(running):
             write_parquet(parts[running[done]], pa.Table.from_pylist(done.result()))
             advance(1)
@@ -106,32 +120,40 @@ def _images(folder: Path) -> list[Path]:
     return [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
 
 
-def _stamp(jobs: Sequence[tuple[Path, str]]) -> bytes:
+def _stamp(jobs: Sequence[tuple[Path, str]], levels: tuple[int, ...]) -> bytes:
     """What the rows follow from: files, measures, and the code that makes the examples."""
     from filters.degradation import examples, kinds, synthesis
-    from filters.measures import load_measure, measure_names
+    from filters.measures import load_measure
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(levels).encode())
     for file, kind in jobs:
         digest.update(f"{file.name} {kind} {file.stat().st_size}\n".encode())
-    for name in measure_names():
+    for name in plain_measures():
         digest.update(f"{name}@{load_measure(name).version}\n".encode())
     for module in (examples, kinds, synthesis):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest().encode()
 
 
-def _measure(file: Path, kind: str, *, damaged: bool = True) -> list[dict[str, Any]]:
+def _family(drawing: Path) -> str:
+    """Variants of one dialog or one installer are one picture when it comes to counting."""
+    return f"graphics {drawing.stem.split('-')[0].split('_')[0]}"
+
+
+def _measure(file: Path, kind: str, *, levels: tuple[int, ...]) -> list[dict[str, Any]]:
     from filters.degradation.examples import graphics_examples, photo_examples
-    from filters.measures import Photo, load_measure, measure_names, open_photo
+    from filters.measures import Photo, load_measure, open_photo
 
     pixels = open_photo(file.read_bytes()).rgb
-    # Variants of one dialog or one installer are one picture when it comes to counting.
-    name = file.name if kind == "photo" else f"graphics {file.stem.split('-')[0].split('_')[0]}"
+    name = file.name if kind == "photo" else _family(file)
     make: Callable[..., Iterable[Any]] = graphics_examples
     if kind == "photo":
-        make = partial(photo_examples, damaged=damaged)
-    measures = [load_measure(measure) for measure in measure_names()]
+
+        def chosen(number: int, view: str, level: int) -> bool:
+            return level == 0 or (level in levels and view in ("whole", "sharp"))
+
+        make = partial(photo_examples, chosen=chosen)
+    measures = [load_measure(measure) for measure in plain_measures()]
     rows: list[dict[str, Any]] = []
     for turn, example in enumerate(make(name, pixels)):
         photo = Photo(example.rgb, quantization=example.quantization)
@@ -152,64 +174,136 @@ def calibrate(
     graphics: Path | None,
     out: Path,
     *,
-    name: str = DEFAULT_CLASSIFIER,
+    real: Sequence[Path] = (),
+    amounts: Sequence[str] = LEVELS,
+    name: str = PLAIN_CLASSIFIER,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:
-    """Measures, trains, evaluates: writes `examples.parquet`, `<name>.json`, `results.md` and the plots to `out`.
+    """Judges weights on held-out photographs: writes `results.md` and the plots to `out`. With `real`, learns first.
+
+    Args:
+        real: folders of labelled real pictures, each with a manifest.csv.
+        amounts: of the damage that is judged.
+        name: of the weights that are judged, which look at no encoder; those that are learnt, if any are.
 
     Returns:
-        The file of weights. To use them, put it into filters/degradation/weights/ (a new version, not over an old one).
+        `results.md`, or, if something was learnt, the folder of weights. To use these, put them into
+        filters/degradation/weights/ and filters/measures/weights/ (new versions, not over old ones).
 
     Raises:
         RecipeError: as measured_examples.
+        filters.degradation.real.NoManifest: a folder of `real` has none.
     """
-    from filters.degradation import LABELS
-    from filters.degradation.classifier import read_classifier, write_classifier
-    from filters.degradation.fit import examples_of, fit
-    from filters.measures import load_measure
+    from filters.degradation.arrays import examples_of
+    from filters.degradation.classifier import load_classifier, read_classifier
     from pipelines.studies.calibration_report import write_results
 
     progress = progress or NoProgress()
+    if real:
+        learnt = learn_weights(
+            photographs, graphics, real, out / "weights", workers=workers, progress=progress
+        )
+        classifier = read_classifier(learnt / f"{PLAIN_CLASSIFIER}.json")
+    else:
+        classifier = load_classifier(name)
     table = measured_examples(
-        photographs, graphics, out / "examples.parquet", workers=workers, progress=progress
-    )
-    examples = examples_of(table)
-    held_out = examples.held_out
-    train = examples.where(~held_out)
-    versions = {m: f"{m}@{load_measure(m).version}" for m in examples.measures}
-    with progress.stage("labels", len(LABELS)) as advance:
-        fitted = fit(train, versions, advance=advance)
-    weights = out / f"{name}.json"
-    write_classifier(
-        weights,
-        labels=LABELS,
-        bias=fitted.bias,
-        terms=fitted.terms,
-        points=fitted.points,
-        made_from={
-            "photographs": len(set(train.photo.tolist())),
-            "images": len(train.photo),
-            "penalty": fitted.strengths,
-        },
+        photographs,
+        graphics,
+        out / "examples.parquet",
+        amounts=amounts,
+        workers=workers,
+        progress=progress,
     )
     progress.say("evaluating")
-    classifier = read_classifier(weights)
     write_results(
         out,
         classifier,
-        examples.where(held_out),
+        examples_of(table),
         content=named_lines(CONTENT),
         natural=natural_photographs(photographs, classifier),
     )
-    return weights
+    return out / "weights" if real else out / "results.md"
+
+
+def learn_weights(
+    photographs: Path,
+    graphics: Path | None,
+    real: Sequence[Path],
+    out: Path,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Path:
+    """Measures real and synthetic pictures and fits the heads; the same pictures give the same files.
+
+    Returns:
+        `out`, with `degradation-3.json`, `degradation-3-plain.json` and `early-1.json`.
+    """
+    from filters.degradation.heads import folds_of
+    from filters.degradation.learn import Design
+    from pipelines.studies.pictures import learning_jobs, measured_pictures
+
+    progress = progress or NoProgress()
+    jobs = learning_jobs(real, *learning_files(photographs, graphics))
+    pictures = measured_pictures(jobs, out.parent / "pictures", workers=workers, progress=progress)
+    progress.say("fitting")
+    write_weights(Design(pictures=pictures, folds=folds_of(pictures)), out)
+    return out
+
+
+def learning_files(photographs: Path, graphics: Path | None) -> tuple[list[Path], list[Path]]:
+    """Photographs and drawings that may be learnt from: those that are not held out; none where there is no folder."""
+    left_out = named_lines(LEAVE_OUT)
+    photos = _images(photographs) if photographs.is_dir() else []
+    drawn = _images(graphics) if graphics is not None and graphics.is_dir() else []
+    return (
+        [f for f in photos if f.name not in left_out and not is_held_out(f.name)],
+        [f for f in drawn if not is_held_out(_family(f))],
+    )
+
+
+def write_weights(design: Design, out: Path) -> None:
+    """The three files of one fit."""
+    from filters.degradation import LABELS
+    from filters.degradation.classifier import write_classifier
+    from filters.degradation.heads import EARLY_STRENGTH, OVERALL, REAL_SHARE, STRENGTH
+    from filters.degradation.learn import FULL, PLAIN, early_weights, learn
+    from filters.measures import load_measure, measure_names
+    from filters.measures._early import VERSION
+
+    pictures = design.pictures
+    made_from = {
+        "real_pictures": int(pictures.real.sum()),
+        "saved_again": int(pictures.stored.sum()),
+        "synthetic": int((~pictures.real & ~pictures.stored).sum()),
+        "groups": len(set(pictures.groups[pictures.real].tolist())),
+        "strength": STRENGTH,
+        "early_strength": EARLY_STRENGTH,
+        "real_share": REAL_SHARE,
+    }
+    versions = {m: f"{m}@{load_measure(m).version}" for m in measure_names()}
+    for kind, name in ((PLAIN, PLAIN_CLASSIFIER), (FULL, DEFAULT_CLASSIFIER)):
+        learnt = learn(design, kind, versions)
+        write_classifier(
+            out / f"{name}.json",
+            labels=LABELS,
+            bias=learnt.bias,
+            terms=learnt.terms,
+            points={},
+            overall=OVERALL,
+            begins=learnt.begins,
+            made_from=made_from,
+        )
+    early = {"made_from": made_from} | early_weights(design)
+    files.put(out / f"early-{VERSION}.json", json.dumps(early, indent=1) + "\n")
 
 
 def judge_clean(
     photographs: Path,
     out: Path,
     *,
-    name: str = DEFAULT_CLASSIFIER,
+    name: str = PLAIN_CLASSIFIER,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Path:
@@ -224,8 +318,8 @@ def judge_clean(
         RecipeError: fewer than ten photographs.
         filters.degradation.classifier.UnknownClassifier: no such weights.
     """
+    from filters.degradation.arrays import examples_of
     from filters.degradation.classifier import load_classifier
-    from filters.degradation.fit import examples_of
     from pipelines.studies.calibration_report import write_clean
 
     progress = progress or NoProgress()
@@ -236,7 +330,7 @@ def judge_clean(
         ProcessPoolExecutor(workers) as pool,
         progress.stage("photographs", len(files)) as advance,
     ):
-        for measured in pool.map(partial(_measure, kind="photo", damaged=False), files):
+        for measured in pool.map(partial(_measure, kind="photo", levels=()), files):
             rows += measured
             advance(1)
     examples = examples_of(pa.Table.from_pylist(rows))
@@ -248,26 +342,30 @@ def judge_clean(
 
 def natural_photographs(photographs: Path, classifier: Classifier) -> list[Natural]:
     """What a classifier says of the photographs that were left out, as they are in their files."""
-    from filters.degradation import LABELS, DegradationPolicy, severities_of
+    from filters.degradation import LABELS, DegradationPolicy, judged
     from filters.measures import load_measure, open_photo
     from pipelines.studies.calibration_report import Natural
 
     left_out = named_lines(LEAVE_OUT)
-    policy = DegradationPolicy()
+    policy = DegradationPolicy(classifier=None)
+    needed = policy.measures | set(classifier.measures)
     found: list[Natural] = []
     for file in _images(photographs):
         if file.name in left_out:
             photo = open_photo(file.read_bytes())
-            measured = {name: load_measure(name).measure(photo) for name in policy.measures}
+            measured = {name: load_measure(name).measure(photo) for name in needed}
             values = {
                 name: np.array([np.nan if value is None else value])
                 for name, value in measured.items()
             }
-            severity = severities_of(values, policy, 1, classifier)[:, 0]
+            said = judged(values, policy, 1, classifier)
+            severity = said.severities[:, 0]
             found.append(
                 Natural(
                     photo=file.name,
                     ails=left_out[file.name],
+                    borne=tuple(n for n, b in zip(LABELS, said.borne[:, 0], strict=True) if b),
+                    overall=None if np.isnan(said.severity[0]) else float(said.severity[0]),
                     severity={
                         label: None if np.isnan(value) else float(value)
                         for label, value in zip(LABELS, severity, strict=True)

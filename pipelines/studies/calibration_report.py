@@ -15,12 +15,11 @@ from filters.degradation import (
     LABELS,
     SHARPNESS,
     DegradationPolicy,
-    amount_curve,
-    gated,
-    too_flat,
+    judged,
+    probability,
 )
-from filters.degradation.classifier import Classifier, amount_of
-from filters.degradation.fit import Examples, truth
+from filters.degradation.arrays import Examples, truth
+from filters.degradation.classifier import Classifier
 from filters.degradation.judge import (
     FalseRate,
     Monotony,
@@ -29,10 +28,11 @@ from filters.degradation.judge import (
     monotony,
     separations,
 )
-from filters.degradation.kinds import KINDS
+from filters.degradation.kinds import KINDS, LEVELS
 
 Floats = NDArray[np.float64]
-LABEL_AT = DegradationPolicy.label_at
+MILDLY = 0.15
+"""Probability from which a label that is not borne is told all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,10 @@ class Natural:
     """What a person sees."""
     severity: Mapping[str, float | None]
     """By label; None where it cannot be told."""
+    borne: tuple[str, ...] = ()
+    """Labels that it bears."""
+    overall: float | None = None
+    """Severity of any damage."""
 
 
 def write_results(
@@ -61,6 +65,8 @@ def write_results(
         natural: those that took no part, because they are degraded by nature.
     """
     said = _said(classifier, held_out)
+    # How severity follows the amount takes all amounts.
+    whole = set(range(1, len(LEVELS) + 1)) <= set(held_out.level.tolist())
     lines = [
         _head(classifier, held_out),
         "",
@@ -68,12 +74,13 @@ def write_results(
         "",
         *_clean_lines(held_out, said, content),
         "",
-        *_monotony_lines(monotony(held_out, said.severity)),
+        *(_monotony_lines(monotony(held_out, said.severity)) if whole else ()),
         "",
         *_natural_lines(natural),
     ]
     files.put(out / "results.md", "\n".join(lines) + "\n")
-    _plot_severity(out / "severity.png", held_out, said.severity)
+    if whole:
+        _plot_severity(out / "severity.png", held_out, said.severity)
     _plot_reliability(out / "reliability.png", held_out, said.scores)
 
 
@@ -109,15 +116,16 @@ class _Said:
 
 
 def _said(classifier: Classifier, examples: Examples) -> _Said:
-    scores = classifier.scores(examples.measures)
-    policy = DegradationPolicy()
-    flat = too_flat(examples.measures, policy)
-    severity = {name: _severity(classifier, name, scores) for name in LABELS}
-    borne = {name: severity[name] >= policy.label_at for name in LABELS}
-    for name in SHARPNESS:
-        borne[name] &= ~flat
-    undecided = ~np.any(list(borne.values()), axis=0) & flat
-    return _Said(scores=scores, severity=severity, borne=borne, undecided=undecided)
+    scores = classifier.scores({name: examples.measures[name] for name in classifier.measures})
+    said = judged(
+        examples.measures, DegradationPolicy(classifier=None), len(examples.photo), classifier
+    )
+    return _Said(
+        scores=scores,
+        severity=dict(zip(LABELS, said.severities, strict=True)),
+        borne=dict(zip(LABELS, said.borne, strict=True)),
+        undecided=said.undecided,
+    )
 
 
 def _head(classifier: Classifier, examples: Examples) -> str:
@@ -139,12 +147,6 @@ def _clean_lines(examples: Examples, said: _Said, content: Mapping[str, str]) ->
         "",
         *_false_lines("content", by_content),
     ]
-
-
-def _severity(classifier: Classifier, label: str, scores: Mapping[str, Floats]) -> Floats:
-    points = classifier.points[label]
-    amount = amount_curve(label, points).severity(scores[amount_of(label)])
-    return gated(amount, scores[label] >= points.begins)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -209,19 +211,20 @@ def _monotony_lines(found: Sequence[Monotony]) -> list[str]:
 
 def _natural_lines(found: Sequence[Natural]) -> list[str]:
     """Labels with their severity, strongest first; then what comes nearest to one."""
-    rows: list[tuple[str, str, str, str]] = []
+    rows: list[tuple[str, str, str, str, str]] = []
     for photo in found:
         known = {name: value for name, value in photo.severity.items() if value is not None}
         ranked = sorted(known, key=lambda name: -known[name])
-        borne = [name for name in ranked if known[name] >= LABEL_AT]
-        below = [name for name in ranked if 0.25 <= known[name] < LABEL_AT]
+        borne = [name for name in ranked if name in photo.borne]
+        below = [name for name in ranked if name not in borne and known[name] >= MILDLY]
         said = [
             ", ".join(f"{name} {known[name]:.2f}" for name in names) for names in (borne, below)
         ]
         flat = all(photo.severity[name] is None for name in SHARPNESS)
         nothing = "undecided: too flat to tell" if flat else "none"
-        rows.append((photo.photo, photo.ails, said[0] or nothing, said[1]))
-    head = ("photograph", "what ails it", "labels", "mildly")
+        overall = "–" if photo.overall is None else f"{photo.overall:.2f}"
+        rows.append((photo.photo, photo.ails, overall, said[0] or nothing, said[1]))
+    head = ("photograph", "what ails it", "severity", "labels", "below a label")
     return ["### Degraded by nature", "", *_table(head, rows)]
 
 
@@ -248,7 +251,6 @@ def _plot_severity(file: Path, examples: Examples, severity: Mapping[str, Floats
             at = np.arange(5)
             axis.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
             axis.plot(at, middle, color=colour, marker="o", markersize=3, label=way)
-        axis.axhline(LABEL_AT, color="#888888", linewidth=0.8, linestyle=":")
         axis.set_xticks(range(5), ["clean", *(f"{a:g}" for a in kind.amounts)], fontsize=7)
         axis.set_ylim(-0.02, 1.02)
         axis.set_title(f"{kind.name} ({kind.unit})", fontsize=8)
@@ -267,12 +269,12 @@ def _plot_reliability(file: Path, examples: Examples, scores: Mapping[str, Float
         wanted = truth(examples, label)
         rows = (wanted == 0) | (wanted == 1)
         positive = wanted[rows] == 1
-        probability = 1.0 / (1.0 + np.exp(-scores[label][rows]))
+        said = probability(scores[label][rows])
         weight = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
-        step = np.minimum((probability * 10).astype(int), 9)
+        step = np.minimum((said * 10).astype(int), 9)
         total = np.bincount(step, weight, minlength=10)
         hits = np.bincount(step, weight * positive, minlength=10)
-        means = np.bincount(step, weight * probability, minlength=10)
+        means = np.bincount(step, weight * said, minlength=10)
         known = total > 0
         axis.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle=":")
         axis.plot(

@@ -1,17 +1,13 @@
-"""Known damage is what it says, the split is by photograph, and training on a few photographs separates on others."""
+"""Known damage is what it says, and areas are over photographs."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import skimage.data
 from sklearn.metrics import roc_auc_score
 
-from filters.degradation import LABELS
 from filters.degradation.examples import graphics_examples, photo_examples, views
-from filters.degradation.fit import examples_of, fit, truth
 from filters.degradation.judge import area
 from filters.degradation.kinds import KINDS, LEVELS
-from filters.measures import Photo, load_measure, measure_names
 
 PHOTOS = {
     "astronaut": skimage.data.astronaut(),
@@ -83,41 +79,12 @@ def test_an_area_is_that_of_scikit_learn_and_its_interval_is_over_photographs():
     assert copies.high - copies.low == pytest.approx(found.high - found.low, abs=0.02)
 
 
-@pytest.mark.slow
-def test_training_on_some_photographs_tells_damage_on_another():
-    rows = []
-    for name, pixels in PHOTOS.items():
-        for example in photo_examples(name, pixels):
-            if example.view != "whole":
-                continue
-            photo = Photo(example.rgb, quantization=example.quantization)
-            values = {m: load_measure(m).measure(photo) for m in measure_names()}
-            about = {k: getattr(example, k) for k in ("photo", "view", "kind", "level", "way")}
-            rows.append(about | {"turn": len(rows)} | values)
-    drawn = np.full((400, 600, 3), 240, dtype=np.uint8)
-    for k in range(5):
-        page = drawn.copy()
-        page[40 * k : 40 * k + 30, 50 : 500 - 30 * k] = (20, 30, 40 * k)
-        for example in graphics_examples(f"graphics {k}", page):
-            photo = Photo(example.rgb, quantization=example.quantization)
-            values = {m: load_measure(m).measure(photo) for m in measure_names()}
-            about = {k: getattr(example, k) for k in ("photo", "view", "kind", "level", "way")}
-            rows.append(about | {"turn": len(rows)} | values)
-    everything = examples_of(pa.Table.from_pylist(rows))
-    unseen = everything.photo == "rocket"
-    train, test = everything.where(~unseen), everything.where(unseen)
-    versions = {m: f"{m}@{load_measure(m).version}" for m in measure_names()}
-    fitted = fit(train, versions)
-    scores = {label: np.full(len(test.kind), fitted.bias[label]) for label in LABELS}
-    for term in fitted.terms:
-        values = test.measures[term.measure.split("@")[0]]
-        for label in LABELS:
-            said = np.interp(values, term.knots, term.scores[label])
-            scores[label] += np.where(np.isnan(values), term.missing[label], said)
-    for label in ("blur", "noise", "jpeg", "upscaled", "low_light"):
-        wanted = truth(test, label)
-        clean = test.kind == "clean"
-        worst = scores[label][(wanted == 1) & (test.level == 4)]
-        assert np.median(worst) > scores[label][clean].max(), label
-    for label, points in fitted.points.items():
-        assert points.mild < points.moderate < points.severe, label
+def test_examples_that_are_not_chosen_are_not_made_and_the_others_stay_the_same(coffee):
+    some = list(
+        photo_examples(
+            "coffee", PHOTOS["coffee"], chosen=lambda number, view, level: number % 40 == 7
+        )
+    )
+    assert [e.number for e in some] == [e.number for e in coffee if e.number % 40 == 7]
+    for example in some:
+        assert (example.rgb == coffee[example.number].rgb).all()

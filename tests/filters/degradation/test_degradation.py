@@ -9,18 +9,20 @@ from hypothesis import strategies as st
 from filters.degradation import (
     DEFAULT_CLASSIFIER,
     LABELS,
+    PLAIN_CLASSIFIER,
     SHARPNESS,
     DegradationPolicy,
     LabelCurve,
     amount_curve,
+    judged,
     label,
 )
-from filters.degradation.classifier import load_classifier
+from filters.degradation.classifier import Classifier, Term, load_classifier
 from filters.measures import load_measure
 
 UP = LabelCurve(label="blur", measure="m", mild=1.0, moderate=2.0, severe=4.0, why="test")
 DOWN = LabelCurve(label="low_light", measure="d", mild=120, moderate=100, severe=50, why="test")
-POINTS = load_classifier(DEFAULT_CLASSIFIER).points
+POINTS = load_classifier("degradation-2").points
 
 
 def by_curves(*curves, **options):
@@ -129,13 +131,96 @@ def test_a_curve_that_makes_no_sense_is_refused(bad):
         LabelCurve(**{**sound, "why": "x", **bad})
 
 
-def test_the_shipped_weights_are_for_the_measures_as_they_are():
-    classifier = load_classifier(DEFAULT_CLASSIFIER)
+@pytest.mark.parametrize(
+    "name", ["degradation-1", "degradation-2", DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER]
+)
+def test_the_shipped_weights_are_for_the_measures_as_they_are(name):
+    classifier = load_classifier(name)
     assert classifier.labels == LABELS
     for term in classifier.terms:
-        name, _, version = term.measure.partition("@")
-        assert load_measure(name).version == version, name
+        measure, _, version = term.measure.partition("@")
+        assert load_measure(measure).version == version, measure
         assert list(term.knots) == sorted(term.knots)
-    for name in LABELS:
-        assert POINTS[name].mild < POINTS[name].moderate < POINTS[name].severe
+    for damage, points in classifier.points.items():
+        assert points.mild < points.moderate < points.severe, damage
     assert set(SHARPNESS) < set(LABELS)
+
+
+@pytest.mark.parametrize("name", [DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER])
+def test_calibrated_weights_say_where_each_label_begins(name):
+    classifier = load_classifier(name)
+    assert classifier.calibrated
+    assert set(classifier.begins) == {*LABELS, classifier.overall}
+    assert all(0.05 <= begins <= 0.75 for begins in classifier.begins.values())
+    assert not any(m.startswith("early_") for m in load_classifier(PLAIN_CLASSIFIER).measures)
+    assert "jpeg_quality" not in classifier.measures
+
+
+def calibrated(**begins):
+    """Two labels that each look at one measure, and any damage at the first."""
+    scores = dict.fromkeys((*LABELS, "degraded"), (0.0, 0.0))
+    terms = (
+        Term(
+            measure="m@1",
+            knots=(-4.0, 4.0),
+            scores={**scores, "blur": (-4.0, 4.0), "degraded": (-4.0, 4.0)},
+            missing=dict.fromkeys(scores, 0.0),
+        ),
+        Term(
+            measure="d@1",
+            knots=(-4.0, 4.0),
+            scores={**scores, "noise": (-4.0, 4.0)},
+            missing=dict.fromkeys(scores, 0.0),
+        ),
+    )
+    low = dict.fromkeys(LABELS, -9.0) | {"blur": 0.0, "noise": 0.0, "degraded": 0.0}
+    return Classifier(
+        name="small-3",
+        labels=LABELS,
+        bias=low,
+        terms=terms,
+        points={},
+        begins={"degraded": 0.5, **begins},
+        overall="degraded",
+        sha256="",
+    )
+
+
+def said_of(classifier, policy=None, **columns):
+    values = {name: np.array(column) for name, column in columns.items()}
+    rows = len(next(iter(values.values())))
+    values = {"textured_share": np.ones(rows)} | values
+    return judged(values, policy or DegradationPolicy(classifier=None), rows, classifier)
+
+
+def test_a_calibrated_score_is_the_probability_and_any_damage_has_a_head_of_its_own():
+    # Log-odds of 0 are 0.5, of ln 3 are 3 in 4.
+    found = said_of(calibrated(), m=[0.0, np.log(3.0), -4.0], d=[-4.0, -4.0, np.log(3.0)])
+    blur, noise = LABELS.index("blur"), LABELS.index("noise")
+    assert found.severities[blur].tolist() == pytest.approx([0.5, 0.75, 0.018], abs=1e-3)
+    assert found.severities[noise].tolist() == pytest.approx([0.018, 0.018, 0.75], abs=1e-3)
+    assert found.severity.tolist() == pytest.approx([0.5, 0.75, 0.018], abs=1e-3)
+    # The third is noisy by the label's head and clean by the one for any damage: it bears no label.
+    assert found.borne[blur].tolist() == [True, True, False]
+    assert not found.borne[noise].any()
+
+
+def test_a_label_begins_where_the_classifier_says_unless_the_recipe_does():
+    classifier = calibrated(blur=0.3, degraded=0.3)
+    m = [np.log(0.4 / 0.6), np.log(0.2 / 0.8)]
+    blur = LABELS.index("blur")
+    assert said_of(classifier, m=m, d=[-4.0, -4.0]).borne[blur].tolist() == [True, False]
+    stricter = DegradationPolicy(classifier=None, label_at=0.5)
+    assert not said_of(classifier, stricter, m=m, d=[-4.0, -4.0]).borne[blur].any()
+
+
+def test_what_is_near_the_threshold_without_a_label_is_undecided():
+    m = [np.log(0.4 / 0.6), np.log(0.2 / 0.8), np.log(0.6 / 0.4)]
+    found = said_of(calibrated(blur=0.9), m=m, d=[-4.0] * 3)
+    assert found.undecided.tolist() == [True, False, False]
+
+
+def test_a_recipes_curve_adds_to_the_head_for_any_damage():
+    policy = DegradationPolicy(classifier=None, curves=(DOWN,))
+    found = said_of(calibrated(), policy, m=[-4.0, -4.0], d=[200.0, 50.0])
+    assert found.severity.tolist() == pytest.approx([0.018, 1.0], abs=1e-3)

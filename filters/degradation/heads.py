@@ -1,0 +1,218 @@
+"""Fits the heads of degradation-3: log-odds that a person sees a label, from real and synthetic pictures together.
+
+A head is an L2-penalised logistic regression: over hat functions of the measures (the additive model of classifier.py),
+or over the early features of an encoder. Real pictures make up half of the weight; within them a source counts by the
+root of its size, so that no one source decides. What a head says of pictures whose sources it has not seen calibrates
+it: a second logistic regression of two numbers, folded into the weights, so that a score is a log-odds that holds.
+
+Sources that share pictures are one group and are left out together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filters.degradation import LABELS
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+OVERALL = "degraded"
+"""The head for any visible damage."""
+HEADS = (*LABELS, OVERALL)
+KNOTS = 11
+STRENGTH = 0.03
+"""Inverse of the penalty on squared weights of an additive head."""
+EARLY_STRENGTH = 0.003
+"""The same of a head on early features."""
+EARLY_MOST = 4.0
+"""Standard deviations from the mean at which early features are cut off."""
+REAL_SHARE = 0.5
+"""Of the weight that real pictures have together."""
+PRIOR = 20.0
+"""How many pictures the synthetic ones count for when a head is calibrated."""
+LEAST_SLOPE = 0.05
+"""Of a calibrated score in its own spread: it never turns round."""
+FOLDS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What is learnt from, and judged on: n pictures, synthetic ones among them."""
+
+    names: NDArray[Any]
+    """[n]: file, with what was made of it."""
+    groups: NDArray[Any]
+    """[n]: sources that are left out together."""
+    kinds: NDArray[Any]
+    """[n]: eye_class of a real one, kind of damage of a synthetic one."""
+    real: Flags
+    """[n]: as somebody published it."""
+    stored: Flags
+    """[n]: a real one, saved again."""
+    counts: Floats
+    """[n]: how much it counts among its kind."""
+    truth: Floats
+    """[n, heads]: 1 a person sees it, 0 not, NaN unclear."""
+    measures: dict[str, Floats]
+    """[n] each, NaN where null."""
+    early: Floats
+    """[n, features], or [n, 0] where none were taken."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def folds_of(pictures: Pictures, *, folds: int = FOLDS, seed: int = 0) -> NDArray[np.int64]:
+    """[n]: fold of each picture's group, -1 for groups without a real picture; degraded and clean spread evenly."""
+    wanted = pictures.truth[:, HEADS.index(OVERALL)]
+    judged = pictures.real & np.isfinite(wanted)
+    names = np.unique(pictures.groups[judged])
+    names = names[np.random.default_rng(seed).permutation(len(names))]
+    sizes = {n: int((judged & (pictures.groups == n)).sum()) for n in names}
+    filled = np.zeros((folds, 2))
+    whole = np.array([max(1, int((judged & (wanted == v)).sum())) for v in (0, 1)])
+    fold: dict[str, int] = {}
+    # The largest group first, each into the fold that then fits best.
+    for name in sorted(names, key=lambda n: -sizes[n]):
+        of_group = judged & (pictures.groups == name)
+        adds = np.array([(of_group & (wanted == v)).sum() for v in (0, 1)])
+        costs = [
+            float((((filled + np.eye(folds)[k][:, None] * adds) / whole) ** 2).sum())
+            for k in range(folds)
+        ]
+        fold[str(name)] = int(np.argmin(costs))
+        filled[fold[str(name)]] += adds
+    return np.array([fold.get(str(name), -1) for name in pictures.groups])
+
+
+def weights_of(pictures: Pictures, rows: NDArray[np.int64], wanted: Floats) -> Floats:
+    """[rows]: real ones REAL_SHARE of the whole, ones and zeros alike, groups by the root of their size."""
+    weight = pictures.counts[rows].copy()
+    real = (pictures.real | pictures.stored)[rows]
+    groups = np.array(
+        [f"{g}|{v}" for g, v in zip(pictures.groups[rows], wanted, strict=True)], dtype=object
+    )
+    _, which = np.unique(groups.astype(str), return_inverse=True)
+    sizes = np.bincount(which[real], weight[real], minlength=int(which.max()) + 1)
+    weight[real] /= np.sqrt(sizes[which[real]])
+    for part, share in ((real, REAL_SHARE), (~real, 1.0 - REAL_SHARE)):
+        for value in (0.0, 1.0):
+            chosen = part & (wanted == value)
+            if chosen.any():
+                weight[chosen] *= share / weight[chosen].sum()
+    for value in (0.0, 1.0):
+        chosen = wanted == value
+        weight[chosen] *= 0.5 / weight[chosen].sum()
+    return weight * len(rows)
+
+
+def knots_of(values: Floats) -> Floats:
+    """Quantiles, at least two and ascending."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return np.array([0.0, 1.0])
+    knots = np.unique(np.quantile(known, np.linspace(0.005, 0.995, KNOTS)).round(6))
+    return knots if len(knots) > 1 else np.array([knots[0], knots[0] + 1e-6])
+
+
+def hats(values: Floats, knots: Floats) -> Floats:
+    """[n, knots + 1]: hat functions of the value, and whether it is null."""
+    null = np.isnan(values)
+    inside = np.clip(np.where(null, knots[0], values), knots[0], knots[-1])
+    found = [np.where(null, 0.0, np.interp(inside, knots, row)) for row in np.eye(len(knots))]
+    return np.stack([*found, null.astype(np.float64)], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Weights over columns, and a bias: log-odds, once calibrated."""
+
+    weights: Floats
+    bias: float
+
+    def score(self, columns: Floats) -> Floats:
+        """[n]."""
+        return columns @ self.weights + self.bias
+
+    def scaled(self, slope: float, offset: float) -> Head:
+        """slope * score + offset."""
+        return Head(weights=self.weights * slope, bias=self.bias * slope + offset)
+
+
+def logistic(columns: Floats, wanted: Floats, weight: Floats, strength: float) -> Head:
+    """Of 0 and 1."""
+    from sklearn.linear_model import LogisticRegression
+
+    model: Any = LogisticRegression(C=strength, max_iter=3000)
+    model.fit(columns, wanted == 1, sample_weight=weight)
+    return Head(weights=model.coef_[0], bias=float(model.intercept_[0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standard:
+    """Early features less their mean, in standard deviations, cut off."""
+
+    mean: Floats
+    deviation: Floats
+
+    def apply(self, features: Floats) -> Floats:
+        """[n, features]."""
+        scaled = (features - self.mean) / self.deviation
+        return np.clip(scaled, -EARLY_MOST, EARLY_MOST)
+
+
+def standard_of(features: Floats) -> Standard:
+    """From what is learnt from."""
+    return Standard(mean=features.mean(axis=0), deviation=features.std(axis=0) + 1e-6)
+
+
+def fit_head(
+    pictures: Pictures, columns: Floats, head: str, rows: Flags, strength: float
+) -> Head | None:
+    """A head on those rows whose truth is known; None where there are not both kinds.
+
+    Args:
+        columns: [n, c] of all pictures.
+    """
+    wanted = pictures.truth[:, HEADS.index(head)]
+    chosen = np.flatnonzero(rows & np.isfinite(wanted))
+    if len(np.unique(wanted[chosen])) < 2:
+        return None
+    weight = weights_of(pictures, chosen, wanted[chosen])
+    return logistic(columns[chosen], wanted[chosen], weight, strength)
+
+
+def calibration_of(
+    scores: Floats, wanted: Floats, groups: NDArray[Any], real: Flags
+) -> tuple[float, float]:
+    """Slope and offset that make log-odds of scores of pictures that were not learnt from.
+
+    The offset is that of real pictures. To the slope synthetic ones add as much as PRIOR pictures, so that a label of
+    which few real pictures are known is not calibrated by chance. A group counts by the root of its size.
+
+    Args:
+        scores, wanted: [n], NaN where unknown.
+        real: [n]: the picture is real.
+    """
+    known = np.isfinite(scores) & np.isfinite(wanted)
+    kinds = [real & known, ~real & known]
+    weight = np.zeros(len(scores))
+    for rows in kinds:
+        if rows.any():
+            _, which, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+            weight[rows] = 1.0 / np.sqrt(sizes[which])
+    if kinds[1].any():
+        for value in (0.0, 1.0):
+            some = kinds[1] & (wanted == value)
+            if some.any():
+                weight[some] *= PRIOR / 2 / weight[some].sum()
+    # Wide scores are brought to one, so that the weak penalty means the same for all.
+    spread = float(np.std(scores[known & real])) or 1.0
+    columns = np.stack([scores / spread, (~real).astype(np.float64)], axis=1)
+    head = logistic(columns[known], wanted[known], weight[known], 10.0)
+    return max(float(head.weights[0]), LEAST_SLOPE) / spread, head.bias

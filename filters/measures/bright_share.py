@@ -1,0 +1,16 @@
+"""Share of pixels with a luma of 235 or more, bars left out. More is brighter.
+
+Never None.
+"""
+
+from __future__ import annotations
+
+from filters.measures import Photo
+from filters.measures._light import share_above
+
+VERSION = "1"
+
+
+def measure(photo: Photo) -> float | None:
+    """0 to 1."""
+    return share_above(photo, 235)
