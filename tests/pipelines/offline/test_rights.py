@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from catalog.cleared import all_cleared
@@ -15,6 +16,7 @@ from filters.rights.policy import RightsPolicy
 from pipelines.build.crawl import unchecked
 from pipelines.build.keeper import Keeper
 from pipelines.build.refresh import take_down
+from pipelines.build.rights import creditable
 from pipelines.offline.rights import NothingToClear, clear, license_lines, license_rows
 from pipelines.recipe import Recipe
 from tests.filters.test_license import FREE
@@ -167,3 +169,16 @@ def test_a_file_without_a_sha1_is_a_failure_that_says_so():
     (row,) = unchecked([replace(FREE, page_id=7), replace(FREE, page_id=8, sha1="c" * 40)])
     assert (row.kind, row.key, row.retryable) == ("no_sha1", "File:A.jpg", False)
     assert "no SHA-1" in row.error
+
+
+def test_a_credit_is_printed_without_conditions_and_placeholders():
+    said = [
+        ("Mara Quill", "Mara Quill - non-commercial use only"),
+        ("Mara Quill", "Own work"),
+        ("Mara Quill. All rights reserved.", None),
+        ("Unknown", None),
+    ]
+    columns = {name: [row[i] for row in said] for i, name in enumerate(("artist", "attribution"))}
+    table = creditable(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
+    assert table.column("artist").to_pylist() == ["Mara Quill"] * 3 + ["Unknown"]
+    assert table.column("attribution").to_pylist() == ["Mara Quill", None, None, None]
