@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.backbones import Adapter, BackboneError, Conditioning
+from training.backbones._diffusers_velocities import VELOCITY
 from training.backbones.adapters import LoraAdapters
 from training.flow_matching import linear_schedule, shifted_schedule
 from training.weights import hash_of_weights, sha256_of
@@ -139,7 +140,7 @@ class DiffusersFlow:
     def velocity(self, z: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
         """Of the family, under the adapter in use; in the transformer's dtype inside, in z's outside."""
         dtype = next(self.parts.transformer.parameters()).dtype
-        found = _VELOCITY[self.parts.family](
+        found = VELOCITY[self.parts.family](
             self,
             z.to(self.device, dtype),
             t.to(self.device, dtype),
@@ -184,90 +185,6 @@ class DiffusersFlow:
         if self._adapters is None:
             raise BackboneError("This model carries no adapters to train: load it with lora_rank.")
         return self._adapters
-
-
-def _sd3(model: DiffusersFlow, z: Tensor, t: Tensor, control: Tensor) -> Tensor:
-    parts, count = model.parts, len(z)
-    pooled = model.told("pooled", count, z.dtype)
-    about = {
-        "hidden_states": z,
-        "encoder_hidden_states": model.told("prompt_embeds", count, z.dtype),
-    }
-    seen = (
-        torch.zeros_like(pooled)
-        if parts.controlnet.config.force_zeros_for_pooled_projection
-        else pooled
-    )
-    residuals = parts.controlnet(
-        **about,
-        controlnet_cond=control,
-        conditioning_scale=model.control_scale,
-        pooled_projections=seen,
-        timestep=t * 1000,
-        return_dict=False,
-    )[0]
-    return parts.transformer(
-        **about,
-        pooled_projections=pooled,
-        timestep=t * 1000,
-        block_controlnet_hidden_states=residuals,
-        return_dict=False,
-    )[0]
-
-
-def _flux(model: DiffusersFlow, z: Tensor, t: Tensor, control: Tensor) -> Tensor:
-    parts, count = model.parts, len(z)
-    rows, columns = z.shape[2] // 2, z.shape[3] // 2
-    text = model.told("prompt_embeds", count, z.dtype)
-    places = torch.zeros(rows, columns, 3, device=z.device, dtype=z.dtype)
-    places[..., 1] += torch.arange(rows, device=z.device, dtype=z.dtype)[:, None]
-    places[..., 2] += torch.arange(columns, device=z.device, dtype=z.dtype)[None]
-    about: dict[str, Any] = {
-        "hidden_states": functional.pixel_unshuffle(z, 2).flatten(2).transpose(1, 2),
-        "encoder_hidden_states": text,
-        "pooled_projections": model.told("pooled", count, z.dtype),
-        "timestep": t,
-        "img_ids": places.view(-1, 3),
-        "txt_ids": places.new_zeros(text.shape[1], 3),
-        "return_dict": False,
-    }
-    guidance = z.new_full((count,), model.guidance)
-    blocks, singles = parts.controlnet(
-        **about,
-        guidance=guidance if parts.controlnet.config.guidance_embeds else None,
-        controlnet_cond=functional.pixel_unshuffle(control, 2).flatten(2).transpose(1, 2),
-        conditioning_scale=model.control_scale,
-    )
-    v = parts.transformer(
-        **about,
-        guidance=guidance if parts.transformer.config.guidance_embeds else None,
-        controlnet_block_samples=blocks,
-        controlnet_single_block_samples=singles,
-    )[0]
-    return functional.pixel_shuffle(v.transpose(1, 2).reshape(count, -1, rows, columns), 2)
-
-
-def _sana(model: DiffusersFlow, z: Tensor, t: Tensor, control: Tensor) -> Tensor:
-    parts, count = model.parts, len(z)
-    about: dict[str, Any] = {
-        "hidden_states": z,
-        "encoder_hidden_states": model.told("prompt_embeds", count, z.dtype),
-        "encoder_attention_mask": model.told("attention_mask", count, z.dtype),
-        "return_dict": False,
-    }
-    scale = float(getattr(parts.transformer.config, "timestep_scale", 1.0))
-    residuals = parts.controlnet(
-        **about,
-        timestep=t * 1000 * scale,
-        controlnet_cond=control,
-        conditioning_scale=model.control_scale,
-    )[0]
-    return parts.transformer(
-        **about, timestep=t * 1000 * scale, controlnet_block_samples=residuals
-    )[0]
-
-
-_VELOCITY = {"sd3": _sd3, "flux": _flux, "sana": _sana}
 
 
 def load(

@@ -11,7 +11,7 @@ import contextlib
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from filters.measures import Photo
 from filters.metrics import (
@@ -315,9 +315,10 @@ class _Rewarded:
 
     def __init__(self, reward: Any, factor: float = 1.0, scoring: Scoring = ON_CPU) -> None:
         self.reward, self.factor = reward, factor
-        moves = isinstance(reward, Movable)
+        # A reward with weights can be taken to a device, and its version says to which.
+        moves = hasattr(reward, "to")
         if moves:
-            reward.to(torch_device(scoring))
+            reward.to(scoring.device)
         self.version: str = reward.version + (scoring.suffix if moves else "")
         self.weights_sha256: str | None = reward.weights_sha256
 
@@ -332,22 +333,6 @@ class _Rewarded:
         if value != value:
             raise ValueError("the scorer gave no number (its answer could not be read)")
         return self.factor * value
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A reward with weights that can be taken to a device."""
-
-    def to(self, device: Any) -> object:
-        """Moves them."""
-        ...
-
-
-def torch_device(scoring: Scoring) -> Any:
-    """The device of a scoring, as torch has it."""
-    import torch
-
-    return torch.device(scoring.device)
 
 
 def _tensor(photo: Photo) -> Any:
