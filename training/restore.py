@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from filters.picture import NotAnImage, header, open_picture
 from training.backbones import Backbone
 from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
@@ -120,8 +120,8 @@ def restore(
         else:
             try:
                 lr = read_lr(image, upright=settings.upright)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                failed.append((image, f"{type(error).__name__}: {error}"))
+            except (OSError, NotAnImage) as error:
+                failed.append((image, str(error)))
             else:
                 result = restore_one(lr, backbone, settings, seed=int(wanted["seed"]))
                 _write(target, result, wanted)
@@ -173,14 +173,14 @@ def plan(source: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def read_lr(path: Path, *, upright: bool) -> Tensor:
-    """[3,h,w] float32 RGB in [0,1]; an alpha channel is dropped.
+    """[3,h,w] float32 RGB in [0,1], as seen (filters/picture.py).
 
     Raises:
-        OSError, SyntaxError, ValueError: what Pillow says of a file that is no whole image.
+        filters.picture.NotAnImage: no picture to be had; the message says why.
+        OSError: the file cannot be read.
     """
-    with Image.open(path) as image:
-        turned = ImageOps.exif_transpose(image) if upright else image
-        pixels = np.array(turned.convert("RGB"))
+    with open_picture(path, upright=upright, frames=True) as picture:
+        pixels = picture.rgb
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
 
 
@@ -210,10 +210,9 @@ def provenance(image: Path, backbone: Backbone, settings: Settings) -> dict[str,
 def _entry(path: Path) -> dict[str, str] | None:
     """The entry of a PNG that is there; None if there is none, or no such file."""
     try:
-        with Image.open(path) as image:
-            text = image.info.get(ENTRY)
+        text = header(path).info.get(ENTRY)
         return json.loads(text) if isinstance(text, str) else None
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

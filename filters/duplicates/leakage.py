@@ -60,13 +60,13 @@ def fingerprint(
     failed: Callable[[str, str], None] = lambda name, why: None,
 ) -> pa.Table:
     """An index (`INDEX`) of these images (name, bytes); those that do not decode are told to `failed`."""
-    from filters.measures import NotAnImage, open_image
+    from filters.picture import NotAnImage, open_picture
 
     rows: list[dict[str, Any]] = []
     for name, data in images:
         try:
-            with open_image(data) as image:
-                hashes = hash_image(image)
+            with open_picture(data) as picture:
+                hashes = hash_image(picture.image)
         except NotAnImage as error:
             failed(name, str(error))
             continue

@@ -187,7 +187,7 @@ def dedup_quality(
     """
     from PIL import Image
 
-    from filters.measures import open_image
+    from filters.picture import open_picture
 
     hashes: list[ImageHashes] = []
     vectors: list[bytes | None] = []
@@ -207,8 +207,8 @@ def dedup_quality(
         owner.append(number)
         kind.append("")
         for name, make in TRANSFORMS.items():
-            with open_image(make(photo)) as image:
-                note(image)
+            with open_picture(make(photo)) as picture:
+                note(picture.image)
             owner.append(number)
             kind.append(name)
         advance(1)

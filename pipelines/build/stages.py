@@ -45,12 +45,12 @@ def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> 
 
 def _hash_worker(versions: tuple[str, ...]) -> Worker:
     from filters.duplicates.hashing import hash_image
-    from filters.measures import open_image
+    from filters.picture import open_picture
 
     def work(sha1: str, data: bytes) -> list[Any]:
-        with open_image(data) as image:
-            hashes = hash_image(image)
-            width, height = image.size
+        with open_picture(data) as picture:
+            hashes = hash_image(picture.image)
+            width, height = picture.size
         return [
             HashRecord(
                 sha1=sha1,

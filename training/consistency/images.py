@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def read_image(file: Path) -> Tensor:
-    """[3,H,W] float32 RGB in [0,1], as stored (no EXIF turn); what is transparent becomes white, as in qwen-vl-utils.
+    """[3,H,W] float32 RGB in [0,1], as it is seen (filters/picture.py).
 
     Raises:
         ConsistencyError: no such file, or no image.
     """
-    from filters.measures import NotAnImage, open_image
+    from filters.picture import NotAnImage, open_picture
 
     try:
-        with open_image(file.read_bytes()) as image:
-            return to_tensor(image)
+        with open_picture(file) as picture:
+            return torch.from_numpy(picture.rgb).permute(2, 0, 1).float() / 255
     except (NotAnImage, OSError) as error:
         raise ConsistencyError(f"{file} can't be read as an image: {error}") from error
 

@@ -305,7 +305,7 @@ def _size_problem(item: Item, spec: BenchmarkSpec, protocol: Protocol) -> str | 
     try:
         lr = _size(item.lr)
         hr = _size(item.hr) if item.hr is not None else None
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     if protocol == "crop128" and min(lr) < CROP_PX:
         return f"LR is {lr[0]}x{lr[1]}, smaller than the {CROP_PX} px to be cut from it"
@@ -318,7 +318,6 @@ def _size_problem(item: Item, spec: BenchmarkSpec, protocol: Protocol) -> str | 
 
 
 def _size(file: Path) -> tuple[int, int]:
-    from PIL import Image
+    from filters.picture import header
 
-    with Image.open(file) as image:
-        return image.size
+    return header(file).turned_size
