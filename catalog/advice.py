@@ -9,6 +9,7 @@ ADVICE = {
     "gone": "Deleted or moved between listing and download. Nothing to do.",
     "corrupt": "The bytes, which are the wiki's own, do not decode as the type that it announces. It stays out.",
     "unsupported": "This software cannot decode such files, though they may be sound. Nothing to do; it stays out.",
+    "unreadable": "Its metadata stops Pillow, and so the readers of a dataset. Nothing to do; it stays out.",
     "not_computed": "A fault of this software met this file. Please report it with the error text.",
     "html_instead_of_image": "The server sent a page for an image. Retry later.",
     "truncated": "The connection ended early, several times. Retry later.",

@@ -10,7 +10,7 @@ from filters.formats import decoder_errors
 if TYPE_CHECKING:
     from PIL import Image
 
-_ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
+ORIENTATION, _MAKE, _MODEL = 0x0112, 0x010F, 0x0110
 
 
 def _as_turn(value: Any) -> int:
@@ -21,9 +21,20 @@ def _as_turn(value: Any) -> int:
         return 1
 
 
+def exif_error(image: Image.Image) -> Exception | None:
+    """What Pillow raises when it first reads a file's EXIF; None: nothing. Later it gives what it got."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image.getexif()
+        except decoder_errors() as error:
+            return error
+    return None
+
+
 def turn_of(image: Image.Image) -> int:
     """As Pillow's readers turn it: by EXIF, else by XMP; 1 where the tag cannot be read."""
-    return _as_turn(_exif(image).get(_ORIENTATION))
+    return _as_turn(_exif(image).get(ORIENTATION))
 
 
 def camera_of(image: Image.Image) -> str | None:
@@ -39,7 +50,7 @@ def _exif(image: Image.Image) -> dict[int, Any]:
         warnings.simplefilter("ignore")
         try:
             exif = image.getexif()
-            return {tag: exif.get(tag) for tag in (_ORIENTATION, _MAKE, _MODEL)}
+            return {tag: exif.get(tag) for tag in (ORIENTATION, _MAKE, _MODEL)}
         except decoder_errors():
             return {}
 
@@ -53,6 +64,6 @@ def exif_turn(block: Any) -> int:
         warnings.simplefilter("ignore")
         try:
             exif.load(block if isinstance(block, bytes) else b"")
-            return _as_turn(exif.get(_ORIENTATION))
+            return _as_turn(exif.get(ORIENTATION))
         except decoder_errors():
             return 1

@@ -34,6 +34,8 @@ def decoder_errors() -> tuple[type[Exception], ...]:
     )
 
 
+MOST_PIXELS = 178_956_970
+"""Pillow's own bound, and so that of most readers of a dataset."""
 MIME_FORMATS: dict[str, tuple[str, ...]] = {
     "image/jpeg": ("JPEG",),
     "image/jpg": ("JPEG",),
@@ -207,3 +209,26 @@ def png_pixels_only(data: bytes) -> bytes:
             kept.append(data[at:end])
         at = end
     return b"".join(kept)
+
+
+def refused(error: Exception, kind: str) -> NotAnImage:
+    """What a person is told of a decoder's error; the same for the same bytes."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, MemoryError):
+        return NotAnImage(
+            "It does not fit into this machine's memory; retry on a larger one.",
+            "too_large",
+            retryable=True,
+        )
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return NotAnImage(
+            f"It has more pixels than the {MOST_PIXELS:,} that Pillow, and with it most readers, opens.",
+            "too_large",
+        )
+    # Its own text tells where in memory the bytes were.
+    known = not isinstance(error, UnidentifiedImageError)
+    why = (str(error) or type(error).__name__) if known else "its header is not understood"
+    if isinstance(error, NotImplementedError) or "nsupported" in why or "too large" in why:
+        return NotAnImage(f"This software cannot decode such {called(kind)}: {why}", "unsupported")
+    return NotAnImage(f"The bytes do not decode as an image: {why}")

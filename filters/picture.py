@@ -16,29 +16,36 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from filters import formats
-from filters.exif import camera_of, exif_turn, turn_of
+from filters.exif import exif_turn
 from filters.formats import (
+    MOST_PIXELS,
     NotAnImage,
     called,
     cost_of,
     decoder_errors,
     format_of,
     jpeg_in_passes,
+    refused,
 )
-from filters.seen import Pixels, stored_view, strips
+from filters.seen import Picture, Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Header", "NotAnImage", "Picture", "Pixels", "header", "open_picture", "refusal"]
+__all__ = [
+    "Header",
+    "NotAnImage",
+    "Picture",
+    "Pixels",
+    "decoder_errors",
+    "header",
+    "open_picture",
+    "refusal",
+]
 
 Draft = tuple[str, tuple[int, int]]
 """Mode and least size with which a JPEG's decoder may give less than the whole; other formats ignore it."""
@@ -47,8 +54,6 @@ VERSION = "seen-1"
 """Raised when what is seen of some file changes."""
 MOST_BYTES = 1_000_000_000
 """What one picture may take at the peak of its decoding, all copies together."""
-MOST_PIXELS = 178_956_970
-"""Pillow's own bound, and so that of most readers of a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,84 +75,6 @@ class Header:
     def turned_size(self) -> tuple[int, int]:
         """Width and height after the turn of its EXIF tag."""
         return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
-
-
-class Picture:
-    """A decoded file. Close it, or use it in a `with`, to let the decoder's copy go."""
-
-    def __init__(self, image: Image.Image, kind: str, orientation: int, camera: str | None) -> None:
-        """See `open_picture`."""
-        self.image = image
-        """Pillow's, as the file has it: stored orientation, own mode."""
-        self.format = kind
-        self.orientation = orientation
-        """1 to 8: how the stored pixels have to be turned to be seen upright."""
-        self.camera = camera
-        """Make and model by EXIF; None where they are not told."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height as seen."""
-        width, height = self.image.size
-        return (height, width) if self.orientation > 4 else (width, height)
-
-    @property
-    def plain(self) -> bool:
-        """The file has the picture as it is seen: 8 bits of grey or RGB, upright, nothing transparent."""
-        return (
-            self.orientation == 1
-            and self.image.mode in ("L", "RGB")
-            and not self.image.has_transparency_data
-        )
-
-    @cached_property
-    def rgb(self) -> Pixels:
-        """[H, W, 3] as seen.
-
-        Raises:
-            NotAnImage: there is no rule how such pixels are seen (LAB, floating point without a known white).
-        """
-        width, height = self.size
-        seen = np.empty((height, width, 3), dtype=np.uint8)
-        stored = stored_view(seen, self.orientation)
-        try:
-            for top, strip in strips(self.image):
-                stored[top : top + strip.shape[0]] = strip
-        except NotAnImage:
-            raise
-        except decoder_errors() as error:
-            raise _refusal(error, self.format) from error
-        return seen
-
-    @cached_property
-    def grey(self) -> Pixels:
-        """[H, W] luma (BT.601) as seen."""
-        from PIL import Image
-
-        if self.plain:
-            return np.asarray(self.image.convert("L"))
-        return np.asarray(Image.fromarray(self.rgb).convert("L"))
-
-    @property
-    def quantization(self) -> tuple[int, ...] | None:
-        """The 64 luminance steps of a JPEG, row by row."""
-        tables: dict[int, list[int]] = getattr(self.image, "quantization", None) or {}
-        return tuple(tables[0]) if 0 in tables else None
-
-    def close(self) -> None:
-        """Lets Pillow's copy go; `rgb` and `grey` stay where they were asked for."""
-        self.image.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_picture(
@@ -173,21 +100,22 @@ def open_picture(
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     kind = _checked_kind(data, mime)
+    stripped = None
     try:
         try:
             image = _opened(data, kind, draft=draft, frames=frames)
         except ValueError as error:
             if kind != "PNG" or isinstance(error, NotAnImage):
                 raise
+            stripped = str(error)
             # Pillow gives up a PNG whose texts or profile unpack to more than a megabyte; its pixels may be fine.
             image = _opened(formats.png_pixels_only(data), kind, draft=draft, frames=frames)
         _check_mode(image)
-        turn = turn_of(image) if upright else 1
-        return Picture(image, kind, turn, camera_of(image))
+        return Picture(image, kind, upright=upright, stripped=stripped)
     except NotAnImage:
         raise
     except decoder_errors() as error:
-        raise _refusal(error, kind) from error
+        raise refused(error, kind) from error
 
 
 def header(source: bytes | Path, *, mime: str | None = None) -> Header:
@@ -218,7 +146,7 @@ def header(source: bytes | Path, *, mime: str | None = None) -> Header:
     except NotAnImage:
         raise
     except decoder_errors() as error:
-        raise _refusal(error, kind) from error
+        raise refused(error, kind) from error
 
 
 def refusal(source: bytes | Path, mime: str | None) -> tuple[str, str, bool] | None:
@@ -313,26 +241,3 @@ def _check_mode(image: Image.Image) -> None:
             f"Pixels in {image.mode} are not converted by this software, nor by most readers.",
             "unsupported",
         )
-
-
-def _refusal(error: Exception, kind: str) -> NotAnImage:
-    """What a person is told of a decoder's error; the same for the same bytes."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, MemoryError):
-        return NotAnImage(
-            "It does not fit into this machine's memory; retry on a larger one.",
-            "too_large",
-            retryable=True,
-        )
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return NotAnImage(
-            f"It has more pixels than the {MOST_PIXELS:,} that Pillow, and with it most readers, opens.",
-            "too_large",
-        )
-    # Its own text tells where in memory the bytes were.
-    known = not isinstance(error, UnidentifiedImageError)
-    why = (str(error) or type(error).__name__) if known else "its header is not understood"
-    if isinstance(error, NotImplementedError) or "nsupported" in why or "too large" in why:
-        return NotAnImage(f"This software cannot decode such {called(kind)}: {why}", "unsupported")
-    return NotAnImage(f"The bytes do not decode as an image: {why}")

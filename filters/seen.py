@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.formats import NotAnImage
+from filters.exif import camera_of, exif_error, turn_of
+from filters.formats import NotAnImage, decoder_errors, refused
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,6 +21,116 @@ Pixels = NDArray[np.uint8]
 STRIP_PIXELS = 1 << 18
 """Pixels that are converted at a time, so that conversions take no room to speak of."""
 _BITS, _PHOTOMETRIC = 258, 262
+
+
+class Picture:
+    """A decoded file. Close it, or use it in a `with`, to let the decoder's copy go."""
+
+    def __init__(
+        self, image: Image.Image, kind: str, *, upright: bool, stripped: str | None
+    ) -> None:
+        """See `open_picture`."""
+        self.image = image
+        """Pillow's, as the file has it: stored orientation, own mode."""
+        self.format = kind
+        self._exif_error = exif_error(image)
+        turn = turn_of(image)
+        self._tagged = turn
+        self.orientation = turn if upright else 1
+        """1 to 8: how the stored pixels have to be turned to be seen upright."""
+        self.camera = camera_of(image)
+        """Make and model by EXIF; None where they are not told."""
+        self.stripped = stripped
+        """Why it was decoded without its metadata; None: it was not."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as seen."""
+        width, height = self.image.size
+        return (height, width) if self.orientation > 4 else (width, height)
+
+    @property
+    def plain(self) -> bool:
+        """The file has the picture as it is seen: 8 bits of grey or RGB, upright, nothing transparent."""
+        return (
+            self.orientation == 1
+            and self.image.mode in ("L", "RGB")
+            and not self.image.has_transparency_data
+        )
+
+    @cached_property
+    def rgb(self) -> Pixels:
+        """[H, W, 3] as seen.
+
+        Raises:
+            NotAnImage: there is no rule how such pixels are seen (LAB, floating point without a known white).
+        """
+        width, height = self.size
+        seen = np.empty((height, width, 3), dtype=np.uint8)
+        stored = stored_view(seen, self.orientation)
+        try:
+            for top, strip in strips(self.image):
+                stored[top : top + strip.shape[0]] = strip
+        except NotAnImage:
+            raise
+        except decoder_errors() as error:
+            raise refused(error, self.format) from error
+        return seen
+
+    @cached_property
+    def grey(self) -> Pixels:
+        """[H, W] luma (BT.601) as seen."""
+        from PIL import Image
+
+        if self.plain:
+            return np.asarray(self.image.convert("L"))
+        return np.asarray(Image.fromarray(self.rgb).convert("L"))
+
+    @property
+    def quantization(self) -> tuple[int, ...] | None:
+        """The 64 luminance steps of a JPEG, row by row."""
+        tables: dict[int, list[int]] = getattr(self.image, "quantization", None) or {}
+        return tuple(tables[0]) if 0 in tables else None
+
+    def reader_error(self) -> str | None:
+        """What stops readers of a dataset at this file; None: nothing does.
+
+        Hugging Face `datasets` reads EXIF and turns the picture by it with Pillow, which fails on metadata that it
+        cannot read, or not write back.
+        """
+        from PIL import ImageOps
+
+        if self.stripped is not None:
+            return (
+                f"Its pixels decode, but readers of a dataset stop at its metadata: {self.stripped}"
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self._exif_error is not None:
+                    raise self._exif_error
+                if self._tagged != 1:
+                    # A new image with the metadata of the whole.
+                    ImageOps.exif_transpose(self.image.crop((0, 0, 1, 1)))
+        except decoder_errors() as error:
+            why = str(error) or type(error).__name__
+            return f"Its pixels decode, but readers of a dataset stop at its metadata: {why}"
+        return None
+
+    def close(self) -> None:
+        """Lets Pillow's copy go; `rgb` and `grey` stay where they were asked for."""
+        self.image.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def stored_view(seen: NDArray[Any], orientation: int) -> NDArray[Any]:
