@@ -37,7 +37,9 @@ from crawler.limits import Limits
 from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SearchSource, SiteConfig, UploadWindowSource
+from filters.picture import refusal
 from pipelines.build.crawl import list_sources, opened_door
+from pipelines.build.doors import look
 from pipelines.build.run import Build, start_run
 from pipelines.build.runners import pool_runner
 from pipelines.recipe import load_recipe
@@ -81,7 +83,7 @@ def requests_per_file(server: LoopbackCommons, scratch: Path) -> None:
 
 def rate_used(folder: Path, manifest: Path, scratch: Path) -> None:
     """Share of the configured rate."""
-    probe = LoopbackCommons(folder, manifest).start()
+    probe = LoopbackCommons(folder, manifest, look=look).start()
     port = probe.base_url.rpartition(":")[2]
     probe.close()
     host = f"127.0.0.1:{port}"
@@ -101,7 +103,7 @@ def rate_used(folder: Path, manifest: Path, scratch: Path) -> None:
         }
     )
     with LoopbackCommons(
-        folder, manifest, port=int(port), hosts=(host, host), answer_s=ANSWER_S
+        folder, manifest, port=int(port), hosts=(host, host), answer_s=ANSWER_S, look=look
     ) as server:
         started = time.monotonic()
         _listed(recipe, scratch / "rate", {})
@@ -127,7 +129,9 @@ def ours(urls: Path, out: Path, base_url: str) -> None:
 
     def fetch(line: str) -> None:
         sha1, size, url = line.split()
-        fetch_original(door, store, url=url, sha1=sha1, size_bytes=int(size), mime="image/jpeg")
+        fetch_original(
+            door, store, url=url, sha1=sha1, size_bytes=int(size), mime="image/jpeg", check=refusal
+        )
 
     with ThreadPoolExecutor(limits.media_in_flight) as pool:
         list(pool.map(fetch, urls.read_text().splitlines()))
@@ -187,7 +191,7 @@ def main() -> None:
         photos = scratch / "photos"
         photos.mkdir()
         manifest = make_corpus(photos, FILES)
-        with LoopbackCommons(photos, manifest) as server:
+        with LoopbackCommons(photos, manifest, look=look) as server:
             requests_per_file(server, scratch)
             download_cost(server, scratch)
         rate_used(photos, manifest, scratch)

@@ -148,6 +148,10 @@ def make_catalog(out: Path, count: int) -> None:
             "spread": np.full(len(where), 50.0),
             "decoded_width": np.full(len(where), 800),
             "decoded_height": np.full(len(where), 600),
+            "seen_phash": list(np.repeat(hashes[where, :1], 8, axis=1)),
+            "seen_dhash": list(np.repeat(hashes[where, 1:2], 8, axis=1)),
+            "thumbnail": [b""] * len(where),
+            "camera": [None] * len(where),
         }
 
     versions = measure_versions(recipe.measures)

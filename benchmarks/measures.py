@@ -26,7 +26,8 @@ from threadpoolctl import threadpool_limits
 
 from filters.degradation.synthesis import encode_jpeg
 from filters.duplicates.hashing import hash_image
-from filters.measures import load_measure, measure_names, open_image, open_photo, photo_of
+from filters.measures import load_measure, measure_names, open_photo, photo_of
+from filters.picture import open_picture
 from filters.screening import screen
 
 COMPARABLE = ("edge_sigma", "noise_immerkaer", "laplacian_p90", "blockiness")
@@ -69,17 +70,17 @@ def naive(content: bytes) -> None:
 
 def exact(content: bytes) -> None:
     """One decode for the same kinds of values."""
-    with open_image(content) as image:
-        hash_image(image)
-        photo = photo_of(image, most_patches=4)
+    with open_picture(content) as picture:
+        hash_image(picture.image)
+        photo = photo_of(picture, most_patches=4)
     for name in COMPARABLE:
         load_measure(name).measure(photo)
 
 
 def build(content: bytes) -> None:
     """What the stages hash and measure do."""
-    with open_image(content) as image:
-        hash_image(image)
+    with open_picture(content) as picture:
+        hash_image(picture.image)
     photo = open_photo(content)
     for name in measure_names():
         load_measure(name).measure(photo)
@@ -107,7 +108,9 @@ def _costs(contents: list[bytes]) -> None:
     print(f"{'':<24}{'ms per megapixel':>18}")
     decoding = cpu_seconds(lambda: [open_photo(content) for content in contents])
     print(f"{'decode':<24}{1000 * decoding / megapixels:>18.1f}")
-    with_hashes = cpu_seconds(lambda: [hash_image(open_image(content)) for content in contents])
+    with_hashes = cpu_seconds(
+        lambda: [hash_image(open_picture(content).image) for content in contents]
+    )
     print(f"{'four hashes':<24}{1000 * (with_hashes - decoding) / megapixels:>18.1f}")
     photos = [open_photo(content) for content in contents]
     total = 0.0

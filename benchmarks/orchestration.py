@@ -20,6 +20,7 @@ from skimage import data
 from crawler.loopback import LoopbackCommons
 from crawler.sources import CategorySource
 from filters.degradation.synthesis import encode_jpeg
+from pipelines.build.doors import look
 from pipelines.build.driver import build
 from pipelines.build.runners import pool_runner
 from pipelines.memory import modest_memory
@@ -97,7 +98,7 @@ def main() -> None:
             photos = Path(scratch) / "photos"
             photos.mkdir()
             manifest = make_corpus(photos, count)
-            with LoopbackCommons(photos, manifest) as server:
+            with LoopbackCommons(photos, manifest, look=look) as server:
                 command = [sys.executable, "-m", "benchmarks.orchestration", server.base_url]
                 done = subprocess.run(
                     [*command, str(Path(scratch) / "out")],

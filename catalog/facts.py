@@ -138,6 +138,7 @@ def _query(
 HASHES = (
     *("phash", "dhash", "phash_mirror", "dhash_mirror"),
     *("spread", "decoded_width", "decoded_height"),
+    *("seen_phash", "seen_dhash", "camera"),
 )
 """Columns of catalog.records.HashRecord that a candidate gets."""
 

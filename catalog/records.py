@@ -186,7 +186,7 @@ class RequestRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HashRecord:
-    """Perceptual hashes of the whole decoded original, from one decode (filters/duplicates/hashing.py)."""
+    """Perceptual hashes of a decoded original, from one decode (filters/duplicates/hashing.py)."""
 
     sha1: str
     version: str
@@ -196,9 +196,18 @@ class HashRecord:
     """Of the image flipped left to right; cannot be derived from `phash`."""
     dhash_mirror: Hash64
     spread: float
-    """Standard deviation of the 32x32 grey thumbnail, 0 to 255: near 0 the image is blank and hashes mean little."""
+    """Standard deviation of the 32x32 grey thumbnail as seen, 0 to 255: near 0 it is blank and hashes mean little."""
     decoded_width: int
+    """As seen: after the turn of its orientation tag."""
     decoded_height: int
+    seen_phash: tuple[Hash64, ...] = ()
+    """Of the picture as seen, in eight looks (filters.duplicates.hashing.LOOKS); twins are looked for by these. Empty
+    in what was hashed before there were looks."""
+    seen_dhash: tuple[Hash64, ...] = ()
+    thumbnail: bytes = b""
+    """Small luma and color, to confirm twins by (filters.duplicates.hashing.SeenHashes)."""
+    camera: str | None = None
+    """Make and model by EXIF: a sign that the file comes from a camera as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +222,8 @@ class TwinRow:
     dhash_bits: int | None = None
     mirrored: bool | None = None
     """One is the mirror image of the other."""
+    look: int | None = None
+    """How the second lies against the first, a position in filters.duplicates.hashing.LOOKS; 0: as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)

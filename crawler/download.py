@@ -6,10 +6,8 @@ fetched: Commons sharpens them, and the degradation is what the dataset is about
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -21,9 +19,10 @@ from crawler.limits import BodyInterrupted, GaveUp
 
 ATTEMPTS = 3
 """Times that a body is asked for again when it broke off or has other bytes."""
-MOST_PIXELS = 200_000_000
-"""Larger images are refused before they are decoded: at 3 bytes a pixel this is 600 MB of memory."""
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+Refusal = tuple[str, str, bool]
+"""Why a file is not taken: kind, sentence, whether a retry may help."""
+Check = Callable[[Path, str | None], Refusal | None]
+"""A fetched file and its announced MIME type -> why it is not taken; None: it decodes as that type."""
 
 
 class DownloadFailure(Exception):
@@ -95,13 +94,17 @@ def fetch_original(
     sha1: str,
     size_bytes: int | None,
     mime: str | None,
+    check: Check,
 ) -> Path:
     """Fetches an original unless it is there, and returns its path in the store.
 
+    Args:
+        check: says of the fetched file why it is not taken (`filters.picture.refusal`).
+
     Raises:
         ValueError: `sha1` is not a SHA-1.
-        DownloadFailure: gone, refused, html_instead_of_image, truncated, timeout, sha1_mismatch, corrupt, too_large,
-            gave_up.
+        DownloadFailure: gone, refused, html_instead_of_image, truncated, timeout, sha1_mismatch, gave_up, or a kind
+            of the check: corrupt, too_large, animated, unsupported.
         crawler.limits.CircuitOpen, HostNotAllowed: the run cannot go on.
         OSError: the disk; a temporary file is removed first.
     """
@@ -121,7 +124,14 @@ def fetch_original(
                 attempt += 1
             except GaveUp as error:
                 raise DownloadFailure("gave_up", str(error), retryable=True) from error
-        _check_decodes(temporary, url, mime)
+        refused = check(temporary, mime)
+        if refused is not None:
+            kind, why, retryable = refused
+            raise DownloadFailure(
+                kind,
+                f"{url} came whole, with the announced SHA-1, and is not taken: {why}",
+                retryable=retryable,
+            )
     return final
 
 
@@ -198,42 +208,3 @@ def _check_head(body: MediaBody, url: str, mime: str | None) -> None:
             f"{url} answered with {kind}, not an image; retry later.",
             retryable=True,
         )
-
-
-def _check_decodes(path: Path, url: str, mime: str | None) -> None:
-    from PIL import Image, UnidentifiedImageError
-
-    # Pillow's decoders raise all of these for damaged files, each format its own.
-    damage = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                pixels = image.width * image.height
-                if pixels > MOST_PIXELS:
-                    raise DownloadFailure(
-                        "too_large",
-                        f"{url} has {pixels} pixels, more than {MOST_PIXELS}.",
-                        retryable=False,
-                    )
-                image.load()
-    except Image.DecompressionBombError as error:
-        raise DownloadFailure("too_large", f"{url}: {error}", retryable=False) from error
-    except MemoryError as error:
-        raise DownloadFailure(
-            "too_large",
-            f"{url} does not fit into this machine's memory; retry on a larger one.",
-            retryable=True,
-        ) from error
-    except damage as error:
-        # A full or failing disk says nothing about the file; damaged files do give errno, EINVAL from a seek.
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            raise
-        # Pillow's own text names the temporary file.
-        known = not isinstance(error, UnidentifiedImageError)
-        why = error if known else "no format that is known"
-        raise DownloadFailure(
-            "corrupt",
-            f"{url} ({mime}) has the announced SHA-1 but does not decode: {why}. The wiki's own file is damaged.",
-            retryable=False,
-        ) from error

@@ -7,8 +7,6 @@ comes out of that is close to the hashes and measures of a full decode and not e
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,19 +16,14 @@ from PIL import Image
 
 from catalog.records import Hash64
 from filters.duplicates.hashing import to_uint64
-from filters.measures import (
-    MOST_PIXELS,
-    Floats,
-    NotAnImage,
-    Photo,
-    load_measure,
-    opencv,
-    undecodable,
-)
+from filters.measures import Floats, Photo, load_measure, opencv
+from filters.picture import open_picture
 
 PATCHES = 4
 MEASURES = ("edge_sigma", "laplacian_p90", "noise_immerkaer", "blockiness", "luma_p95")
 """What a grey picture tells."""
+_WHOLE = (1 << 16, 1 << 16)
+"""Larger than any JPEG: only the colors are left out, no pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +43,13 @@ def screen(data: bytes) -> Screened:
     """Looks at one file.
 
     Raises:
-        filters.measures.NotAnImage: it does not decode, or is too large.
+        filters.picture.NotAnImage: it does not decode, or is too large.
     """
     import imagehash
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MOST_PIXELS:
-                raise NotAnImage(
-                    f"{image.width} x {image.height} pixels are too many.", "too_large"
-                )
-            # A JPEG's decoder then leaves the colours alone; other formats ignore it.
-            image.draft("L", image.size)
-            grey = image.convert("L")
-    except NotAnImage:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise NotAnImage(undecodable(error)) from error
+    # A JPEG's decoder then leaves the colors alone; other formats ignore it.
+    with open_picture(data, draft=("L", _WHOLE)) as picture:
+        grey = Image.fromarray(picture.grey)
     small = grey.reduce(max(1, min(grey.size) // 128))
     square = small.resize((32, 32), Image.Resampling.LANCZOS)
     strip = small.resize((9, 8), Image.Resampling.LANCZOS)

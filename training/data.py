@@ -174,16 +174,14 @@ class LRDataset:
         if sha1 in self._pixels:
             self._pixels.move_to_end(sha1)
             return self._pixels[sha1]
-        from PIL import ImageOps
-
-        from filters.measures import NotAnImage, open_image, photo_of
+        from filters.picture import NotAnImage, open_picture
 
         file, group, number = self._place[sha1]
         column = pq.ParquetFile(file).read_row_group(group, columns=["image"]).column("image")
         row = pa.table({"image": column}).slice(number, 1).to_pylist()[0]
         try:
-            with open_image(row["image"]["bytes"]) as image:
-                pixels = photo_of(ImageOps.exif_transpose(image)).rgb
+            with open_picture(row["image"]["bytes"]) as picture:
+                pixels = picture.rgb
         except NotAnImage as error:
             raise DataError(f"{sha1} in {file} does not decode: {error}") from error
         self._pixels[sha1] = pixels

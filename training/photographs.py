@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from catalog.errors import Expected
@@ -29,6 +27,7 @@ from filters.degradation.synthesis import (
     jpeg,
     motion_blur,
 )
+from filters.picture import open_picture
 from training.image_names import is_image
 
 SCALE = 4
@@ -133,9 +132,9 @@ def _of_folder(folder: Path) -> Iterator[Photograph]:
 
 
 def _photograph(name: str, content: bytes) -> Iterator[Photograph]:
-    with Image.open(io.BytesIO(content)) as image:
-        lossy = image.format == "JPEG"
-        pixels = np.array(image.convert("RGB"))
+    with open_picture(content) as picture:
+        lossy = picture.format == "JPEG"
+        pixels = picture.rgb
     # What came as JPEG is reduced a little in any case: blocks and softness go.
     factor = max(1.25 if lossy else 1.0, min(pixels.shape[:2]) / _SHORT_SIDE_PX)
     pixels = downscale(pixels, factor)

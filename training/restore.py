@@ -20,6 +20,7 @@ from torch import Tensor
 
 from catalog import files
 from catalog.errors import Expected
+from filters.picture import NotAnImage, header
 from training.backbones import Backbone
 from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
@@ -122,8 +123,8 @@ def restore(
         else:
             try:
                 lr = read_lr(image, upright=settings.upright)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                failed.append((image, f"{type(error).__name__}: {error}"))
+            except (OSError, NotAnImage) as error:
+                failed.append((image, str(error)))
             else:
                 result = restore_one(lr, backbone, settings, seed=int(wanted["seed"]))
                 _write(target, result, wanted)
@@ -210,10 +211,9 @@ def provenance(image: Path, backbone: Backbone, settings: Settings) -> dict[str,
 def _entry(path: Path) -> dict[str, str] | None:
     """The entry of a PNG that is there; None if there is none, or no such file."""
     try:
-        with Image.open(path) as image:
-            text = image.info.get(ENTRY)
+        text = header(path).info.get(ENTRY)
         return json.loads(text) if isinstance(text, str) else None
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

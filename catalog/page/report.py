@@ -24,7 +24,7 @@ from pyarrow import compute
 from catalog import files
 from catalog.advice import advice_for
 from catalog.page import charts, galleries
-from catalog.page.thumbnails import PictureBook
+from catalog.page.thumbnails import Decode, PictureBook
 from catalog.release.card import label_mix
 from catalog.release.columns import FAMILIES
 
@@ -153,10 +153,13 @@ def _failures(failures: pa.Table) -> list[dict[str, Any]]:
     ]
 
 
-def _books(thumbnails: Callable[[str], bytes | None], max_images: int) -> dict[str, PictureBook]:
+def _books(
+    thumbnails: Callable[[str], bytes | None], decode: Decode, max_images: int
+) -> dict[str, PictureBook]:
     return {
         name: PictureBook(
             read=thumbnails,
+            decode=decode,
             max_images=round(max_images * share),
             max_bytes=round(MAX_PICTURE_BYTES * share),
         )
@@ -203,6 +206,7 @@ def compose_report(
     rules: Sequence[RuleSummary],
     failures: pa.Table,
     thumbnails: Callable[[str], bytes | None],
+    decode: Decode,
     max_images: int = 240,
     target_mix: Mapping[str, float] | None = None,
     facts: Mapping[str, str] | None = None,
@@ -219,6 +223,7 @@ def compose_report(
         samples: The chosen rows, as `catalog.release.export.export_dataset` takes them.
         failures: kind, count; several rows of a kind are added up.
         thumbnails: SHA-1 -> bytes of the original (they are scaled down here), or None where they are not kept.
+        decode: bytes -> the picture as it is seen.
         max_images: At most so many pictures in the page, in all; `MAX_PICTURE_BYTES` bounds them too.
         target_mix: Share per main degradation that the recipe aims at, 0 to 1; `none` for no degradation.
         facts: Lines for the head of the page, e.g. the recipe's hash and the dataset's.
@@ -255,7 +260,7 @@ def compose_report(
         "severity": _severity(samples),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
     }
-    books = _books(thumbnails, max_images)
+    books = _books(thumbnails, decode, max_images)
     if "file_page_url" not in candidates.column_names:
         place = pc.index_in(candidates.column("page_id"), value_set=samples.column("page_id"))
         links = samples.column("file_page_url").take(place)

@@ -11,9 +11,11 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageStat
 
 EDGE_PX = 160
+Decode = Callable[[bytes, int | None], Image.Image | None]
+"""Bytes, and the edge in pixels that will do (None: all) -> the picture as it is seen, RGB; None: it cannot be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +49,18 @@ def _liveliest_piece(image: Image.Image, edge_px: int) -> Image.Image:
     return max(pieces, key=lambda piece: ImageStat.Stat(piece.convert("L")).stddev[0])
 
 
-def picture(content: bytes, *, edge_px: int = EDGE_PX, detail: bool = True) -> Picture | None:
+def picture(
+    content: bytes, decode: Decode, *, edge_px: int = EDGE_PX, detail: bool = True
+) -> Picture | None:
     """Views of a photograph from its bytes; None when they cannot be decoded.
 
     A photograph that fits into `edge_px` is shown at its own size, never enlarged.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            if not detail:
-                # A JPEG is decoded at a fraction of its size, which is all that a small view needs.
-                opened.draft("RGB", (2 * edge_px, 2 * edge_px))
-            width, height = opened.size
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    # A JPEG is decoded at a fraction of its size, which is all that a small view needs.
+    image = decode(content, None if detail else 2 * edge_px)
+    if image is None:
         return None
+    width, height = image.size
     small = image.copy()
     small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS)
     shrunk = small.size != image.size
@@ -80,6 +80,7 @@ class PictureBook:
 
     read: Callable[[str], bytes | None]
     """SHA-1 -> bytes of the original, or None where they are not kept."""
+    decode: Decode
     max_images: int
     max_bytes: int
     spent_images: int = 0
@@ -97,7 +98,9 @@ class PictureBook:
         key = (sha1, detail)
         if key not in self._made:
             content = self.read(sha1)
-            self._made[key] = None if content is None else picture(content, detail=detail)
+            self._made[key] = (
+                None if content is None else picture(content, self.decode, detail=detail)
+            )
         made = self._made[key]
         if made is not None:
             self.spent_images += 1

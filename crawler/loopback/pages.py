@@ -11,7 +11,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ _ILLEGAL = re.compile(
     r"[^ %!\"$&'()*,\-./0-9:;=?@A-Z\\^_`a-z~+\u0080-\ufffc\U00010000-\U0010ffff]|%[0-9A-Fa-f]{2}"
 )
 LONGEST_TITLE_BYTES = 255
+Look = Callable[[bytes], tuple[int, int, str] | None]
+"""Bytes of a file -> width, height and MIME type as a wiki tells them; None: they cannot be told."""
 
 
 class ManifestError(Expected, ValueError):
@@ -175,11 +177,12 @@ def read_pages(
     parents: Mapping[str, list[str]],
     redirects: Mapping[str, str],
     site: str,
+    look: Look | None = None,
 ) -> Pages:
     """Reads every photo once (SHA-1 and header) and makes all pages.
 
     `parents` maps category pages to their categories (names without prefix), `redirects` titles to titles (with it).
-    `site` is what links in extmetadata start with.
+    `site` is what links in extmetadata start with. `look` tells sizes that the manifest does not (0 x 0 without it).
 
     Raises:
         ManifestError: a file is not in the folder, or two items have the same name.
@@ -209,7 +212,7 @@ def read_pages(
         if title.reason or title.text in by_title:
             problem = title.reason or "Another item has the same name."
             raise ManifestError(f"Item {index} of the manifest, {item['filename']!r}: {problem}")
-        stored = _stored(folder, item, index, extmetadata_of=(site, exists))
+        stored = _stored(folder, item, index, look, extmetadata_of=(site, exists))
         page = add(
             title,
             item,
@@ -242,7 +245,12 @@ def _plain_path(stored: StoredFile) -> str:
 
 
 def _stored(
-    folder: Path, item: dict[str, Any], index: int, *, extmetadata_of: tuple[Any, Any]
+    folder: Path,
+    item: dict[str, Any],
+    index: int,
+    look: Look | None,
+    *,
+    extmetadata_of: tuple[Any, Any],
 ) -> StoredFile:
     path = folder / item.get("path", item["filename"])
     try:
@@ -255,7 +263,7 @@ def _stored(
     # The same rule as the seeding of the real MediaWiki: distinct times in the order of the manifest.
     start = datetime(2020, 1, 1) + timedelta(seconds=61213 * index)
     uploaded = item.get("uploaded") or start.strftime("%Y%m%d%H%M%S")
-    width, height, mime = _measure(path, content)
+    width, height, mime = _measure(path, content, look)
     words = [item["filename"].replace("_", " "), item.get("description") or "", *categories(item)]
     return StoredFile(
         path=path,
@@ -274,12 +282,8 @@ def _stored(
     )
 
 
-def _measure(path: Path, content: bytes) -> tuple[int, int, str]:
-    """Width, height and mime from the header; a file that Pillow cannot open is still served, with 0 x 0 pixels."""
-    from io import BytesIO
-
-    from PIL import Image, UnidentifiedImageError
-
+def _measure(path: Path, content: bytes, look: Look | None) -> tuple[int, int, str]:
+    """Width, height and mime; what nobody can open is still served, with 0 x 0 pixels."""
     by_suffix = _BY_SUFFIX.get(path.suffix.lower(), "application/octet-stream")
     if by_suffix == "image/svg+xml":
         sizes = [
@@ -288,11 +292,7 @@ def _measure(path: Path, content: bytes) -> tuple[int, int, str]:
         ]
         width, height = (int(size.group(1)) if size else 512 for size in sizes)
         return width, height, by_suffix
-    try:
-        with Image.open(BytesIO(content)) as image:
-            return image.width, image.height, Image.MIME.get(image.format or "", by_suffix)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return 0, 0, by_suffix
+    return (look(content) if look is not None else None) or (0, 0, by_suffix)
 
 
 __all__ = [

@@ -38,7 +38,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from crawler.limits import BROKEN
 from crawler.loopback.api import Answer, answer
 from crawler.loopback.core import Wiki
-from crawler.loopback.pages import ManifestError, StoredFile, read_pages
+from crawler.loopback.pages import Look, ManifestError, StoredFile, read_pages
 
 __all__ = ["LoggedRequest", "LoopbackCommons", "ManifestError", "serve"]
 
@@ -63,7 +63,8 @@ class LoopbackCommons:
     `page_size` is the most rows that one listing gives; `lag_s` above 0 makes requests with a smaller `maxlag` fail;
     `max_result_bytes` is where one answer's imageinfo is cut and continued; `most_hits` is how deep a search goes,
     `answer_s` how long the API thinks before it answers.
-    `categories` and `redirects` default to the files beside the manifest.
+    `categories` and `redirects` default to the files beside the manifest. `look` reads width, height and MIME type from
+    a file's bytes (pipelines/build/doors.py); without it they are what the manifest says, else 0 x 0 pixels.
 
     Raises:
         ManifestError: the manifest names a file that is not there, a name twice, or an unknown fault.
@@ -83,11 +84,13 @@ class LoopbackCommons:
         answer_s: float = 0.0,
         categories: Mapping[str, list[str]] | None = None,
         redirects: Mapping[str, str] | None = None,
+        look: Look | None = None,
     ) -> None:
         self.hosts, self.lag_s, self.answer_s = hosts, lag_s, answer_s
         self.requests: list[LoggedRequest] = []
         self._folder, self._manifest = folder, manifest
         self._categories, self._redirects = categories, redirects
+        self._look = look
         self._port, self._page_size, self._most_hits = port, page_size, most_hits
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -110,7 +113,9 @@ class LoopbackCommons:
                 )
         site, upload = self.hosts
         # Links in extmetadata come without a scheme from Commons.
-        pages = read_pages(self._folder, items, categories or {}, redirects or {}, f"//{site}")
+        pages = read_pages(
+            self._folder, items, categories or {}, redirects or {}, f"//{site}", self._look
+        )
         return Wiki(
             pages=pages,
             site=f"https://{site}",

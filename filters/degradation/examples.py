@@ -10,18 +10,17 @@ nor a camera's own traces can be mistaken for the absence or presence of a damag
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from filters.degradation import synthesis
 from filters.degradation.kinds import KINDS, Kind
 from filters.degradation.synthesis import Photo
 from filters.measures import opencv
+from filters.picture import open_picture
 
 WAYS = ("lab", "camera")
 VIEWS = ("whole", "sharp", "flat", "small", "tiny")
@@ -176,9 +175,8 @@ def _camera(picture: Photo, rng: np.random.Generator) -> tuple[Photo, tuple[int,
 
 def saved(picture: Photo, quality: int) -> tuple[Photo, tuple[int, ...] | None]:
     """As a JPEG, decoded again, and its luminance quantisation table."""
-    with Image.open(io.BytesIO(synthesis.encode_jpeg(picture, quality))) as decoded:
-        tables: dict[int, list[int]] = getattr(decoded, "quantization", {})
-        return np.array(decoded.convert("RGB")), tuple(tables[0])
+    with open_picture(synthesis.encode_jpeg(picture, quality)) as decoded:
+        return decoded.rgb, decoded.quantization
 
 
 def _damaged(

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from filters.picture import open_picture
+
 Photo = NDArray[np.uint8]
 """[H,W,3], RGB, 0 to 255."""
 Plane = NDArray[np.float32]
@@ -155,8 +157,8 @@ def encode_jpeg(image: Photo, quality: int) -> bytes:
 
 def jpeg(image: Photo, quality: int) -> Photo:
     """Encoded as JPEG and decoded again."""
-    with Image.open(io.BytesIO(encode_jpeg(image, quality))) as decoded:
-        return np.array(decoded.convert("RGB"))
+    with open_picture(encode_jpeg(image, quality)) as decoded:
+        return decoded.rgb
 
 
 def low_light(image: Photo, ev: float, rng: np.random.Generator | None = None) -> Photo:

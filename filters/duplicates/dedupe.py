@@ -1,7 +1,8 @@
-"""Near-duplicates: candidate pairs by pHash, confirmed by dHash, one copy kept of each group.
+"""Near-duplicates: candidate pairs by pHash, confirmed by dHash and thumbnails, one copy kept of each group.
 
-pHash alone proposes (plain against plain, and plain against mirrored), because dHash alone matches 4 unrelated pairs
-in 1,000; dHash of the same orientation confirms. A copy is dropped only on a confirmed edge to the copy that is kept,
+pHash alone proposes (plain against plain, and plain against every other look: mirrored, turned), because dHash alone
+matches 4 unrelated pairs in 1,000; dHash of the same look confirms, and thumbnails where they are at hand
+(filters/duplicates/confirm.py). A copy is dropped only on a confirmed edge to the copy that is kept,
 never along a chain: of A ~ B ~ C with A unlike C, B goes and both A and C stay. Where a recipe names an encoder, what
 it saw proposes pairs as well, and aligned thumbnails confirm them (filters/duplicates/embedding.py).
 """
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from filters.duplicates.confirm import Thumbnails, confirmed
 from filters.duplicates.embedding import EmbeddingPolicy, aligned_edges, thumbnails_of, vectors_of
 from filters.neighbors import pairs_within
 from filters.neighbors.index import index_of
@@ -36,9 +38,9 @@ class DedupePolicy:
     dhash_radius: int = 12
     """Bits of dHash within which a candidate is confirmed. Together with pHash <= 14 this had no false positive among
     63,000 pairs of unrelated photographs, and found 97 % at JPEG 10 and all at half size."""
-    blank_spread: float = 2.0
-    """Below this standard deviation of the 32x32 thumbnail (0 to 255) an image is blank: its hashes match anything, so
-    they are not compared."""
+    blank_spread: float = 0.5
+    """Below this standard deviation of the 32x32 thumbnail (0 to 255) an image is blank: there is nothing to compare.
+    Identical bytes are twins all the same."""
     embedding: EmbeddingPolicy | None = None
     """Set: also crops, borders and overlays that hashes miss, by an encoder; costs a pass of it over every image."""
 
@@ -59,8 +61,8 @@ class DedupeResult:
     duplicate_of: Ints
     """[N] page id of the kept copy that this one is dropped for; -1: not dropped."""
     edges: Ints
-    """[E, 5] confirmed, by hashes or by an embedding: row i < row j, pHash distance, dHash distance, 1 when one is the
-    mirror image."""
+    """[E, 5] confirmed, by hashes or by an embedding: row i < row j, pHash distance, dHash distance, look (a position
+    in filters.duplicates.hashing.LOOKS: 0 as it is, 1 mirrored)."""
 
 
 def dedupe(
@@ -77,14 +79,18 @@ def dedupe(
     policy: DedupePolicy,
     seen: Seen | None = None,
     edges: Ints | None = None,
+    processed: Ints | None = None,
 ) -> DedupeResult:
     """Groups near-duplicates and says which copy of each stays. All arguments are [N]; the order does not matter.
+    `phash_mirror` and `dhash_mirror` may be [N, L]: other looks than the mirrored one, too.
 
-    Which copy stays: more pixels, then more bytes, then earlier upload (`uploaded_at`, seconds), then lower page id.
+    Which copy stays: the least processed, then more pixels, then more bytes, then earlier upload (`uploaded_at`,
+    seconds), then lower page id.
 
     Args:
         seen: what the policy's encoder saw, where it has one.
         edges: what `confirmed_edges` says of these hashes, where that is known.
+        processed: [N] how much speaks for a copy having been worked on; None: nothing is known of any.
 
     Raises:
         filters.neighbors.TooManyPairs: tens of millions of pairs; raise blank_spread or lower phash_radius.
@@ -95,7 +101,8 @@ def dedupe(
     if policy.embedding is not None and seen is not None:
         more = seen_edges(seen, phash, dhash, phash_mirror, dhash_mirror, spread, policy, edges)
         edges = once(np.concatenate([edges, more]))
-    preference = np.lexsort((page_ids, uploaded_at, -size_bytes, -pixels))
+    worked_on = np.zeros(count, dtype=np.int64) if processed is None else processed
+    preference = np.lexsort((page_ids, uploaded_at, -size_bytes, -pixels, worked_on))
     rank = np.empty(count, dtype=np.int64)
     rank[preference] = np.arange(count)
     neighbors: dict[int, list[int]] = {}
@@ -121,21 +128,31 @@ def confirmed_edges(
     dhash_mirror: Hashes,
     spread: NDArray[np.float64],
     policy: DedupePolicy,
+    thumbnails: Thumbnails | None = None,
 ) -> Ints:
-    """[E, 5] edges as DedupeResult has them, of hashes [N]; where a pair is close both ways, the plain one."""
+    """[E, 5] edges as DedupeResult has them, of hashes [N]; where a pair is close in several looks, the first of them.
+
+    Args:
+        phash_mirror, dhash_mirror: [N], or [N, L] of other looks than the mirrored one, too.
+        thumbnails: gives those of some rows, to confirm pairs by; None: hashes alone confirm.
+    """
     rows = np.flatnonzero(spread >= policy.blank_spread)
     n = len(rows)
-    # Plain and mirrored hashes in one search: entry e < n is row e, entry n + e is the mirror image of row e.
-    both = np.concatenate([phash[rows], phash_mirror[rows]])
-    found = pairs_within(both, policy.phash_radius)
-    i, j = found[:, 0], found[:, 1]
-    plain = j < n
-    mirrored = (i < n) & (j >= n) & (i != j - n)
-    chosen = plain | mirrored
-    i, j, distance = i[chosen], j[chosen], found[chosen, 2]
-    flipped = (j >= n).astype(np.int64)
-    other = np.where(flipped == 1, j - n, j)
-    return once(_confirmed(rows[i], rows[other], distance, flipped, dhash, dhash_mirror, policy))
+    facts = _Facts(dhash, _looks(dhash_mirror), spread, thumbnails, policy)
+    edges = [np.empty((0, 5), dtype=np.int64)]
+    for look, others in enumerate(_looks(phash_mirror).T, start=1):
+        # Plain hashes and those of the look in one search: entry e < n is row e, entry n + e is row e in that look.
+        both = np.concatenate([phash[rows], others[rows]])
+        found = pairs_within(both, policy.phash_radius)
+        i, j = found[:, 0], found[:, 1]
+        # Plain pairs are found with the first look, and not looked at again.
+        plain = (j < n) & (look == 1)
+        in_look = (i < n) & (j >= n) & (i != j - n)
+        chosen = plain | in_look
+        i, j, distance = i[chosen], j[chosen], found[chosen, 2]
+        other = np.where(j >= n, j - n, j)
+        edges.append(_confirmed(rows[i], rows[other], distance, (j >= n) * look, facts))
+    return once(np.concatenate(edges))
 
 
 def edges_of_new(
@@ -146,35 +163,40 @@ def edges_of_new(
     dhash_mirror: Hashes,
     spread: NDArray[np.float64],
     policy: DedupePolicy,
+    thumbnails: Thumbnails | None = None,
 ) -> Ints:
     """[E, 5] edges with an end at row `known` or behind it: those that hashes [N] have when the first ones were
     looked through before. A few new ones are looked up in an index of the old; many are searched with them.
     """
     fresh = len(phash) - known
     if fresh * FRESH_SHARE > len(phash):
-        edges = confirmed_edges(phash, dhash, phash_mirror, dhash_mirror, spread, policy)
+        edges = confirmed_edges(
+            phash, dhash, phash_mirror, dhash_mirror, spread, policy, thumbnails
+        )
         return edges[edges[:, 1] >= known]
     worth = spread >= policy.blank_spread
     old = np.flatnonzero(worth[:known])
     new = known + np.flatnonzero(worth[known:])
     among = confirmed_edges(
-        phash[new], dhash[new], phash_mirror[new], dhash_mirror[new], spread[new], policy
+        *(phash[new], dhash[new], phash_mirror[new], dhash_mirror[new], spread[new], policy),
+        None if thumbnails is None else lambda rows: thumbnails(new[rows]),
     )
     among[:, :2] = new[among[:, :2]]
     found = [among]
+    facts = _Facts(dhash, _looks(dhash_mirror), spread, thumbnails, policy)
     plain = index_of(phash[old])
-    # Mirror images both ways, because the hash of one is no function of the hash of the other.
-    for index, hashes, flip in (
-        (plain, phash, None),
-        (plain, phash_mirror, "new"),
-        (index_of(phash_mirror[old]), phash, "old"),
-    ):
-        near = index.near(hashes[new], policy.phash_radius)
+    searches: list[tuple[Any, Hashes, int, bool]] = [(plain, phash[new], 0, False)]
+    for look, others in enumerate(_looks(phash_mirror).T, start=1):
+        # Both ways, because the hash of one is no function of the hash of the other.
+        searches.append((plain, others[new], look, True))
+        searches.append((index_of(others[old]), phash[new], look, False))
+    for index, hashes, look, new_is_turned in searches:
+        near = index.near(hashes, policy.phash_radius)
         first, second = new[near[:, 0]], old[near[:, 1]]
-        if flip == "new":
+        if new_is_turned:
             first, second = second, first
-        flipped = np.full(len(near), int(flip is not None), dtype=np.int64)
-        found.append(_confirmed(first, second, near[:, 2], flipped, dhash, dhash_mirror, policy))
+        looks = np.full(len(near), look, dtype=np.int64)
+        found.append(_confirmed(first, second, near[:, 2], looks, facts))
     return once(np.concatenate(found))
 
 
@@ -182,22 +204,33 @@ FRESH_SHARE = 50
 """Up to one new hash in so many, an index of the old ones is quicker than a search of all."""
 
 
-def _confirmed(
-    first: Ints,
-    second: Ints,
-    distance: Ints,
-    flipped: Ints,
-    dhash: Hashes,
-    dhash_mirror: Hashes,
-    policy: DedupePolicy,
-) -> Ints:
-    """[E, 5] of the pairs that dHash confirms; where `flipped`, `second` is the one that is mirrored."""
-    second_dhash = np.where(flipped == 1, dhash_mirror[second], dhash[second])
-    confirmed = np.bitwise_count(dhash[first] ^ second_dhash).astype(np.int64)
-    good = confirmed <= policy.dhash_radius
-    return np.column_stack(
-        [np.minimum(first, second), np.maximum(first, second), distance, confirmed, flipped]
-    )[good].astype(np.int64)
+@dataclass(frozen=True)
+class _Facts:
+    """What confirms a pair."""
+
+    dhash: Hashes
+    dhash_looks: Hashes
+    spread: NDArray[np.float64]
+    thumbnails: Thumbnails | None
+    policy: DedupePolicy
+
+
+def _looks(hashes: Hashes) -> Hashes:
+    """[N, L]"""
+    return hashes[:, None] if hashes.ndim == 1 else hashes
+
+
+def _confirmed(first: Ints, second: Ints, distance: Ints, look: Ints, facts: _Facts) -> Ints:
+    """[E, 5] of the pairs that dHash and thumbnails confirm; `second` is the one that is seen in `look`."""
+    other = facts.dhash_looks[second, np.maximum(look, 1) - 1]
+    second_dhash = np.where(look == 0, facts.dhash[second], other)
+    bits = np.bitwise_count(facts.dhash[first] ^ second_dhash).astype(np.int64)
+    good = np.flatnonzero(bits <= facts.policy.dhash_radius)
+    if facts.thumbnails is not None and len(good):
+        pairs = (first[good], second[good], look[good])
+        good = good[confirmed(*pairs, facts.spread, facts.thumbnails)]
+    columns = [np.minimum(first, second), np.maximum(first, second), distance, bits, look]
+    return np.column_stack(columns)[good].astype(np.int64)
 
 
 def seen_edges(
@@ -228,8 +261,8 @@ def seen_edges(
         pairs,
     )
     i, j, flipped = rows[found[:, 0]], rows[found[:, 1]], found[:, 2]
-    second_phash = np.where(flipped == 1, phash_mirror[j], phash[j])
-    second_dhash = np.where(flipped == 1, dhash_mirror[j], dhash[j])
+    second_phash = np.where(flipped == 1, _looks(phash_mirror)[j, 0], phash[j])
+    second_dhash = np.where(flipped == 1, _looks(dhash_mirror)[j, 0], dhash[j])
     bits = [np.bitwise_count(phash[i] ^ second_phash), np.bitwise_count(dhash[i] ^ second_dhash)]
     return np.column_stack([i, j, *(b.astype(np.int64) for b in bits), flipped])
 

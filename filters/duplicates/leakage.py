@@ -1,8 +1,8 @@
 """Is a sample a benchmark image? Fingerprints of benchmark images, and how near a candidate comes to them.
 
-A fingerprint is what dedupe compares: pHash and dHash, plain and mirrored. An index of fingerprints is a small Parquet
-file that users make from their own copies of RealSR, DRealSR, RealLQ250 and so on (`lucidlr fingerprint`); it holds
-no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops beyond a few per cent are
+A fingerprint is what dedupe compares: pHash and dHash of the picture as it is seen. An index of fingerprints is a
+small Parquet file that users make from their own copies of RealSR, DRealSR, RealLQ250 and so on (`lucidlr
+fingerprint`); it holds no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops beyond a few per cent are
 not (docs/duplicates.md has the recalls).
 """
 
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from catalog.errors import Expected, Missing
-from filters.duplicates.hashing import VERSION, hash_image
+from filters.duplicates.hashing import VERSION, hash_seen
 
 Hashes = NDArray[np.uint64]
 INDEX = pa.schema(
@@ -50,7 +50,7 @@ class LeakagePolicy:
 
     index: str | None = None
     """Parquet file made by `lucidlr fingerprint`; None: nothing is compared."""
-    blank_spread: float = 2.0
+    blank_spread: float = 0.5
     """Images with a smaller spread of grey levels match anything and are not compared."""
 
 
@@ -61,13 +61,13 @@ def fingerprint(
     failed: Callable[[str, str], None] = lambda name, why: None,
 ) -> pa.Table:
     """An index (`INDEX`) of these images (name, bytes); those that do not decode are told to `failed`."""
-    from filters.measures import NotAnImage, open_image
+    from filters.picture import NotAnImage, open_picture
 
     rows: list[dict[str, Any]] = []
     for name, data in images:
         try:
-            with open_image(data) as image:
-                hashes = hash_image(image)
+            with open_picture(data) as picture:
+                hashes = hash_seen(picture)
         except NotAnImage as error:
             failed(name, str(error))
             continue
@@ -75,8 +75,8 @@ def fingerprint(
             {
                 "benchmark": benchmark,
                 "name": name,
-                "phash": hashes.phash,
-                "dhash": hashes.dhash,
+                "phash": hashes.phash[0],
+                "dhash": hashes.dhash[0],
                 "spread": hashes.spread,
                 "version": VERSION,
             }
@@ -126,20 +126,22 @@ def nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[N] distance to the nearest fingerprint, and [N] its row in the index (-1: none).
 
-    The distance is the larger of those of pHash and dHash, the smaller of plain and mirrored: up to 12 it is what
-    dedupe would call a twin. Every candidate is compared with every fingerprint.
+    The distance is the larger of those of pHash and dHash, the smallest of all looks (`phash_mirror` and `dhash_mirror`
+    are [N], or [N, L] of other looks than the mirrored one, too): up to 12 it is what dedupe would look at as a twin.
+    Every candidate is compared with every fingerprint.
     """
     count = len(phash)
     best = np.full(count, FAR, dtype=np.int64)
     which = np.full(count, -1, dtype=np.int64)
     comparable = spread >= policy.blank_spread
+    all_phash = np.column_stack([phash, phash_mirror])
+    all_dhash = np.column_stack([dhash, dhash_mirror])
     columns = [index.column(name).to_numpy() for name in ("phash", "dhash", "spread")]
     for row, (p, d, wide) in enumerate(zip(*columns, strict=True)):
         if wide < policy.blank_spread:
             continue
-        plain = np.maximum(np.bitwise_count(phash ^ p), np.bitwise_count(dhash ^ d))
-        flipped = np.maximum(np.bitwise_count(phash_mirror ^ p), np.bitwise_count(dhash_mirror ^ d))
-        distance = np.minimum(plain, flipped).astype(np.int64)
+        bits = np.maximum(np.bitwise_count(all_phash ^ p), np.bitwise_count(all_dhash ^ d))
+        distance = bits.min(axis=1).astype(np.int64)
         closer = comparable & (distance < best)
         best[closer], which[closer] = distance[closer], row
     return best, which

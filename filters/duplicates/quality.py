@@ -7,6 +7,7 @@ listed, for eyes to judge.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from filters.degradation.synthesis import encode_jpeg, gaussian_blur, gaussian_noise
 from filters.duplicates.dedupe import DedupePolicy, Seen, confirmed_edges, once, seen_edges
 from filters.duplicates.embedding import Embed, look
-from filters.duplicates.hashing import ImageHashes, hash_image
+from filters.duplicates.hashing import SeenHashes, hash_seen
 
 Photo = NDArray[np.uint8]
 JPEG_QUALITY = 95
@@ -82,6 +83,40 @@ def _mirrored(image: Photo) -> Photo:
     return np.ascontiguousarray(image[:, ::-1])
 
 
+def _tagged(image: Photo, orientation: int) -> bytes:
+    """A JPEG whose pixels lie on their side and whose tag says so."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    sink = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(sink, "JPEG", quality=JPEG_QUALITY, exif=exif)
+    return sink.getvalue()
+
+
+def _wide(image: Photo) -> bytes:
+    """A scan of its luma in 16 bits."""
+    from PIL import Image
+
+    luma = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    sink = io.BytesIO()
+    Image.fromarray((luma * 257).astype(np.uint16)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def _cut_out(image: Photo) -> bytes:
+    """A PNG with a transparent edge of 2 %, in which other pixels are hidden."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    alpha = np.zeros((height, width), dtype=np.uint8)
+    edge = (max(1, height // 50), max(1, width // 50))
+    alpha[edge[0] : -edge[0], edge[1] : -edge[1]] = 255
+    sink = io.BytesIO()
+    Image.fromarray(np.dstack([image, alpha])).save(sink, "PNG", compress_level=1)
+    return sink.getvalue()
+
+
 def _stored(
     change: Callable[[Photo], Photo], quality: int = JPEG_QUALITY
 ) -> Callable[[Photo], bytes]:
@@ -118,6 +153,10 @@ TRANSFORMS: dict[str, Callable[[Photo], bytes]] = {
     "white border of 5 %": _stored(lambda image: _bordered(image, 0.05)),
     "rotation by 2 degrees": _stored(lambda image: _turned(image, 2.0)),
     "rotation by 90 degrees": _stored(lambda image: np.rot90(image)),
+    "rotation by 180 degrees": _stored(lambda image: np.rot90(image, 2)),
+    "turned by its EXIF tag alone": lambda image: _tagged(np.rot90(image), 6),
+    "16 bits, grey": lambda image: _wide(image),
+    "transparent outside": lambda image: _cut_out(image),
     "+10 %, resize 50 %, crop 3 %, JPEG 50": _stored(
         _both(lambda i: _brighter(i, 1.1), lambda i: _resized(i, 0.5), lambda i: _cropped(i, 0.03)),
         50,
@@ -185,30 +224,29 @@ def dedup_quality(
         embed: the policy's encoder, where it has one.
         advance: called with 1 after each photograph.
     """
-    from PIL import Image
+    from filters.picture import open_picture
 
-    from filters.measures import open_image
-
-    hashes: list[ImageHashes] = []
+    hashes: list[SeenHashes] = []
     vectors: list[bytes | None] = []
     thumbnails: list[bytes | None] = []
 
-    def note(image: Image.Image) -> None:
-        hashes.append(hash_image(image))
-        if embed is not None:
-            seen = look(np.asarray(image.convert("RGB")), embed)
-            vectors.append(seen.vector)
-            thumbnails.append(seen.thumbnail)
+    def note(content: bytes) -> None:
+        with open_picture(content) as picture:
+            hashes.append(hash_seen(picture))
+            if embed is not None:
+                seen = look(picture.rgb, embed)
+                vectors.append(seen.vector)
+                thumbnails.append(seen.thumbnail)
 
     owner: list[int] = []
     kind: list[str] = []
     for number, (_, photo) in enumerate(photos):
-        note(Image.fromarray(photo))
+        # Without loss: it stands for the file that the photograph came from.
+        note(_png(photo))
         owner.append(number)
         kind.append("")
         for name, make in TRANSFORMS.items():
-            with open_image(make(photo)) as image:
-                note(image)
+            note(make(photo))
             owner.append(number)
             kind.append(name)
         advance(1)
@@ -240,17 +278,26 @@ def dedup_quality(
     )
 
 
+def _png(photo: Photo) -> bytes:
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.fromarray(photo).save(sink, "PNG", compress_level=1)
+    return sink.getvalue()
+
+
 def _edges(
-    hashes: Sequence[ImageHashes], policy: DedupePolicy, seen: Seen | None
+    hashes: Sequence[SeenHashes], policy: DedupePolicy, seen: Seen | None
 ) -> NDArray[np.int64]:
-    names = ("phash", "dhash", "phash_mirror", "dhash_mirror")
-    plain, plain_d, mirror, mirror_d = (
-        np.array([getattr(h, name) for h in hashes], dtype=np.uint64) for name in names
-    )
+    phash = np.array([h.phash for h in hashes], dtype=np.uint64)
+    dhash = np.array([h.dhash for h in hashes], dtype=np.uint64)
+    looks = (phash[:, 0], dhash[:, 0], phash[:, 1:], dhash[:, 1:])
     spread = np.array([h.spread for h in hashes], dtype=np.float64)
-    edges = confirmed_edges(plain, plain_d, mirror, mirror_d, spread, policy)
+    edges = confirmed_edges(
+        *looks, spread, policy, lambda rows: [hashes[row].thumbnail for row in rows.tolist()]
+    )
     if seen is not None and policy.embedding is not None:
-        more = seen_edges(seen, plain, plain_d, mirror, mirror_d, spread, policy, edges)
+        more = seen_edges(seen, *looks, spread, policy, edges)
         edges = once(np.concatenate([edges, more]))
     return edges
 

@@ -2,8 +2,8 @@
 
 A measure is a module `filters/measures/<name>.py` with a docstring (what, unit, which way is worse, when it is None,
 where the formula comes from), `VERSION`, and `measure(photo: Photo) -> float | None`. It holds no threshold. `Photo` is
-decoded once for all of them, as stored: native size (halving an image removes half its blur and noise) and without
-applying the EXIF orientation. OpenCV runs on one thread, so that values do not depend on how many workers there are.
+decoded once for all of them, as it is seen (filters/picture.py), at native size: halving an image removes half its blur
+and noise. OpenCV runs on one thread, so that values do not depend on how many workers there are.
 
 Measures look at `Photo.patches`: all of an image of up to about a megapixel, and 16 evenly spread windows of 256 px of
 a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothing is ever reduced to be measured.
@@ -11,21 +11,33 @@ a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothin
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.errors import Expected
 from catalog.plugins import Plugins
+from filters.picture import NotAnImage, Picture, open_picture
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = [
+    "Floats",
+    "Measure",
+    "NotAnImage",
+    "Photo",
+    "UnknownMeasure",
+    "load_measure",
+    "measure_names",
+    "open_photo",
+    "opencv",
+    "percentile_of_counts",
+    "photo_of",
+    "second_difference",
+    "tiles",
+]
 
 Floats = NDArray[np.float32]
 
@@ -34,17 +46,6 @@ PATCH_PX = 256
 """Side of a window."""
 MOST_PATCHES = 16
 """Windows of a large image."""
-MOST_PIXELS = 200_000_000
-"""Larger images are refused by what their header says, before a pixel is decoded."""
-
-
-class NotAnImage(ValueError):
-    """Bytes that are no single photograph that can be decoded."""
-
-    def __init__(self, message: str, kind: str = "corrupt") -> None:
-        super().__init__(message)
-        self.kind = kind
-        """corrupt, animated or too_large: short and stable, for the failure row."""
 
 
 class UnknownMeasure(Expected, ValueError):
@@ -167,83 +168,23 @@ def opencv() -> Any:
     return cv2
 
 
-def open_image(data: bytes) -> Image.Image:
-    """Decodes all of an image.
+def open_photo(data: bytes, *, most_patches: int = MOST_PATCHES) -> Photo:
+    """Decodes an image for measuring, as it is seen (filters/picture.py).
 
     Raises:
         NotAnImage: the bytes do not decode, are an animation, or too many pixels; the message says why.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            _check_kind(image)
-            image.load()
-    except Image.DecompressionBombError as error:
-        raise NotAnImage(str(error), "too_large") from error
-    # Pillow's decoders raise all of these for damaged files, each format its own.
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, NotAnImage):
-            raise
-        raise NotAnImage(undecodable(error)) from error
-    return image
+    with open_picture(data) as picture:
+        return photo_of(picture, most_patches=most_patches)
 
 
-def undecodable(error: Exception) -> str:
-    """What a person is told of an error of Pillow's decoders; the same for the same bytes."""
-    from PIL import UnidentifiedImageError
-
-    # Its own text tells where in memory the bytes were.
-    why = "no format that is known" if isinstance(error, UnidentifiedImageError) else str(error)
-    return f"The bytes do not decode as an image: {why}"
-
-
-def _check_kind(image: Image.Image) -> None:
-    """By the header alone."""
-    pixels = image.width * image.height
-    if pixels > MOST_PIXELS:
-        raise NotAnImage(
-            f"{image.width} x {image.height} are more than {MOST_PIXELS} pixels.", "too_large"
-        )
-    # Cameras put a preview or a second view behind the photograph (MPO); that is no animation.
-    if image.format in ("GIF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False):
-        frames = getattr(image, "n_frames", 2)
-        raise NotAnImage(f"An animation of {frames} frames is no photograph.", "animated")
-
-
-def open_photo(data: bytes, *, most_patches: int = MOST_PATCHES) -> Photo:
-    """Decodes an image for measuring. Transparency is laid on white, 16 bits become 8, CMYK becomes RGB.
+def photo_of(picture: Picture, *, most_patches: int = MOST_PATCHES) -> Photo:
+    """A decoded picture as a Photo.
 
     Raises:
-        NotAnImage: as open_image.
+        NotAnImage: its pixels have no rule how they are seen.
     """
-    with open_image(data) as image:
-        return photo_of(image, most_patches=most_patches)
-
-
-def photo_of(image: Image.Image, *, most_patches: int = MOST_PATCHES) -> Photo:
-    """A decoded Pillow image as a Photo."""
-    tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
-    quantization = tuple(tables[0]) if 0 in tables else None
-    return Photo(_rgb(image), quantization=quantization, most_patches=most_patches)
-
-
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    from PIL import Image as pillow
-
-    if image.mode.startswith(("I", "F")):
-        # Pillow clips 16-bit grey to 255 instead of scaling it.
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0.0) > 255 else 255.0
-        grey = np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        over = image.convert("RGBA")
-        white = pillow.new("RGBA", over.size, "white")
-        image = pillow.alpha_composite(white, over)
-    return np.asarray(image.convert("RGB"))
+    return Photo(picture.rgb, quantization=picture.quantization, most_patches=most_patches)
 
 
 def measure_names() -> list[str]:

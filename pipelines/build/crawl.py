@@ -56,6 +56,7 @@ def opened_door(
     with contextlib.ExitStack() as stack:
         if run.recipe.corpus is not None:
             from crawler.loopback import LoopbackCommons
+            from pipelines.build.doors import look
             from pipelines.demo.corpus import make_corpus
 
             with run.timed("corpus"):
@@ -63,7 +64,10 @@ def opened_door(
                     run.out / "corpus", seed=run.recipe.corpus.seed, files=run.recipe.corpus.files
                 )
             server = LoopbackCommons(
-                corpus.photos, corpus.manifest, page_size=run.recipe.corpus.page_size
+                corpus.photos,
+                corpus.manifest,
+                page_size=run.recipe.corpus.page_size,
+                look=look,
             )
             host_map = stack.enter_context(server).host_map
             contact = contact or "https://localhost/embedded-demo"
@@ -257,6 +261,8 @@ def _note_problem(run: Build, key: str, problem: str) -> None:
 
 def download_originals(run: Build, door: PoliteDoor) -> None:
     """Fetches the originals that pass the gate."""
+    from filters.picture import refusal
+
     table, passing = gated(run)
     wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
     wanted = wanted.filter(pa.array(passing))
@@ -288,6 +294,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                     sha1=sha1,
                     size_bytes=row["size_bytes"],
                     mime=row["mime"],
+                    check=refusal,
                 )
             except DownloadFailure as error:
                 return failure("download", sha1, error.kind, str(error), retryable=error.retryable)

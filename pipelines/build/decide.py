@@ -18,15 +18,15 @@ from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
 from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
-from pipelines.build.gate import gate_rules, passes_gate
+from pipelines.build.copies import Twins, find_twins
+from pipelines.build.gate import as_decoded, gate_rules, passes_gate
+from pipelines.build.twins import looks_of
 from pipelines.recipe import Recipe
 
 pc: Any = compute
 
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-Twins = tuple[pa.Array, pa.Array, pa.Array]
-"""Role in its near-duplicate cluster (unique, kept, copy; null without hashes), cluster id, kept copy's page id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +59,16 @@ def decide(
 
     Args:
         candidates: as pipelines.build.gate has them, with hashes, measures and scores.
-        twins: of an earlier decision on the same candidates with the same gate and the same dedupe section.
+        twins: of an earlier decision on the same candidates with the same gate, dedupe and degradation sections.
         edges: confirmed edges among all candidates with hashes (pipelines.build.twins), where they are known.
 
     Raises:
         filters.policy.RuleError: a rule names a value that is not there.
     """
-    twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe), edges)
-    roles, clusters, duplicate_of = twins
+    candidates = as_decoded(candidates, recipe)
     labels = _labels(candidates, recipe)
-    roles = _copies_of_clean(candidates, roles, duplicate_of, labels["labels"])
+    twins = twins or find_twins(candidates, recipe, passes_gate(candidates, recipe), edges, labels)
+    roles, clusters, duplicate_of = twins
     facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
@@ -159,74 +159,6 @@ def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
     return table
 
 
-def _twins(
-    candidates: pa.Table,
-    recipe: Recipe,
-    passing: np.ndarray[Any, np.dtype[np.bool_]],
-    edges: Ints | None,
-) -> Twins:
-    """The near-duplicates among the candidates that pass the gate and have hashes."""
-    from filters.duplicates.dedupe import dedupe
-
-    hashed = candidates.column("phash").is_valid().to_numpy() & passing
-    rows = np.flatnonzero(hashed)
-    some = candidates.take(pa.array(rows))
-
-    def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
-        return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
-
-    if edges is not None:
-        place = np.full(candidates.num_rows, -1)
-        place[rows] = np.arange(len(rows))
-        ends = place[edges[:, :2]]
-        edges = np.column_stack([ends, edges[:, 2:]])[(ends >= 0).all(axis=1)]
-    seen = None
-    if recipe.dedupe.embedding is not None:
-        seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
-    uploaded = some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64())
-    result = dedupe(
-        page_ids=numbers("page_id", np.int64),
-        phash=numbers("phash", np.uint64),
-        dhash=numbers("dhash", np.uint64),
-        phash_mirror=numbers("phash_mirror", np.uint64),
-        dhash_mirror=numbers("dhash_mirror", np.uint64),
-        spread=numbers("spread", np.float64),
-        pixels=numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64),
-        size_bytes=numbers("size_bytes", np.int64),
-        uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
-        policy=recipe.dedupe,
-        seen=seen,
-        edges=edges,
-    )
-    _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
-    copy = result.duplicate_of >= 0
-    roles = np.where(copy, "copy", np.where(sizes[member_of] > 1, "kept", "unique"))
-
-    def spread(values: Any, kind: pa.DataType, known: Any = True) -> pa.Array:
-        """[N] from the values of `rows`; null elsewhere and where not `known`."""
-        place = np.full(candidates.num_rows, -1)
-        place[rows] = np.where(known, np.arange(len(rows)), -1)
-        return pa.array(values, kind).take(pa.array(place, mask=place < 0))
-
-    return (
-        spread(roles.tolist(), pa.string()),
-        spread(result.cluster_id, pa.int64()),
-        spread(result.duplicate_of, pa.int64(), copy),
-    )
-
-
-def _copies_of_clean(
-    candidates: pa.Table, roles: pa.Array, duplicate_of: pa.Array, labels: pa.ChunkedArray
-) -> pa.Array:
-    """Roles, where a degraded copy of a clean photograph is `copy_of_clean`: its degradation was made, not found."""
-    count = pc.fill_null(pc.list_value_length(labels), 0).combine_chunks()
-    place = pc.index_in(duplicate_of, value_set=candidates.column("page_id").combine_chunks())
-    twins_labels = pc.fill_null(count.take(place), 1)
-    made = pc.and_(pc.greater(count, 0), pc.equal(twins_labels, 0))
-    copies = pc.fill_null(pc.equal(roles, "copy"), fill_value=False)
-    return pc.if_else(pc.and_(copies, made), "copy_of_clean", roles)
-
-
 def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     """leak_distance and leak_of, where the recipe names an index of fingerprints; else null."""
     from filters.duplicates.leakage import nearest, read_index
@@ -239,17 +171,17 @@ def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
         }
     index = read_index(Path(recipe.leakage.index))
     hashed = candidates.column("phash").is_valid().to_numpy()
-
-    def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
-        return pc.fill_null(candidates.column(name), 0).to_numpy().astype(kind)
-
-    distance, which = nearest(
+    some = candidates.filter(pa.array(hashed))
+    distance = np.full(rows, 0, dtype=np.int64)
+    which = np.full(rows, -1, dtype=np.int64)
+    phash, dhash, other_phash, other_dhash = looks_of(some)
+    distance[hashed], which[hashed] = nearest(
         index,
-        phash=numbers("phash", np.uint64),
-        dhash=numbers("dhash", np.uint64),
-        phash_mirror=numbers("phash_mirror", np.uint64),
-        dhash_mirror=numbers("dhash_mirror", np.uint64),
-        spread=np.where(hashed, numbers("spread", np.float64), 0.0),
+        phash=phash,
+        dhash=dhash,
+        phash_mirror=other_phash,
+        dhash_mirror=other_dhash,
+        spread=pc.fill_null(some.column("spread"), 0.0).to_numpy().astype(np.float64),
         policy=recipe.leakage,
     )
     names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")

@@ -119,6 +119,36 @@ def with_geometry(candidates: pa.Table) -> pa.Table:
     return candidates
 
 
+def as_decoded(candidates: pa.Table, recipe: Recipe) -> pa.Table:
+    """Candidates with the sizes of their decoded, turned pictures in the place of the announced ones.
+
+    Of those that pass the gate by what was announced; the others were not downloaded by this recipe, and what another
+    one found of them must not change what becomes of them.
+    """
+    if "decoded_width" not in candidates.column_names:
+        return candidates
+    known = candidates.column("decoded_width").is_valid().combine_chunks()
+    known = pc.and_(known, pa.array(passes_gate(candidates, recipe)))
+    changed = False
+    for side in ("width", "height"):
+        announced = candidates.column(side).combine_chunks()
+        decoded = candidates.column(f"decoded_{side}").combine_chunks().cast(announced.type)
+        sizes = pc.if_else(known, decoded, announced)
+        changed = changed or not sizes.equals(announced)
+        place = candidates.column_names.index(side)
+        candidates = candidates.set_column(place, candidates.field(place), sizes)
+    if not changed:
+        return candidates
+    derived = [name for name in GEOMETRY if name in candidates.column_names]
+    fresh = with_geometry(candidates.drop_columns(derived))
+    # In the place that they had: the order of columns is that of the facts.
+    return fresh.select(candidates.column_names)
+
+
+GEOMETRY = ("short_side", "long_side", "aspect", "megapixels", "bytes_per_pixel", "upload_year")
+"""Columns that `with_geometry` adds."""
+
+
 def with_hints(candidates: pa.Table, recipe: Recipe) -> pa.Table:
     """Adds the hints of natural degradation; `candidates` as `with_geometry` returns them."""
     for name, column in hints(candidates, recipe.prefilter).items():

@@ -12,6 +12,7 @@ from catalog.page.report import ReportPage, RuleSummary, compose_report
 from catalog.removals import NOT_REMOVED
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome
+from pipelines.build.doors import view
 from pipelines.build.rights import reason_rows
 from pipelines.build.run import Build
 
@@ -74,6 +75,7 @@ def report_of(
         rules=rules,
         failures=counts.rename_columns(["kind", "count"]),
         thumbnails=original,
+        decode=view,
         marks=[(name, f"severity.{name}", run.recipe.degradation.begins(name)) for name in LABELS],
         facts=facts,
         target_mix=run.recipe.sampling.mix or None,

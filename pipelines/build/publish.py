@@ -60,7 +60,9 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
     from filters.duplicates.hashing import VERSION as HASH_VERSION
 
     recipe = run.recipe
+    hashes = HASH_VERSION
     if stored:
+        hashes = next(reversed(run.catalog.planned_in_order("hash")), HASH_VERSION)
         measures = _last_planned(run.catalog, "measure", recipe.measures)
         scores = _last_planned(run.catalog, "score", recipe.scores)
         encoder = recipe.dedupe.embedding
@@ -69,11 +71,11 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
         measures = measure_versions(recipe.measures)
         scores = score_versions(recipe.scores, recipe.scoring)
         seen = embed_versions(recipe.dedupe)
-    recipe_hash = recipe.hash([*measures, *scores, *seen, HASH_VERSION], run.limit)
+    recipe_hash = recipe.hash([*measures, *scores, *seen, hashes], run.limit)
     joined = {
         "measures": _pairs(measures),
         "scores": _pairs(scores),
-        "hash_version": HASH_VERSION,
+        "hash_version": hashes,
         "embedding": _pairs(seen)[0] if seen else None,
     }
     return joined, recipe_hash
@@ -92,6 +94,7 @@ def publish(
     candidates: Callable[[], pa.Table],
     *,
     crawled: bool = True,
+    hash_version: str | None = None,
 ) -> BuildResult:
     """Decides, exports, reports and links.
 
@@ -99,10 +102,11 @@ def publish(
         candidates: gives them as `gated` does with what `facts_to_join` says; nobody else holds the table, so that
             it is gone before the page and the database need room.
         crawled: False where no page was asked for since the last time, so that the evidence is as it was.
+        hash_version: of the candidates' hashes; None: the present one.
     """
     keep_recipe(run, recipe_hash)
     failures = views.failures(run.catalog)
-    summary, page = _release(run, recipe_hash, failures, candidates)
+    summary, page = _release(run, recipe_hash, failures, candidates, hash_version)
     with run.timed("report"):
         page.write(run.out / "report" / "index.html")
     del page
@@ -141,12 +145,16 @@ class _ReleaseSummary:
 
 
 def _release(
-    run: Build, recipe_hash: str, failures: pa.Table, candidates: Callable[[], pa.Table]
+    run: Build,
+    recipe_hash: str,
+    failures: pa.Table,
+    candidates: Callable[[], pa.Table],
+    hash_version: str | None,
 ) -> tuple[_ReleaseSummary, ReportPage]:
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
         table = candidates()
-        edges = edges_among(catalog, table, recipe.dedupe)
+        edges = edges_among(catalog, table, recipe.dedupe, version=hash_version)
         outcome = decide(table, recipe, recipe_hash=recipe_hash, edges=edges)
         del table, edges
         catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
@@ -184,6 +192,10 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
         return pa.StructArray.from_arrays(arrays, names=[n.replace(":", "_") for n in names])
 
     samples = creditable(records_at(catalog, chosen.select(PLACE), schema(FileRecord).names))
+    # Sizes of the decoded, turned picture: what a reader of the dataset gets.
+    for side in ("width", "height"):
+        at = samples.column_names.index(side)
+        samples = samples.set_column(at, samples.field(at), chosen.column(side).combine_chunks())
     for name in SAMPLE_FACTS:
         samples = samples.append_column(name, chosen.column(name))
     for name, column in (

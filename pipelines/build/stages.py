@@ -1,8 +1,8 @@
 """What the batch stages do to one image. A stage function takes a BatchRef and commits one part.
 
 `run_batch` is what runners carry around: it reads the batch's frozen keys, works on one original after the other, one
-thread of OpenCV and torch each, and commits rows and failures together. What an image lacks is a failure row; a bug
-in a measure is an exception and ends the build.
+thread of OpenCV and torch each, and commits rows and failures together. What an image lacks is a failure row, and
+so is what this software fails at: one odd picture does not end a build of days.
 """
 
 from __future__ import annotations
@@ -43,14 +43,30 @@ def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> 
     )
 
 
+def _of_seen() -> str:
+    """What versions end with: what was measured is the picture as it is seen, and that has a version of its own."""
+    from filters.picture import VERSION
+
+    return f"+{VERSION}"
+
+
+def _parted(version: str) -> tuple[str, str, str]:
+    return version.rpartition("@")
+
+
 def _hash_worker(versions: tuple[str, ...]) -> Worker:
-    from filters.duplicates.hashing import hash_image
-    from filters.measures import open_image
+    from filters.duplicates.hashing import hash_image, hash_seen
+    from filters.picture import NotAnImage, open_picture
 
     def work(sha1: str, data: bytes) -> list[Any]:
-        with open_image(data) as image:
-            hashes = hash_image(image)
-            width, height = image.size
+        with open_picture(data) as picture:
+            unreadable = picture.reader_error()
+            if unreadable is not None:
+                raise NotAnImage(unreadable, "unreadable")
+            hashes = hash_image(picture.image)
+            seen = hash_seen(picture)
+            width, height = picture.size
+            camera = picture.camera
         return [
             HashRecord(
                 sha1=sha1,
@@ -59,9 +75,13 @@ def _hash_worker(versions: tuple[str, ...]) -> Worker:
                 dhash=hashes.dhash,
                 phash_mirror=hashes.phash_mirror,
                 dhash_mirror=hashes.dhash_mirror,
-                spread=hashes.spread,
+                spread=seen.spread,
                 decoded_width=width,
                 decoded_height=height,
+                seen_phash=seen.phash,
+                seen_dhash=seen.dhash,
+                thumbnail=seen.thumbnail,
+                camera=camera,
             )
         ]
 
@@ -71,13 +91,13 @@ def _hash_worker(versions: tuple[str, ...]) -> Worker:
 def _measure_worker(versions: tuple[str, ...]) -> Worker:
     from filters.measures import load_measure, open_photo
 
-    measures = [load_measure(version.split("@")[0]) for version in versions]
+    measures = [(load_measure(name), version) for name, _, version in map(_parted, versions)]
 
     def work(sha1: str, data: bytes) -> list[Any]:
         photo = open_photo(data)
         return [
-            MeasureRecord(sha1=sha1, name=m.name, version=m.version, value=m.measure(photo))
-            for m in measures
+            MeasureRecord(sha1=sha1, name=m.name, version=version, value=m.measure(photo))
+            for m, version in measures
         ]
 
     return work
@@ -87,8 +107,11 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
     from filters.measures import open_photo
     from filters.metrics import Scoring, load_metric
 
-    named = [version.split("@") for version in versions]
-    metrics = [load_metric(name, Scoring.of(version)) for name, version in named]
+    named = [_parted(version) for version in versions]
+    metrics = [
+        (load_metric(name, Scoring.of(version.removesuffix(_of_seen()))), version)
+        for name, _, version in named
+    ]
 
     def work(sha1: str, data: bytes) -> list[Any]:
         photo = open_photo(data)
@@ -96,7 +119,7 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
             ScoreRecord(
                 sha1=sha1,
                 name=metric.name,
-                version=metric.version,
+                version=version,
                 value=metric.score(photo),
                 lower_better=metric.lower_better,
                 weights_sha256=metric.weights_sha256,
@@ -104,7 +127,7 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
                 device=metric.scoring.device,
                 precision=metric.scoring.precision,
             )
-            for metric in metrics
+            for metric, version in metrics
         ]
 
     return work
@@ -123,7 +146,7 @@ def _embed_worker(versions: tuple[str, ...]) -> Worker:
             EmbeddingRecord(
                 sha1=sha1,
                 name=embedder.name,
-                version=embedder.version,
+                version=versions[0].rpartition("@")[2],
                 weights_sha256=embedder.weights_sha256,
                 license=embedder.license,
                 vector=seen.vector,
@@ -149,7 +172,7 @@ def run_batch(ref: BatchRef) -> BatchResult:
     Raises:
         catalog.files.DiskFull: no room for the part; the batch stays pending.
     """
-    from filters.measures import NotAnImage
+    from filters.picture import NotAnImage, decoder_errors
 
     started = time.perf_counter()
     make_worker, record_type = COMPUTE[ref.stage]
@@ -165,7 +188,13 @@ def run_batch(ref: BatchRef) -> BatchResult:
             advice = "The object is gone from the store; run `lucidlr failures --retry` to fetch it again."
             failures.append(failure(ref.stage, sha1, "object_missing", advice, retryable=True))
         except NotAnImage as error:
-            failures.append(failure(ref.stage, sha1, error.kind, str(error), retryable=False))
+            failures.append(
+                failure(ref.stage, sha1, error.kind, str(error), retryable=error.retryable)
+            )
+        except decoder_errors() as error:
+            # One odd picture must not end a build of days; the row says that it was our fault, and which.
+            told = f"This software failed at this picture: {type(error).__name__}: {error}"
+            failures.append(failure(ref.stage, sha1, "not_computed", told, retryable=False))
     catalog.commit(ref, to_table(rows, record_type), failures)
     return BatchResult(
         stage=ref.stage,
@@ -184,7 +213,7 @@ def measure_versions(names: tuple[str, ...]) -> list[str]:
     """
     from filters.measures import load_measure
 
-    return [f"{name}@{load_measure(name).version}" for name in names]
+    return [f"{name}@{load_measure(name).version}{_of_seen()}" for name in names]
 
 
 def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
@@ -197,7 +226,7 @@ def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
     """
     from filters.metrics import load_metric
 
-    return [f"{name}@{load_metric(name, scoring).version}" for name in names]
+    return [f"{name}@{load_metric(name, scoring).version}{_of_seen()}" for name in names]
 
 
 def embed_versions(policy: DedupePolicy) -> list[str]:
@@ -211,4 +240,4 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
     if policy.embedding is None:
         return []
     embedder = load_embedder(policy.embedding.encoder)
-    return [f"{embedder.name}@{embedder.version}"]
+    return [f"{embedder.name}@{embedder.version}{_of_seen()}"]

@@ -7,6 +7,7 @@ needs no search at all. Other radii are other facts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,30 +20,40 @@ from pyarrow import compute
 from catalog.latest import Keys, latest_rows
 from catalog.records import TwinRow, schema
 from catalog.store import Catalog, config_hash
+from filters.duplicates.confirm import VERSION as CONFIRM_VERSION
 from filters.duplicates.dedupe import DedupePolicy, edges_of_new
-from filters.duplicates.hashing import VERSION
+from filters.duplicates.hashing import LOOKS, MIRRORED, VERSION
 
 pc: Any = compute
 Ints = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+LOOK_COUNT = len(LOOKS)
 
 
 def edges_among(
-    catalog: Catalog, candidates: pa.Table, policy: DedupePolicy, *, keep: bool = True
+    catalog: Catalog,
+    candidates: pa.Table,
+    policy: DedupePolicy,
+    *,
+    version: str | None = None,
+    keep: bool = True,
 ) -> Ints:
     """[E, 5] confirmed edges among the candidates that have hashes, as filters.duplicates.dedupe.DedupeResult has them.
 
     Args:
         candidates: as pipelines.build.gate has them, with hashes.
+        version: of the hashes; None: the present one.
         keep: write down what was compared now; under the catalog's lock.
 
     Raises:
         filters.neighbors.TooManyPairs: as filters.duplicates.dedupe.dedupe.
     """
-    config = config_hash(
-        [VERSION, f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"]
-    )
+    version = version or VERSION
+    radii = f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"
+    config = config_hash([version, CONFIRM_VERSION, radii])
     hashed = np.flatnonzero(candidates.column("phash").is_valid().to_numpy())
-    table = candidates.select(["sha1", *_HASHES]).take(pa.array(hashed))
+    have = [name for name in _HASHES if name in candidates.column_names]
+    table = candidates.select(["sha1", *have]).take(pa.array(hashed))
     keys = Keys(table.column("sha1"))
     # One row for each content: a file that was uploaded twice is compared once.
     one = table.take(pa.array(keys.first))
@@ -54,11 +65,22 @@ def edges_among(
         # recipes over parts of a catalog would leave pairs between these parts unseen for ever.
         old = np.flatnonzero(known.compared)
         place = pa.concat_tables(
-            [one.take(pa.array(old)), _hashes_of(catalog, known.others), one.take(pa.array(new))]
+            [
+                one.take(pa.array(old)),
+                _hashes_of(catalog, known.others, have, version),
+                one.take(pa.array(new)),
+            ],
+            promote_options="permissive",
         ).combine_chunks()
         before = place.num_rows - len(new)
-        columns = [place.column(name).to_numpy() for name in _HASHES]
-        edges = edges_of_new(before, *columns, policy=policy)
+        sha1s = place.column("sha1")
+        edges = edges_of_new(
+            before,
+            *looks_of(place),
+            place.column("spread").to_numpy(),
+            policy=policy,
+            thumbnails=lambda rows: _thumbnails(catalog, sha1s.take(pa.array(rows)), version),
+        )
         if keep:
             _remember(catalog, config, place.column("sha1"), before, edges)
         key_of = np.concatenate([old, np.full(before - len(old), -1), new])
@@ -66,11 +88,41 @@ def edges_among(
         ours = (ends >= 0).all(axis=1)
         edges = np.column_stack([np.sort(ends, axis=1), edges[:, 2:]])[ours]
         found = np.concatenate([found, edges])
-    spread = one.column("spread").to_numpy()
-    return _by_row(found, keys.of_row, hashed, spread >= policy.blank_spread)
+    return _by_row(found, keys.of_row, hashed, len(keys))
 
 
-_HASHES = ("phash", "dhash", "phash_mirror", "dhash_mirror", "spread")
+_HASHES = (
+    *("phash", "dhash", "phash_mirror", "dhash_mirror", "spread", "seen_phash", "seen_dhash"),
+)
+
+
+def looks_of(hashed: pa.Table) -> tuple[Hashes, Hashes, Hashes, Hashes]:
+    """pHash and dHash [N] as seen, and of the other looks [N, L], of rows that have hashes.
+
+    Rows of before there were looks have the file's own hashes and those of its mirror image.
+    """
+    names = hashed.column_names
+    lengths = pc.list_value_length(hashed.column("seen_phash")) if "seen_phash" in names else None
+    if lengths is not None and pc.all(pc.equal(pc.fill_null(lengths, 0), LOOK_COUNT)).as_py():
+        seen = [
+            pc.list_flatten(hashed.column(name).combine_chunks()).to_numpy().reshape(-1, LOOK_COUNT)
+            for name in ("seen_phash", "seen_dhash")
+        ]
+        return seen[0][:, 0].copy(), seen[1][:, 0].copy(), seen[0][:, 1:], seen[1][:, 1:]
+    columns = [hashed.column(name).to_numpy() for name in _HASHES[:4]]
+    return columns[0], columns[1], columns[2][:, None], columns[3][:, None]
+
+
+def same_bytes(sha1s: pa.ChunkedArray) -> Ints:
+    """[E, 5] pairs of rows with one SHA-1: twins, whatever there is to see in them."""
+    keys = Keys(sha1s)
+    nothing = np.empty((0, 5), dtype=np.int64)
+    return _by_row(nothing, keys.of_row, np.arange(len(sha1s)), len(keys))
+
+
+def _thumbnails(catalog: Catalog, sha1s: pa.ChunkedArray, version: str) -> list[bytes | None]:
+    found = latest_rows(catalog, "hash", Keys(sha1s), ("thumbnail",), (None, version))
+    return found["thumbnail"].to_pylist()
 
 
 @dataclass(frozen=True)
@@ -83,10 +135,10 @@ class _Known:
     """[E, 5], between keys that were both compared."""
 
 
-def _hashes_of(catalog: Catalog, sha1s: pa.Array) -> pa.Table:
+def _hashes_of(catalog: Catalog, sha1s: pa.Array, names: Sequence[str], version: str) -> pa.Table:
     """`sha1` and the hashes of these files, without those whose hashes are gone."""
     column = pa.chunked_array([sha1s], pa.string())
-    hashes = latest_rows(catalog, "hash", Keys(column), _HASHES, (None, VERSION))
+    hashes = latest_rows(catalog, "hash", Keys(column), names, (None, version))
     table = pa.table({"sha1": column, **hashes})
     return table.filter(table.column("phash").is_valid())
 
@@ -116,7 +168,7 @@ def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
     return _Known(compared, pa.concat_arrays(others), np.concatenate(edges))
 
 
-_BITS = ("phash_bits", "dhash_bits", "mirrored")
+_BITS = ("phash_bits", "dhash_bits", "look")
 
 
 def _remember(
@@ -130,7 +182,8 @@ def _remember(
         "twin": texts.take(pa.array(edges[:, 1])),
         "phash_bits": pa.array(edges[:, 2]),
         "dhash_bits": pa.array(edges[:, 3]),
-        "mirrored": pa.array(edges[:, 4] == 1),
+        "mirrored": pa.array(np.isin(edges[:, 4], MIRRORED)),
+        "look": pa.array(edges[:, 4]),
     }
     alone = {"sha1": texts.slice(before)}
     nothing = {f.name: pa.nulls(len(texts) - before, f.type) for f in wanted if f.name != "sha1"}
@@ -141,10 +194,10 @@ def _remember(
     catalog.write_rows("twin", config, name, pa.concat_tables(rows))
 
 
-def _by_row(edges: Ints, of_row: Ints, rows: Ints, comparable: NDArray[np.bool_]) -> Ints:
-    """Edges between contents as edges between rows; rows of one content are twins, unless it is blank."""
+def _by_row(edges: Ints, of_row: Ints, rows: Ints, contents: int) -> Ints:
+    """Edges between contents as edges between rows; rows of one content are twins, blank or not."""
     order = np.argsort(of_row, kind="stable")
-    counts = np.bincount(of_row, minlength=len(comparable))
+    counts = np.bincount(of_row, minlength=contents)
     starts = np.cumsum(counts) - counts
     if counts.max(initial=0) <= 1:
         found = edges.copy()
@@ -157,7 +210,7 @@ def _by_row(edges: Ints, of_row: Ints, rows: Ints, comparable: NDArray[np.bool_]
             for i in members[a]
             for j in members[b]
         ]
-        for content in np.flatnonzero((counts > 1) & comparable).tolist():
+        for content in np.flatnonzero(counts > 1).tolist():
             same = members[content].tolist()
             found_rows += [(i, j, 0, 0, 0) for k, i in enumerate(same) for j in same[k + 1 :]]
         found = np.array(found_rows, dtype=np.int64).reshape(-1, 5)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image
 
 from catalog.files import folder as whole_folder
 from catalog.files import put, stream
+from filters.picture import header, open_picture
 from pipelines.demo.files import file_bytes, twin_bytes
 from pipelines.demo.names import category_pages
 from pipelines.demo.plan import VERSION, CorpusError, Entry, make_plan
@@ -142,8 +142,7 @@ def _truth(entry: Entry, content: bytes, amount: float | None) -> dict[str, Any]
     }[entry.role]
     size: tuple[int, int] | None = None
     if entry.role not in ("svg", "corrupt"):
-        with Image.open(io.BytesIO(content)) as image:
-            size = image.size
+        size = header(content).turned_size
     return {
         "title": f"File:{entry.item['filename']}",
         "filename": entry.item["filename"],
@@ -242,9 +241,10 @@ def contact_sheet(corpus: Corpus, out_png: Path, *, columns: int = 15) -> None:
     for place, item in enumerate(items):
         x, y = place % columns * cell_w, place // columns * cell_h
         if item["size_px"]:
-            with Image.open(corpus.photos / item["filename"]) as image:
-                shown = (min(image.width, cell_w - 4), min(image.height, cell_h - 28))
-                sheet.paste(image.convert("RGB").crop((0, 0, *shown)), (x, y))
+            with open_picture(corpus.photos / item["filename"], frames=True) as picture:
+                image = Image.fromarray(picture.rgb)
+            shown = (min(image.width, cell_w - 4), min(image.height, cell_h - 28))
+            sheet.paste(image.crop((0, 0, *shown)), (x, y))
         damage, change = item["degradation"], item["transform"]
         first = item["role"] + (f" {change['kind']} {change['amount']}" if change else "")
         second = f"{damage['kind']} {damage['amount']}" if damage else "-"

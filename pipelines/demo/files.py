@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from filters.degradation.synthesis import Photo, apply
+from filters.picture import open_picture
 from pipelines.demo.names import CAMERAS
 from pipelines.demo.plan import CorpusError, Entry, resize_range
 
@@ -39,8 +40,8 @@ def twin_bytes(entry: Entry, original: bytes) -> tuple[bytes, float | None]:
     """A copy of lower rank (fewer pixels, else fewer bytes) and how far it was changed."""
     assert entry.twin_of is not None and entry.degradation is not None and entry.tile is not None
     rng = np.random.default_rng(entry.seed)
-    with Image.open(io.BytesIO(original)) as image:
-        pixels = np.array(image.convert("RGB"))
+    with open_picture(original) as picture:
+        pixels = picture.rgb
     if entry.transform == "resized":
         low, high = resize_range(entry.degradation, entry.tile)
         factor = float(rng.uniform(low, high))

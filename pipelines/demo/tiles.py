@@ -27,10 +27,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from catalog.errors import Missing
 from filters.degradation.synthesis import Photo, downscale
+from filters.picture import open_picture
 
 TILE_PX = 96
 LARGE_TILE_PX = 128
@@ -122,8 +122,8 @@ def load(source: Source) -> Photo:
     if spec is None or spec.origin is None:
         raise Missing(f"{source.package} is not installed; run `make setup`.")
     path = Path(spec.origin).parent / source.path
-    with Image.open(path) as image:
-        photo = np.array(image.convert("RGB"))
+    with open_picture(path) as picture:
+        photo = picture.rgb
     return downscale(photo, source.reduce) if source.reduce > 1 else photo
 
 

@@ -65,7 +65,14 @@ def refilter(
             lacking.measures = _unmeasured(run, table, present & passing)
             return table
 
-        result = publish(run, recipe_hash, started, candidates, crawled=False)
+        result = publish(
+            run,
+            recipe_hash,
+            started,
+            candidates,
+            crawled=False,
+            hash_version=joined["hash_version"],
+        )
     return Refiltered(
         result=result,
         to_download=lacking.files,

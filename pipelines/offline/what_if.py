@@ -84,7 +84,7 @@ def what_if(
     joined, _ = facts_to_join(run, stored=True)
     table, _ = gated(run, **joined)
     catalog = run.catalog
-    edges = edges_among(catalog, table, recipe.dedupe, keep=False)
+    edges = edges_among(catalog, table, recipe.dedupe, version=joined["hash_version"], keep=False)
     before = decide(table, recipe, recipe_hash="before", edges=edges)
     later, passing = (
         gated(offline_run(new, out, limit), **joined)
@@ -94,9 +94,11 @@ def what_if(
             None,
         )
     )
-    same = (recipe.gate, recipe.dedupe) == (new.gate, new.dedupe) and later is table
-    if not same:
-        edges = edges_among(catalog, later, new.dedupe, keep=False)
+    same_edges = (recipe.gate, recipe.dedupe) == (new.gate, new.dedupe) and later is table
+    # Which copy stays follows from labels, too.
+    same = same_edges and recipe.degradation == new.degradation
+    if not same_edges:
+        edges = edges_among(catalog, later, new.dedupe, version=joined["hash_version"], keep=False)
     twins = before.twins if same else None
     after = decide(later, new, recipe_hash="after", twins=twins, edges=edges)
     if passing is None:

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from crawler.loopback import LoopbackCommons
+from pipelines.build.doors import look
 from tests.crawler import contract_corpus
 from tests.mediawiki_server import RESULT_LIMIT_BYTES, running_mediawiki
 
@@ -87,6 +88,7 @@ def embedded_commons(contract_folder) -> Iterator[CommonsUnderTest]:
         page_size=500,
         categories=contract_corpus.CATEGORY_PAGES,
         redirects=contract_corpus.REDIRECTS,
+        look=look,
     )
 
     def limit_result(most_bytes: int) -> None:

@@ -15,6 +15,7 @@ from crawler.listing import list_files
 from crawler.loopback import LoopbackCommons
 from crawler.politeness import PoliteDoor
 from crawler.sources import CandidateSource, SiteConfig
+from pipelines.build.doors import look
 
 FILES = 120
 
@@ -27,7 +28,7 @@ def server(tmp_path_factory):
         name = f"Föto {i:03d}.png"
         Image.new("RGB", (20 + i, 30)).save(folder / name)
         items.append({"filename": name, "license": "Cc-by-4.0", "author": "A", "page_id": 1000 + i})
-    with LoopbackCommons(folder, items) as running:
+    with LoopbackCommons(folder, items, look=look) as running:
         yield running
 
 

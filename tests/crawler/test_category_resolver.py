@@ -17,6 +17,7 @@ from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SiteConfig
 from crawler.walkers.category import category_title, resolve_categories
 from filters.degradation.synthesis import encode_jpeg
+from pipelines.build.doors import look
 from tests.crawler import contract_corpus
 from tests.crawler.servers import answer, scripted
 from tests.mediawiki_server import running_mediawiki
@@ -239,7 +240,7 @@ def embedded(tmp_path_factory):
     tree = {"Trams": [], "Trams at night": ["Trams"], "Buses": []}
     tree |= {f"Trams of type {i}": ["Trams"] for i in range(60)}
     redirects = {"Category:Tramways": "Category:Trams", "Category:Lost": "Category:Never made"}
-    with LoopbackCommons(folder, items, categories=tree, redirects=redirects) as server:
+    with LoopbackCommons(folder, items, categories=tree, redirects=redirects, look=look) as server:
         yield server
 
 

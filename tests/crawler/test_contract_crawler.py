@@ -12,6 +12,7 @@ from crawler.limits import Limits
 from crawler.listing import list_files
 from crawler.politeness import PoliteDoor
 from crawler.sources import CategorySource, SiteConfig, TitleSource, UploadWindowSource
+from filters.picture import refusal
 from tests.crawler import contract_corpus
 
 EVER = UploadWindowSource(
@@ -109,6 +110,7 @@ def test_originals_arrive_with_the_announced_sha1(commons, door, contract_folder
             sha1=record.sha1,
             size_bytes=record.size_bytes,
             mime=record.mime,
+            check=refusal,
         )
         assert store.read(record.sha1) == content
 

@@ -13,6 +13,7 @@ from PIL import Image
 from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
 from crawler.limits import CircuitOpen, HostNotAllowed, Limits
 from crawler.politeness import PoliteDoor
+from filters.picture import refusal
 from tests.crawler.servers import answer, hang_up, scripted
 
 LIMITS = Limits(backoff_s=0.001, backoff_429_s=0.001, max_attempts=3, breaker_429=2)
@@ -29,7 +30,17 @@ SHA1 = hashlib.sha1(PHOTO).hexdigest()
 SIZE = len(PHOTO)
 
 
-def fetch(server, store, *, sha1=SHA1, size=SIZE, mime="image/jpeg", limits=LIMITS, url=None):
+def fetch(
+    server,
+    store,
+    *,
+    sha1=SHA1,
+    size=SIZE,
+    mime="image/jpeg",
+    limits=LIMITS,
+    url=None,
+    check=refusal,
+):
     door = PoliteDoor(
         contact="me@lab.org",
         limits=limits,
@@ -38,7 +49,7 @@ def fetch(server, store, *, sha1=SHA1, size=SIZE, mime="image/jpeg", limits=LIMI
         sleep=lambda seconds: None,
     )
     url = url or f"{server.base}/a.jpg"
-    return fetch_original(door, store, url=url, sha1=sha1, size_bytes=size, mime=mime)
+    return fetch_original(door, store, url=url, sha1=sha1, size_bytes=size, mime=mime, check=check)
 
 
 def photo(body=PHOTO, kind="image/jpeg", **headers):
@@ -207,6 +218,24 @@ def test_an_image_of_absurd_size_is_refused_before_it_is_decoded(store, size, mo
     assert left(store) == []
 
 
+BMP = io.BytesIO()
+Image.new("RGB", (40, 30)).save(BMP, "BMP")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n(%pipe%touch started) (w) file\nshowpage\n"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"), [(BMP.getvalue(), "BMP"), (EPS, "PostScript"), (HEIC, "HEIC")]
+)
+def test_a_file_of_another_type_than_announced_is_named_what_it_is(store, body, named):
+    sha1 = hashlib.sha1(body).hexdigest()
+    with scripted(photo(body)) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, sha1=sha1, size=len(body))
+    assert (caught.value.kind, caught.value.retryable) == ("corrupt", False)
+    assert f"Announced as image/jpeg, but it is a {named} file" in str(caught.value)
+    assert left(store) == []
+
+
 def test_an_image_that_memory_cannot_hold_fails_alone_and_may_be_retried(store, monkeypatch):
     def exhausted(self):
         raise MemoryError
@@ -218,10 +247,10 @@ def test_an_image_that_memory_cannot_hold_fails_alone_and_may_be_retried(store, 
 
 
 def test_a_disk_that_fails_while_checking_is_not_taken_for_a_corrupt_file(store, monkeypatch):
-    def failing(self):
+    def failing(path):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", failing)
+    monkeypatch.setattr("pathlib.Path.read_bytes", failing)
     with scripted(photo()) as server, pytest.raises(OSError, match="Input/output"):
         fetch(server, store)
     assert left(store) == []

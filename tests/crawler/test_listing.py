@@ -19,6 +19,7 @@ from crawler.sources import (
     UploadWindowSource,
     source_key,
 )
+from pipelines.build.doors import look
 from tests.crawler.servers import answer, scripted
 
 FILES = 130
@@ -54,7 +55,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def commons(corpus):
-    with LoopbackCommons(*corpus) as server:
+    with LoopbackCommons(*corpus, look=look) as server:
         door = PoliteDoor(
             contact="me@lab.org",
             limits=Limits(),

@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from functools import partial
 
 import pytest
 import requests
 from PIL import Image
 
+from crawler import loopback
 from crawler.commons import Commons
 from crawler.limits import EmbeddedBroken, Limits
 from crawler.listing import list_files
-from crawler.loopback import LoopbackCommons, ManifestError, serve
+from crawler.loopback import LoopbackCommons, ManifestError
 from crawler.loopback.lists import LISTS
 from crawler.politeness import PoliteDoor
 from crawler.sources import SearchSource, SiteConfig
+from pipelines.build.doors import look
 from tests.crawler.servers import answer, scripted
+
+serve = partial(loopback.serve, look=look)
 
 EVERYTHING = {
     "action": "query", "format": "json", "generator": "allimages", "gailimit": "max",

@@ -18,6 +18,7 @@ from crawler.politeness import PoliteDoor
 from crawler.sources import SearchShardSource, SearchSource, SiteConfig, UploadWindowSource
 from crawler.walkers._hits import count_hits
 from crawler.walkers.search_shards import Shard
+from pipelines.build.doors import look
 
 FILES, SHOWN = 300, 40
 SOURCE = SearchShardSource(
@@ -64,7 +65,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(corpus):
-    with LoopbackCommons(*corpus, most_hits=SHOWN) as running:
+    with LoopbackCommons(*corpus, look=look, most_hits=SHOWN) as running:
         yield running
 
 
@@ -151,7 +152,7 @@ def test_every_cursor_goes_on_exactly_behind_its_batch(commons):
 def test_what_cannot_be_cut_further_is_listed_in_part_and_told(corpus, monkeypatch):
     monkeypatch.setattr("crawler.walkers._hits.MOST_HITS", 2)
     narrow = SearchShardSource(query="filemime:image/png", width=(64, 64), size_kib=(0, 64))
-    with LoopbackCommons(*corpus, most_hits=2) as server:
+    with LoopbackCommons(*corpus, look=look, most_hits=2) as server:
         batches = list(list_files(commons_at(server), narrow))
     told = [batch for batch in batches if batch.problem]
     assert told
@@ -171,7 +172,7 @@ def test_a_search_without_hits_is_told_once(commons):
 @pytest.mark.parametrize("most", [SHOWN, 90, 100])
 def test_a_plain_search_ends_where_the_wiki_ends_and_says_so(corpus, monkeypatch, most):
     monkeypatch.setattr("crawler.walkers._hits.MOST_HITS", most)
-    with LoopbackCommons(*corpus, most_hits=most) as server:
+    with LoopbackCommons(*corpus, look=look, most_hits=most) as server:
         commons = commons_at(server)
         batches = list(list_files(commons, SearchSource(query="filemime:image/png")))
         with pytest.raises(ListingError, match="cirrussearch-offset-too-large"):

@@ -14,6 +14,7 @@ from crawler.sources import CategorySource, SiteConfig
 from crawler.structured import entities, with_statements
 from filters.degradation.synthesis import encode_jpeg
 from filters.license import judge
+from pipelines.build.doors import look
 from tests.crawler.servers import answer, scripted
 from tests.shared import shared_folder
 
@@ -91,7 +92,7 @@ def wiki(tmp_path):
     def start(keep_sdc=True):
         kept = [{k: v for k, v in item.items() if keep_sdc or k != "sdc"} for item in items]
         manifest.write_text(json.dumps(kept))
-        return LoopbackCommons(tmp_path, manifest)
+        return LoopbackCommons(tmp_path, manifest, look=look)
 
     return start
 

@@ -28,9 +28,9 @@ from filters.measures import (
     UnknownMeasure,
     load_measure,
     measure_names,
-    open_image,
     open_photo,
 )
+from filters.picture import open_picture
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
@@ -251,7 +251,7 @@ def test_transparency_is_laid_on_white():
 @pytest.mark.parametrize("data", [b"", b"not an image", encode_jpeg(SHARP["coffee"], 90)[:900]])
 def test_bytes_that_do_not_decode_are_a_typed_error(data):
     with pytest.raises(NotAnImage, match="do not decode"):
-        open_image(data)
+        open_picture(data)
 
 
 def test_an_unknown_measure_names_the_nearest():

@@ -7,11 +7,12 @@ import zlib
 import imagehash
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage import data
 
 from filters.duplicates.hashing import hash_image, to_uint64
-from filters.measures import NotAnImage, open_image, open_photo
+from filters.measures import NotAnImage, open_photo
+from filters.picture import open_picture
 
 PHOTO = Image.fromarray(np.ascontiguousarray(data.astronaut()[100:260, 150:310]))
 
@@ -31,7 +32,7 @@ def test_an_animation_is_no_photograph(kind):
     first, *others = frames()
     content = saved(first, kind, save_all=True, append_images=others, duration=100)
     with pytest.raises(NotAnImage, match="3 frames") as caught:
-        open_image(content)
+        open_picture(content)
     assert caught.value.kind == "animated"
 
 
@@ -66,7 +67,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(size):
     content = bomb(*size)
     assert len(content) < 200_000
     with pytest.raises(NotAnImage) as caught:
-        open_image(content)
+        open_picture(content)
     assert caught.value.kind == "too_large"
 
 
@@ -75,7 +76,7 @@ def test_a_jpeg_that_claims_absurd_dimensions_is_refused():
     at = content.index(b"\xff\xc0")
     content[at + 5 : at + 9] = struct.pack(">HH", 65_000, 65_000)
     with pytest.raises(NotAnImage) as caught:
-        open_image(bytes(content))
+        open_picture(bytes(content))
     assert caught.value.kind == "too_large"
 
 
@@ -114,11 +115,12 @@ def test_sixteen_bits_are_scaled_and_not_clipped(bits):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_stored_pixels_are_measured_whatever_exif_says_of_their_orientation(orientation):
+def test_the_picture_is_measured_as_exif_says_that_it_is_seen(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    turned = open_photo(saved(PHOTO, "JPEG", exif=exif))
-    assert np.array_equal(turned.rgb, open_photo(saved(PHOTO, "JPEG")).rgb)
+    content = saved(PHOTO, "JPEG", exif=exif)
+    shown = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert np.array_equal(open_photo(content).rgb, np.asarray(shown))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (7, 3)])
@@ -137,7 +139,7 @@ def test_a_broken_colour_profile_does_not_matter():
 )
 def test_what_is_no_image_is_corrupt(content):
     with pytest.raises(NotAnImage) as caught:
-        open_image(content)
+        open_picture(content)
     assert caught.value.kind == "corrupt"
 
 
@@ -146,7 +148,7 @@ def test_hashes_of_every_mode_are_imagehashs_own(mode):
     image = Image.new(mode, (96, 96)) if mode == "I;16" else PHOTO.convert(mode)
     kind = {"CMYK": "JPEG"}.get(mode, "PNG")
     content = saved(image, kind)
-    with open_image(content) as opened, Image.open(io.BytesIO(content)) as plain:
-        hashes = hash_image(opened)
+    with open_picture(content) as opened, Image.open(io.BytesIO(content)) as plain:
+        hashes = hash_image(opened.image)
         assert hashes.phash == to_uint64(imagehash.phash(plain))
         assert hashes.dhash == to_uint64(imagehash.dhash(plain))

@@ -10,7 +10,8 @@ from skimage import data
 
 from filters.degradation.synthesis import gaussian_blur
 from filters.duplicates.hashing import hash_image
-from filters.measures import NotAnImage, Photo, load_measure, open_image
+from filters.measures import NotAnImage, Photo, load_measure
+from filters.picture import open_picture
 from filters.screening import MEASURES, GreyPhoto, screen
 from pipelines.recipe import RecipeError
 from pipelines.studies.screen import screen_folder
@@ -29,8 +30,8 @@ PHOTOS = {"astronaut": data.astronaut(), "coffee": data.coffee(), "chelsea": dat
 def test_hashes_are_near_those_of_the_whole_image(name):
     content = jpeg(PHOTOS[name])
     quick = screen(content)
-    with open_image(content) as image:
-        whole = hash_image(image)
+    with open_picture(content) as picture:
+        whole = hash_image(picture.image)
     assert (quick.width, quick.height) == PHOTOS[name].shape[1::-1]
     assert (quick.screen_phash ^ whole.phash).bit_count() <= 10
     assert (quick.screen_dhash ^ whole.dhash).bit_count() <= 10

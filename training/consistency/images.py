@@ -34,9 +34,9 @@ def read_image(file: Path) -> Tensor:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """[3,H,W] float32 RGB in [0,1] of a Pillow image, as stored; what is transparent becomes white."""
-    from filters.measures import photo_of
+    from filters.seen import Picture
 
-    return _tensor(photo_of(image).rgb)
+    return _tensor(Picture(image, image.format or "", upright=False, stripped=None).rgb)
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:

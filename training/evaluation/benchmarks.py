@@ -25,7 +25,6 @@ LucidFlux does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR an
 StableSR's test sets."""
 PROTOCOLS: tuple[Protocol, ...] = ("full", "resize1024", "crop128")
 TARGET_PX, CROP_PX = 1024, 128
-_ORIENTATION = 0x0112
 TINY = "tiny"
 """The benchmark in the box; training/evaluation/tiny_benchmark.py makes it."""
 _ENDS = re.compile(r"(_(lr|hr|lq|gt)\d*|_?x[1-4]|_lr_?x?[1-4])$", re.IGNORECASE)
@@ -307,7 +306,7 @@ def _size_problem(item: Item, spec: BenchmarkSpec, protocol: Protocol) -> str | 
     try:
         lr = _size(item.lr)
         hr = _size(item.hr) if item.hr is not None else None
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     if protocol == "crop128" and min(lr) < CROP_PX:
         return f"LR is {lr[0]}x{lr[1]}, smaller than the {CROP_PX} px to be cut from it"
@@ -320,10 +319,6 @@ def _size_problem(item: Item, spec: BenchmarkSpec, protocol: Protocol) -> str | 
 
 
 def _size(file: Path) -> tuple[int, int]:
-    from PIL import Image
+    from filters.picture import header
 
-    with Image.open(file) as image:
-        width, height = image.size
-        # Tags 5 to 8 lay a picture on its side; it is turned when it is read.
-        on_its_side = image.getexif().get(_ORIENTATION, 1) >= 5
-        return (height, width) if on_its_side else (width, height)
+    return header(file).turned_size

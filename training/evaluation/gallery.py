@@ -138,14 +138,17 @@ def _map(entry: Mapping[str, Any], method: str, out: Path, folder: Path) -> str 
 def _picture(source: Path, folder: Path, benchmark: str, column: str, name: str) -> str:
     from PIL import Image
 
+    from filters.picture import open_picture
+
     content = source.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:8]
-    with Image.open(source) as image:
+    with open_picture(source) as picture:
+        image = Image.fromarray(picture.rgb)
         lossless = image.width * image.height <= LOSSLESS_PIXELS
         relative = f"images/{slug(benchmark)}/{slug(column)}/{slug(name)}-{digest}.webp"
         if not (folder / relative).is_file():
             sink = io.BytesIO()
-            image.convert("RGB").save(sink, "WEBP", lossless=lossless, quality=_QUALITY, method=4)
+            image.save(sink, "WEBP", lossless=lossless, quality=_QUALITY, method=4)
             files.put(folder / relative, sink.getvalue())
     return relative
 

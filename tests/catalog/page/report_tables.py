@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from catalog.page.report import RuleSummary
+from pipelines.build.doors import view
 from tests.catalog.release.release_samples import HOSTILE, release
 
 FUNNEL = [
@@ -85,6 +86,7 @@ def report_inputs():
             {"kind": ["corrupt", "truncated", "odd<kind>", "corrupt"], "count": [1, 3, 1, 1]}
         ),
         "thumbnails": store.get,
+        "decode": view,
         "target_mix": {"blur": 0.4, "jpeg": 0.3, "noise": 0.1},
         "facts": {"dataset": "222a1c0e659f2eb0", "recipe": "abc"},
     }

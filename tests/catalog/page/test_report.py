@@ -17,6 +17,7 @@ from catalog.page import charts
 from catalog.page.galleries import BANDS, clusters, contact_sheets, spread
 from catalog.page.report import RuleSummary, render_report
 from catalog.page.thumbnails import EDGE_PX, PictureBook, picture
+from pipelines.build.doors import view
 from tests.catalog.page.report_tables import FUNNEL, report_inputs
 from tests.catalog.release.release_samples import jpeg_tiles
 
@@ -223,14 +224,14 @@ def test_a_rule_on_a_whole_number_or_an_unknown_column_does_no_harm(tmp_path):
 
 def test_a_small_photograph_is_shown_at_its_own_size_and_a_large_one_scaled_with_a_piece_beside_it():
     (small,) = jpeg_tiles(1)
-    made = picture(small)
+    made = picture(small, view)
     assert made.detail is None
     assert decoded(made.whole).size == (140, 140)
     sink = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (300, 640, 3), dtype=np.uint8)
     noise[:, :400] = 128
     Image.fromarray(noise).save(sink, "PNG")
-    made = picture(sink.getvalue())
+    made = picture(sink.getvalue(), view)
     assert decoded(made.whole).size == (EDGE_PX, 75)
     assert (made.width, made.height) == (640, 300)
     piece = decoded(made.detail)
@@ -241,7 +242,7 @@ def test_a_small_photograph_is_shown_at_its_own_size_and_a_large_one_scaled_with
 
 @pytest.mark.parametrize("content", [b"", b"<html>", jpeg_tiles(1)[0][:900]])
 def test_what_cannot_be_decoded_has_no_picture(content):
-    assert picture(content) is None
+    assert picture(content, view) is None
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1"])
@@ -249,7 +250,7 @@ def test_every_pixel_format_has_a_picture(mode):
     sink = io.BytesIO()
     image = Image.new(mode, (20, 10))
     image.save(sink, "TIFF")
-    assert decoded(picture(sink.getvalue()).whole).size == (20, 10)
+    assert decoded(picture(sink.getvalue(), view).whole).size == (20, 10)
 
 
 def test_contact_sheets_put_each_photograph_into_its_severity_band():
@@ -265,7 +266,7 @@ def test_contact_sheets_put_each_photograph_into_its_severity_band():
     ]
     (sheet,) = contact_sheets(
         pa.Table.from_pylist(rows),
-        PictureBook(read=lambda sha1: None, max_images=50, max_bytes=10**6),
+        PictureBook(read=lambda sha1: None, decode=view, max_images=50, max_bytes=10**6),
     )
     assert [strip.count for strip in sheet.strips] == [2, 1, 0, 1, 2]
     assert len(sheet.strips) == len(BANDS)
@@ -284,7 +285,7 @@ def test_the_kept_copy_of_a_cluster_comes_first_and_lonely_files_are_no_cluster(
     ]
     (strip,) = clusters(
         pa.Table.from_pylist(rows),
-        PictureBook(read=lambda sha1: None, max_images=5, max_bytes=10**6),
+        PictureBook(read=lambda sha1: None, decode=view, max_images=5, max_bytes=10**6),
     )
     assert [tile.title for tile in strip.tiles] == ["3", "1"]
     assert [tile.kept for tile in strip.tiles] == [True, False]

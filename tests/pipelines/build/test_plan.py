@@ -8,6 +8,7 @@ import pytest
 
 from crawler.limits import Limits
 from crawler.loopback import LoopbackCommons
+from pipelines.build.doors import look
 from pipelines.build.plan import budget, plan, plan_lines
 from pipelines.demo.corpus import make_corpus
 from pipelines.recipe import load_recipe
@@ -59,7 +60,7 @@ def test_a_plan_comes_near_to_what_the_build_then_asks_for(small_build, tmp_path
 def test_the_20k_recipe_is_planned_against_the_embedded_commons(tmp_path):
     recipe = load_recipe(RECIPE_20K)
     corpus = make_corpus(tmp_path / "corpus", seed=SEED, files=40)
-    with LoopbackCommons(corpus.photos, corpus.manifest) as server:
+    with LoopbackCommons(corpus.photos, corpus.manifest, look=look) as server:
         made = plan(
             recipe, out=tmp_path / "out", contact="test@example.org", host_map=server.host_map
         )

@@ -14,6 +14,7 @@ from crawler.recheck import RefreshPolicy
 from crawler.sources import CategorySource
 from filters.degradation.synthesis import encode_jpeg, gaussian_blur
 from pipelines.build import refresh as refreshing
+from pipelines.build.doors import look
 from pipelines.build.driver import build
 from pipelines.build.refresh import purge_removed, refresh, take_down
 from pipelines.build.runners import pool_runner
@@ -55,7 +56,7 @@ class House:
                 "rules": load_recipe(DEMO).rules[:2],
             }
         )
-        self.server = LoopbackCommons(self.photos, self.write())
+        self.server = LoopbackCommons(self.photos, self.write(), look=look)
 
     def write(self):
         manifest = self.photos.parent / "manifest.json"

@@ -14,7 +14,7 @@ from catalog.store import Catalog
 from filters.duplicates.dedupe import DedupePolicy, confirmed_edges
 from filters.duplicates.hashing import VERSION as HASHES
 from pipelines.build import twins
-from pipelines.build.twins import edges_among
+from pipelines.build.twins import edges_among, same_bytes
 
 POLICY = DedupePolicy()
 COUNT = 300
@@ -53,6 +53,11 @@ def with_hashes(catalog, table):
         "version": [HASHES] * count,
         "decoded_width": [9] * count,
         "decoded_height": [9] * count,
+        # Of hashes that are made up there is no picture: they confirm each other without thumbnails.
+        "seen_phash": [[0] * 8] * count,
+        "seen_dhash": [[0] * 8] * count,
+        "thumbnail": [b""] * count,
+        "camera": pa.nulls(count, pa.string()),
     }
     wanted = schema(HashRecord)
     catalog.write_rows("hash", "x", "0000-00000", pa.table(rows).select(wanted.names).cast(wanted))
@@ -63,7 +68,9 @@ def searched(table):
     rows = np.flatnonzero(table.column("phash").is_valid().to_numpy())
     some = table.take(pa.array(rows))
     columns = [some.column(name).to_numpy() for name in table.column_names[1:]]
-    edges = confirmed_edges(*columns, policy=POLICY)
+    edges = np.concatenate(
+        [confirmed_edges(*columns, policy=POLICY), same_bytes(some.column("sha1"))]
+    )
     return {(int(rows[i]), int(rows[j]), p, flip) for i, j, p, _, flip in edges.tolist()}
 
 
@@ -160,3 +167,10 @@ def test_people_see_the_pairs_and_a_purge_forgets_them(tmp_path):
     with views.opened(catalog, "twins") as connection:
         left = connection.sql("SELECT sha1, twin, mirrored FROM twins").fetchall()
     assert set(left) == {pair for pair in pairs if gone not in pair[:2]}
+
+
+def test_identical_bytes_are_twins_even_where_there_is_nothing_to_see(tmp_path):
+    table = candidates()
+    found = told(edges_among(Catalog(tmp_path), table, POLICY))
+    assert table.column("spread")[100].as_py() < POLICY.blank_spread
+    assert (100, 200, 0, 0) in found

@@ -1,0 +1,159 @@
+"""Are two pictures whose hashes agree one picture? Their thumbnails are laid over each other where hashes say little.
+
+Text pages, tables, forms and flat drawings share their hashes with their like: the layout is most of what 64 bits hold.
+Fog and night leave few levels to hash. Of such pairs (and of every pair, more leniently) the fine part of the
+thumbnails, without what a blur of 4 px leaves, has to correlate at some small shift and scale. Colors have to agree
+where both have any: flags of one pattern are different pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filters.duplicates.hashing import CHROMA_PX, LOW_CONTRAST, THUMB_PX
+
+Ints = NDArray[np.int64]
+Thumbnails = Callable[[Ints], Sequence[bytes | None]]
+"""Rows -> the thumbnail of each, as filters.duplicates.hashing.SeenHashes keeps it; None: none was kept, and hashes
+alone confirm its pairs."""
+
+VERSION = "confirm-1"
+"""Raised when another pair is confirmed."""
+FLAT_SPREAD = 20.0
+"""Pictures of a smaller spread (0 to 255) are pages, drawings, fog: their pairs need a strict confirmation. Of 37
+photographs of `make photos` the spread is 26 and more in nine of ten; text pages have 11 to 14, forms 10, tables 12."""
+FLAT_SHARE = 0.5
+"""So do pictures of which this share lies in two levels of grey."""
+LEAST = 0.5
+"""Correlation that every pair needs. Copies of photographs have .67 and more, .51 with text written over a tenth."""
+LEAST_STRICT = 0.93
+"""Of flat pictures: pairs of different forms, pages and tables reach .89, copies of pages .97."""
+LEAST_DARK = 0.7
+"""Of low contrast: night shots saved as JPEG 30 have .82."""
+SMOOTH = 1.0
+"""Standard deviation of the fine part below which there is none: then the thumbnails themselves have to agree."""
+LEAST_SMOOTH = 0.995
+_SCALES = (1.0, 0.97, 0.94, 0.9)
+_SHIFT_PX = 2
+_BLUR_PX = 4.0
+COLORFUL = 12.0
+"""Root mean square of Cb and Cr from which a picture has a color to compare."""
+LEAST_HUE = 0.25
+"""Cosine of the colors of two pictures that both have some."""
+
+_WAYS: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
+    lambda a: a,
+    lambda a: a[:, ::-1],
+    lambda a: a[::-1, ::-1],
+    lambda a: a[::-1],
+    lambda a: np.rot90(a),
+    lambda a: np.rot90(a, -1),
+    lambda a: a.swapaxes(0, 1),
+    lambda a: np.rot90(a, 2).swapaxes(0, 1),
+)
+"""What the positions of hashing.LOOKS do to [H, W, ...]."""
+
+
+def confirmed(
+    first: Ints,
+    second: Ints,
+    look: Ints,
+    spread: NDArray[np.float64],
+    thumbnails: Thumbnails,
+) -> NDArray[np.bool_]:
+    """[P]: whether thumbnails confirm the pairs, `second` seen in `look`.
+
+    Args:
+        spread: [N], of all rows.
+    """
+    rows, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    stored = thumbnails(rows)
+    known = np.array([bool(one) for one in stored], dtype=bool)
+    whole = [one or bytes(THUMB_PX * THUMB_PX + 2 * CHROMA_PX * CHROMA_PX) for one in stored]
+    lumas = [_luma(one) for one in whole]
+    chromas = [_chroma(one) for one in whole]
+    flat = np.array([_is_flat(luma) for luma in lumas], dtype=bool) | (spread[rows] < FLAT_SPREAD)
+    dark = spread[rows] < LOW_CONTRAST
+    good = np.zeros(len(first), dtype=bool)
+    for pair, (a, b, way) in enumerate(
+        zip(places[: len(first)], places[len(first) :], look.tolist(), strict=True)
+    ):
+        if not (known[a] and known[b]):
+            good[pair] = True
+            continue
+        turn = _WAYS[way]
+        if not _same_colors(chromas[a], turn(chromas[b])):
+            continue
+        least = LEAST_DARK if dark[a] or dark[b] else LEAST
+        if (flat[a] or flat[b]) and not (dark[a] and dark[b]):
+            least = LEAST_STRICT
+        good[pair] = _agree(lumas[a], np.ascontiguousarray(turn(lumas[b])), least)
+    return good
+
+
+def _luma(stored: bytes) -> NDArray[np.float32]:
+    plane = np.frombuffer(stored, np.uint8, THUMB_PX * THUMB_PX)
+    return plane.reshape(THUMB_PX, THUMB_PX).astype(np.float32)
+
+
+def _chroma(stored: bytes) -> NDArray[np.float32]:
+    planes = np.frombuffer(stored, np.uint8, offset=THUMB_PX * THUMB_PX)
+    return planes.reshape(CHROMA_PX, CHROMA_PX, 2).astype(np.float32) - 128.0
+
+
+def _is_flat(luma: NDArray[np.float32]) -> bool:
+    """Whether half of it lies in two levels of grey, four wide: paper and ink, or the fields of a drawing."""
+    counts = np.bincount(luma.astype(np.uint8).ravel() // 4, minlength=64)
+    return bool(np.sort(counts)[-2:].sum() >= FLAT_SHARE * luma.size)
+
+
+def _same_colors(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether the hues agree, where both pictures have some; a grey copy has none."""
+    sizes = [float(np.sqrt((x * x).sum(axis=2).mean())) for x in (a, b)]
+    if min(sizes) < COLORFUL:
+        return True
+    cosine = float((a * b).sum()) / float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return cosine >= LEAST_HUE
+
+
+def _agree(a: NDArray[np.float32], b: NDArray[np.float32], least: float) -> bool:
+    """Whether two lumas [64, 64] correlate by `least` in their fine part, at some small shift and scale."""
+    if min(float(_fine(a).std()), float(_fine(b).std())) < SMOOTH:
+        return _correlation(a, b) >= LEAST_SMOOTH
+    for scale in _SCALES:
+        for large, small in ((a, b), (b, a)):
+            if _best(large, small, scale) >= least:
+                return True
+            if scale == 1.0:
+                break
+    return False
+
+
+def _fine(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(luma - cv2.GaussianBlur(luma, (0, 0), _BLUR_PX), dtype=np.float32)
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    x, y = a.ravel() - a.mean(), b.ravel() - b.mean()
+    size = float(np.sqrt((x @ x) * (y @ y)))
+    # Two blanks: what they have in common is their level.
+    return float(x @ y) / size if size > 0 else float(abs(a.mean() - b.mean()) < 1.0)
+
+
+def _best(large: NDArray[np.float32], small: NDArray[np.float32], scale: float) -> float:
+    """Highest correlation, three digits, of the one thumbnail reduced by `scale` anywhere in the other."""
+    import cv2
+
+    px = round(THUMB_PX * scale)
+    window = cv2.resize(small, (px, px), interpolation=cv2.INTER_AREA) if scale < 1.0 else small
+    around = cv2.copyMakeBorder(large, *(_SHIFT_PX,) * 4, borderType=cv2.BORDER_REFLECT)
+    place, part = (_fine(np.asarray(plane, dtype=np.float32)) for plane in (around, window))
+    found = np.asarray(cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED))
+    found = found[np.isfinite(found) & (np.abs(found) <= 1.001)]
+    return round(float(found.max(initial=-1.0)), 3)
