@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup check test test-all demo demo-train photos graphics bench clean
+.PHONY: setup check test test-all test-cpus demo demo-train photos graphics bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -29,6 +29,10 @@ test: setup
 # Everything that this machine can run; those that lack a part say so.
 test-all: setup
 	$(BIN)/pytest
+
+# Tests of golden values, as other processors compute: Intel's and AMD's, with and without wide vectors.
+test-cpus: setup
+	$(BIN)/python scripts/test_cpus.py
 
 demo: setup
 	$(BIN)/lucidlr demo
