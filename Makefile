@@ -7,7 +7,7 @@ STAMP := $(VENV)/.setup-stamp
 # Processes that `make test` spreads over.
 JOBS ?= 2
 
-.PHONY: setup check test test-long test-all demo demo-train photos graphics bench clean
+.PHONY: setup check test test-long test-all test-cpus demo demo-train photos graphics bench clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -35,6 +35,10 @@ test-long: setup
 # Everything that this machine can run; those that lack a part say so.
 test-all: setup
 	$(BIN)/pytest
+
+# Tests of golden values, as other processors compute: Intel's and AMD's, with and without wide vectors.
+test-cpus: setup
+	$(BIN)/python scripts/test_cpus.py
 
 demo: setup
 	$(BIN)/lucidlr demo

@@ -216,7 +216,8 @@ def lucidflux_check(
     ] = False,
 ) -> None:
     """Compare LucidFlux with golden values of the official code, piece by piece; exit code 1 beyond a tolerance."""
-    from training.backbones.lucidflux.golden import check, worst_of_pieces
+    from training.backbones.lucidflux.closeness import worst_of_pieces
+    from training.backbones.lucidflux.golden import check
 
     found = list(check(folder))
     bad = [one for one in found if not one.ok]

@@ -143,6 +143,7 @@ def test_what_is_no_image_is_corrupt(content):
     assert caught.value.kind == "corrupt"
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "LA", "1", "I;16"])
 def test_hashes_of_every_mode_are_imagehashs_own(mode):
     image = Image.new(mode, (96, 96)) if mode == "I;16" else PHOTO.convert(mode)

@@ -23,6 +23,8 @@ from catalog.release.manifest import load_manifest
 from pipelines.cli import app
 from scripts.freeze_catalog import KILLS, ROOT, outcome, rows_of, unpack, versions_in_force
 
+pytestmark = pytest.mark.golden
+
 FROZEN = sorted(path.with_suffix("") for path in (ROOT / "tests" / "frozen").glob("*.json"))
 BUILD = ("build", "recipe.yaml", "--runner", "threads", "--workers", "1", "--out")
 

@@ -11,6 +11,8 @@ from tests.counts import rounds
 from tests.training.golden import f64, golden
 from training.advantage import decoupled, group_index, optimality, scalarized
 
+pytestmark = pytest.mark.golden
+
 SETS = golden()["advantages"]
 VARIANTS = {
     "scalarised_global_std": lambda r, g: scalarized(r, g, [1, 1]),

@@ -55,11 +55,13 @@ def qwen(qwen_folder):
     return load_encoder("qwen3_vl_embedding", model=str(qwen_folder), device="cpu")
 
 
+@pytest.mark.golden
 def test_the_last_valid_token_is_found_under_any_padding_and_with_holes():
     pooled = last_valid(K["last_hidden_state"], K["attention_mask"])
     torch.testing.assert_close(pooled, K["pooled"], rtol=0, atol=0)
 
 
+@pytest.mark.golden
 def test_the_head_gives_the_official_values(tmp_path):
     head = load_head(head_file(K, tmp_path))
     torch.testing.assert_close(head.module(K["pooled"]), K["projected"], rtol=0, atol=1e-6)
@@ -74,6 +76,7 @@ class Given:
         return K["pooled"][[round(float(image.mean()) * 10) for image in images]]
 
 
+@pytest.mark.golden
 def test_scores_with_and_without_head_are_the_official_ones(tmp_path):
     images = torch.stack([torch.full((3, 4, 4), i / 10) for i in range(5)])
     first = images[:1].expand(5, -1, -1, -1)
@@ -87,6 +90,7 @@ def test_scores_with_and_without_head_are_the_official_ones(tmp_path):
     torch.testing.assert_close(scores, K["backbone_cos_0_vs_k"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize(
     ("size", "fitted"), json.loads((GOLDEN / "consistency_resize_table.json").read_text()).items()
 )
@@ -95,6 +99,7 @@ def test_sizes_are_fitted_as_qwen_vl_utils_does(size, fitted):
     assert [width, height, width * height // 32**2] == fitted
 
 
+@pytest.mark.golden
 def test_from_pixels_to_pair_score_the_tiny_model_gives_the_official_values(qwen, tmp_path):
     images = [as_tensor(L[f"image{i}_uint8_hwc"].numpy()) for i in range(2)]
     inputs = qwen.preprocess(images)
@@ -109,6 +114,7 @@ def test_from_pixels_to_pair_score_the_tiny_model_gives_the_official_values(qwen
     torch.testing.assert_close(score, L["pair_score"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.golden
 def test_images_are_resized_as_the_reference_resizes_them():
     image = to_pillow(as_tensor(L["image0_uint8_hwc"].numpy()))
     resized = as_tensor_bytes(image.resize(fitted_size(*image.size)))

@@ -18,6 +18,8 @@ from training.flow_matching import (
     trajectory,
 )
 
+pytestmark = pytest.mark.golden
+
 SOLVERS = golden()["solvers"]
 MU = torch.tensor(SOLVERS["mu"])
 

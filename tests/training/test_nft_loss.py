@@ -12,6 +12,8 @@ from tests.counts import rounds
 from tests.training.golden import golden
 from training.nft_loss import NFTLoss, nft_loss
 
+pytestmark = pytest.mark.golden
+
 CASES = {case["name"]: case for case in golden()["nft_loss"]}
 FIELDS = {
     "loss": "total_loss",

@@ -6,6 +6,8 @@ import torch
 from tests.training.golden import golden
 from training.old_policy import blend_, decay, ema_decay
 
+pytestmark = pytest.mark.golden
+
 NAMES = {"0": "copy", "1": "linear_to_0_5", "2": "delayed_linear_to_0_999"}
 
 

@@ -167,6 +167,7 @@ def test_photographs_are_turned_upright_only_where_that_is_asked_for(tmp_path: P
     assert read_lr(tmp_path / "a.jpg", upright=False).shape == (3, 4, 8)
 
 
+@pytest.mark.golden
 def test_lucidflux_restores_a_file_to_the_official_bytes(tmp_path: Path) -> None:
     """Piece j of the golden values, as a user would run it: a PNG in, a PNG out."""
     golden = Golden(GOLDEN, "j_end_to_end")

@@ -47,6 +47,7 @@ def test_the_global_deviation_makes_a_quiet_group_collapse_and_the_groups_own_do
     assert value(found, 3, METHODS[2], "distinct") == 3.0
 
 
+@pytest.mark.golden
 def test_all_pairs_agree_with_the_golden_values():
     known = golden()["advantages"]
     rewards = f64(known["rewards"])[:16].view(4, 4, 2)

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 
 from filters.duplicates.hashing import hash_image, to_uint64
 
+pytestmark = pytest.mark.golden
+
 FOLDER = Path(skimage.__file__).parent / "data"
 PHOTOS = [
     *(FOLDER / name for name in ("astronaut.png", "coffee.png", "chelsea.png", "camera.png")),

@@ -198,6 +198,7 @@ def niqe_parameters(caches):
     )
 
 
+@pytest.mark.golden
 def test_niqe_with_its_real_parameters_is_pyiqas_and_orders_damage(niqe_parameters):
     import pyiqa
 

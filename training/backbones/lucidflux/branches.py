@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.backbones.lucidflux.sinusoid import Sinusoid
+
 OFFICIAL_NAMES = {
     "lq": "condition_lq",
     "pre": "condition_ldr",
@@ -43,10 +45,10 @@ class Modulation(nn.Module):
     """Shift and scale of a residual by time and block index: LayerNorm(x) * (1 + scale) + shift."""
 
     def __init__(self, width: int) -> None:
-        from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+        from diffusers.models.embeddings import TimestepEmbedding
 
         super().__init__()
-        self.sinusoid = Timesteps(256, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.sinusoid = Sinusoid()
         self.linear = nn.Linear(width, 2 * width)
         self.timestep_embedder = TimestepEmbedding(256, width)
         self.control_index_embedder = TimestepEmbedding(256, width)

@@ -19,8 +19,12 @@ from training.backbones.lucidflux.folder import (
     SWINIR,
     TRANSFORMER,
 )
+from training.backbones.lucidflux.sinusoid import frequencies, read_frequencies
 from training.backbones.lucidflux.sizes import FluxSizes
 from training.backbones.lucidflux.tensors import read_tensors
+
+MODULATION = "c_modulation"
+"""Piece c, which holds the sinusoids."""
 
 
 class Golden:
@@ -66,6 +70,18 @@ class Golden:
     def sections(self) -> dict[str, dict[str, Tensor]]:
         """Branches and modulations, as in lucidflux.pth."""
         return {section: self.state(f"{section}.") for section in OFFICIAL_NAMES.values()}
+
+
+def frequencies_of(folder: Path) -> Tensor:
+    """Those of the machine that made the set, read off its piece c; ours where it has none.
+
+    Raises:
+        BackboneError: piece c is damaged or lacks a tensor.
+    """
+    if not (folder / f"{MODULATION}.safetensors").is_file():
+        return frequencies()
+    golden = Golden(folder, MODULATION)
+    return read_frequencies(golden["time_proj_of_t1000"], golden["timesteps"] * 1000)
 
 
 def write_weights(golden: Path, out: Path) -> Path:

@@ -58,11 +58,20 @@ def schedule(steps: int, *, height: int, width: int, true_tokens: bool = False) 
 
     mu grows with the number of tokens (training.flow_matching.flux_mu). The official code counts
     (W//8)*(H//8)//256 instead, 64 for 1024 x 1024; `true_tokens` counts ceil(W/16)*ceil(H/16), 4096.
-    In float32 throughout, unlike flow_matching.shifted_schedule: the official times to the bit.
+    In float32 throughout, unlike flow_matching.shifted_schedule: the official times to the bit, on every CPU.
     """
     tokens = (width // 8) * (height // 8) // 256
     if true_tokens:
         tokens = math.ceil(width / 16) * math.ceil(height / 16)
     shift = math.exp(flux_mu(tokens))
-    t = torch.linspace(1, 0, steps + 1)
+    t = spaced(steps)
     return shift / (shift + (1 / t - 1))
+
+
+def spaced(steps: int) -> Tensor:
+    """torch.linspace(1, 0, steps + 1) in float32 as CPUs with a fused multiply-add compute it: from either end to the
+    middle. Others round the product as well; by float64, which holds it exactly, all have the same times."""
+    step = torch.tensor(-1.0) / steps
+    i = torch.arange(steps + 1, dtype=torch.float64)
+    from_one, from_zero = 1.0 + step.double() * i, step.double() * (i - steps)
+    return torch.where(i < (steps + 1) // 2, from_one, from_zero).float()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from training.backbones import BackboneError
 from training.backbones.lucidflux.branches import OFFICIAL_NAMES, DualConditionBranch, Modulation
 from training.backbones.lucidflux.keys import branch_tensors, transformer_tensors
+from training.backbones.lucidflux.sinusoid import same_everywhere
 from training.backbones.lucidflux.sizes import FluxSizes, Sizes, SwinIRSizes, VaeSizes
 from training.backbones.lucidflux.tensors import load_strictly
 
@@ -33,7 +34,7 @@ def transformer(sizes: FluxSizes) -> nn.Module:
             num_single_layers=sizes.single_blocks,
             **_shared(sizes),
         )
-    return official_rounding(module).eval()
+    return same_everywhere(official_rounding(module)).eval()
 
 
 def branch(sizes: FluxSizes, blocks: int = 2) -> nn.Module:
@@ -51,7 +52,7 @@ def branch(sizes: FluxSizes, blocks: int = 2) -> nn.Module:
             conditioning_embedding_channels=16,
             **_shared(sizes),
         )
-    return official_rounding(module).eval()
+    return same_everywhere(official_rounding(module)).eval()
 
 
 def branches(sizes: FluxSizes, blocks: int = 2) -> DualConditionBranch:
