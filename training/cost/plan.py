@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.cost import EFFICIENCY, GPUS, Cost, Gpu, PlanError
+from training.backbones._cost import Cost
+from training.cost import EFFICIENCY, GPUS, Gpu, PlanError
 from training.data import LRDataset
 from training.precompute import crops_of_training
 from training.train_config import TrainConfig
