@@ -2,8 +2,8 @@
 
 A fingerprint is what dedupe compares: pHash and dHash of the picture as it is seen. An index of fingerprints is a
 small Parquet file that users make from their own copies of RealSR, DRealSR, RealLQ250 and so on (`lucidlr
-fingerprint`); it holds no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops beyond a few per cent are
-not (docs/duplicates.md has the recalls).
+fingerprint`); it holds no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops
+beyond a few per cent are not (docs/duplicates.md has the recalls).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ BACKBONES = Plugins(
     package="training.backbones",
     what="backbone",
     error=UnknownBackbone,
-    beside=frozenset({"adapters", "cost"}),
+    beside=frozenset({"adapters"}),
 )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.backbones import Backbone
-from training.backbones.cost import Cost
+from training.backbones._cost import Cost
 
 
 def cost_of(backbone: Backbone, lr_px: int) -> Cost:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.backbones.cost import Cost
+from training.backbones._cost import Cost
 from training.cost import EFFICIENCY, GPUS, Gpu, PlanError
 from training.data import LRDataset
 from training.precompute import crops_of_training

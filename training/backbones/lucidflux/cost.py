@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.backbones.cost import Cost
+from training.backbones._cost import Cost
 from training.backbones.lucidflux.latents import latent_size
 from training.backbones.lucidflux.memory import BYTES, conditioning_bytes
 from training.backbones.lucidflux.networks import full_size

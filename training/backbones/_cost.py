@@ -1,4 +1,4 @@
-"""What a backbone costs, as `lucidlr train --plan` asks it: its numbers, no arithmetic."""
+"""What a backbone says of its cost, per sample: a module `<name>/cost.py` with `cost(*, lr_px, **options) -> Cost`."""
 
 from __future__ import annotations
 
