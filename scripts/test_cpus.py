@@ -6,8 +6,8 @@
 
 Six libraries choose their code by the processor, each by an environment variable of its own: MKL inside of torch
 (sums, exponentials), ATen (vectorised functions, random numbers), oneDNN (convolutions), OpenCV, NumPy, and OpenBLAS
-under NumPy and SciPy. MKL also asks who made the CPU and takes other code on Intel's; `intel` and `amd` answer for it by
-a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: on one without
+under NumPy and SciPy. MKL also asks who made the CPU and takes other code on Intel's; `intel` and `amd` answer for it
+by a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: on one without
 AVX-512 that code stays untried. The first line of each run tells what was in force, the digest of some exponentials
 first.
 """
