@@ -197,6 +197,18 @@ def refused_bytes(catalog: Catalog, gate_version: str) -> pa.Table:
         return connection.sql(query).to_arrow_table()
 
 
+def listed_without_page(catalog: Catalog, titles: Sequence[str]) -> dict[str, str]:
+    """Title -> key of the source that listed it, of files that had no page id then."""
+    names = pa.table({"title": pa.array(titles, pa.string())})
+    with opened(catalog, "listing") as connection:
+        connection.register("names", names)
+        rows = connection.sql(
+            "SELECT title, any_value(source_key) FROM listing SEMI JOIN names USING (title) "
+            "WHERE page_id IS NULL GROUP BY title ORDER BY title"
+        ).fetchall()
+    return dict(rows)
+
+
 def record_fields(names: Sequence[str]) -> list[str]:
     """Those of `names` that are fields of FileRecord, sorted."""
     return sorted(set(names) & set(schema(FileRecord).names))

@@ -16,7 +16,9 @@ from catalog.arrow import from_table as from_table
 from catalog.arrow import schema as schema
 from catalog.arrow import to_table as to_table
 
-PageState = Literal["ok", "missing", "invalid", "no_file", "hidden", "redirect", "purged"]
+PageState = Literal[
+    "ok", "missing", "invalid", "no_file", "hidden", "redirect", "damaged", "purged"
+]
 Outcome = Literal["accept", "quarantine", "reject"]
 RuleVerdict = Literal["pass", "fail", "not_measured"]
 
@@ -31,8 +33,8 @@ class FileRecord:
 
     state: str = "ok"
     """One of PageState: ok; missing (no such page); invalid (no such title possible); no_file (a page without a file);
-    hidden (file revision deleted or suppressed); redirect (shows another page's file); purged (taken out of this
-    catalog, catalog/purge.py)."""
+    hidden (file revision deleted or suppressed); redirect (shows another page's file); damaged (the wiki said of it
+    what cannot be: a failure row says what); purged (taken out of this catalog, catalog/purge.py)."""
     page_id: int | None = None
     title: str
     """With the `File:` prefix, spaces not underscores."""

@@ -188,6 +188,19 @@ class Catalog:
             write_parquet(failed, to_table(failures, FailureRecord))
         write_parquet(self.part_path(ref), table)
 
+    def note_failures(self, ref: BatchRef, failures: Sequence[FailureRecord]) -> None:
+        """Writes what failed in a batch that did not come to its end; its commit takes this one's place."""
+        if failures:
+            config = f"{ref.stage}-{ref.config}"
+            self.write_rows("failure", config, ref.batch, to_table(failures, FailureRecord))
+
+    def failed_so_far(self, ref: BatchRef) -> set[str]:
+        """Keys of what `note_failures` noted of a batch."""
+        path = self.parts / "failure" / f"{ref.stage}-{ref.config}" / f"{ref.batch}.parquet"
+        if not path.exists():
+            return set()
+        return set(pq.read_table(path, columns=["key"]).column("key").to_pylist())
+
     def write_rows(self, stage: str, config: str, name: str, table: pa.Table) -> None:
         """Writes a part that no plan asked for (decisions, requests, listing failures)."""
         write_parquet(self.parts / stage / config / f"{name}.parquet", table)

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog.database import column_name, connect, text_literal
-from catalog.records import FileRecord, ListingRow, schema
+from catalog.records import AGAIN, FileRecord, ListingRow, schema
 from catalog.store import Catalog
 
 # The latest part wins; within a part, the first row. The file's name grows with plan sequence and batch. (Its number,
@@ -64,6 +64,12 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
         f"WHEN stage = {text_literal(stage)} THEN key IN "
         f"(SELECT sha1 FROM {scan(catalog, stage)} WHERE sha1 IN ({failed}))"
         for stage in _STAGES_OF_FAILURES
+    )
+    # What was damaged, and was fine when it was asked for again.
+    fine = f"FROM {scan(catalog, 'listing')} WHERE state <> 'damaged' AND page_id IS NOT NULL"
+    done += (
+        f" WHEN stage = 'listing' AND kind = 'damaged' THEN key IN (SELECT page_id::VARCHAR {fine} "
+        f"AND {folder} = {text_literal(AGAIN)} UNION ALL SELECT title {fine} AND title IN ({failed}))"
     )
     return {
         "listing": listed.format(

@@ -7,17 +7,21 @@ over the parts of a batch until the API says `batchcomplete`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from catalog.errors import Expected
 from catalog.records import FileRecord, ListingRow
+from crawler.answers import ApiSession
 from crawler.extmetadata import parse_page
+from crawler.plausible import DAMAGED, bounded, trouble_of
 from crawler.politeness import PoliteDoor
+from crawler.shapes import BadAnswer, read_answer
 
 PAGE_FIELDS: dict[str, str] = {
     "prop": "imageinfo|categories|info",
@@ -29,6 +33,12 @@ PAGE_FIELDS: dict[str, str] = {
 """What is asked about every file; one request serves 50 of them unless the answer gets too long."""
 BATCH = 50
 """Titles or page ids in one request: the limit for everybody without a bot flag."""
+MOST_PARTS = 200
+"""Answers that one batch of pages may be continued over."""
+MOST_BATCH_BYTES = 64 * 1024 * 1024
+"""Of all answers of one batch."""
+MOST_EMPTY = 1000
+"""Batches without a page that follow each other; a wiki that skips what a query does not want gives some."""
 _TRANSIENT = ("maxlag", "ratelimited", "readonly", "internal_api_error", "cirrussearch-too-busy")
 """Beginnings of API error codes that pass by themselves."""
 
@@ -87,6 +97,8 @@ class Commons:
         self.now = now
         self.warnings: dict[str, str] = {}
         self.requests = 0
+        self.answer_bytes = 0
+        """Size of the last answer."""
         self._connect()
         general = (self.ask({"meta": "siteinfo", "siprop": "general"}).get("query") or {}).get(
             "general"
@@ -98,11 +110,12 @@ class Commons:
 
         # With pool= mwclient leaves User-Agent, time-outs and retries to the session, which is our door. Its own first
         # request would not be repeated when the wiki is busy, so ours takes its place.
+        self.session = ApiSession(self.door)
         self.wiki = mwclient.Site(
             self.site.host,
             path=self.site.path,
             scheme=self.site.scheme,
-            pool=self.door.session,
+            pool=self.session,
             max_retries=0,
             retry_timeout=0,
             do_init=False,
@@ -122,38 +135,37 @@ class Commons:
             ListingError: the API answered with an error, or a search with a warning.
             crawler.limits.DoorError: see there.
         """
-        from mwclient.errors import APIDisabledError, InvalidResponse
-
         # A list of 50 titles of 240 bytes does not fit into a URL.
         method = "POST" if sum(len(str(v)) for v in parameters.values()) > 1500 else "GET"
-        attempt = 1
+        attempt, lagged_s = 1, 0.0
         while True:
             self.requests += 1
+            given = {**parameters, "maxlag": str(self.door.limits.maxlag_s)}
+            given |= {"action": action, "format": "json", "formatversion": "2"}
+            # mwclient's own reading of answers trips over half of what proxies send; ours takes the bytes.
+            self.wiki.raw_call("api", given, retry_on_error=False, http_method=method)
+            body = self.session.take()
+            self.answer_bytes = len(body)
             try:
-                answer: dict[str, Any] = self.wiki.raw_api(
-                    action,
-                    http_method=method,
-                    retry_on_error=False,
-                    formatversion="2",
-                    maxlag=str(self.door.limits.maxlag_s),
-                    **parameters,
-                )
-            except (InvalidResponse, APIDisabledError):
                 # Damaged on the way, or a page of a proxy in between.
-                self.door.pause("api", attempt, "no JSON")
+                answer = read_answer(body, lenient=attempt > 2)
+            except BadAnswer as bad:
+                del body
+                self.door.pause("api", attempt, f"with {bad} instead of an answer of the API")
                 attempt += 1
                 continue
             error = answer.get("error")
             if error is None:
                 self._heed_warnings(answer, parameters)
                 return answer
-            code = str(error.get("code", "unknown"))
+            code = str(error["code"])
             if not code.startswith(_TRANSIENT):
                 raise ListingError(
                     f"The wiki refused a query ({code}): {error.get('info', '')} Asked: {_short(parameters)}"
                 )
-            self.door.pause("api", attempt, code)
-            attempt += 1
+            # Only its body says so where a proxy took the headers off.
+            lagged_s = self.door.pause("api", attempt, f"with {code}", lagged_s=lagged_s)
+            attempt += code != "maxlag"
 
     def batches(
         self, parameters: Mapping[str, Any], carry: Mapping[str, Any] | None = None
@@ -164,24 +176,52 @@ class Commons:
             ListingError, crawler.limits.DoorError: see `ask`.
         """
         goes_on = dict(carry or {})
+        known: set[int] = {_mark(goes_on)}
         pages: dict[str, dict[str, Any]] = {}
         redirects: dict[str, str] = {}
+        parts = size = empty = 0
         while True:
             answer = self.ask({**parameters, **goes_on})
-            if goes_on and answer.get("continue") == goes_on:
-                # Seen on a real wiki with tied sort keys; it would never end.
-                raise ListingError(
-                    f"The wiki continues where it was: {goes_on}. Asked: {_short(parameters)}"
-                )
+            parts, size = parts + 1, size + self.answer_bytes
             for page in pages_of(answer):
                 merge_page(pages.setdefault(_page_key(page), {}), page)
             redirects |= redirects_of(answer)
             goes_on = dict(answer.get("continue") or {})
+            self.check_way(goes_on, known, parameters)
             if "batchcomplete" in answer or not goes_on:
                 yield Batch(pages=list(pages.values()), carry=goes_on or None, redirects=redirects)
-                pages, redirects = {}, {}
+                empty = 0 if pages else empty + 1
+                pages, redirects, parts, size = {}, {}, 0, 0
             if not goes_on:
                 return
+            if parts >= MOST_PARTS or size > MOST_BATCH_BYTES or empty >= MOST_EMPTY:
+                raise ListingError(
+                    f"The wiki's answer does not end: {parts} parts and {size} bytes of one batch, {empty} batches "
+                    f"without a page. Asked: {_short(parameters)}"
+                )
+
+    def check_way(
+        self, goes_on: Mapping[str, Any], known: set[int], parameters: Mapping[str, Any]
+    ) -> None:
+        """A continuation leads somewhere new, and does not change the question; `known` remembers it.
+
+        Raises:
+            ListingError: it does not.
+        """
+        if not goes_on:
+            return
+        mark = _mark(goes_on)
+        if mark in known:
+            # Seen on a real wiki with tied sort keys; it would never end.
+            raise ListingError(
+                f"The wiki continues where it was: {dict(goes_on)}. Asked: {_short(parameters)}"
+            )
+        known.add(mark)
+        changed = sorted(set(goes_on) & set(parameters))
+        if changed:
+            raise ListingError(
+                f"The wiki continues with another question ({', '.join(changed)}). Asked: {_short(parameters)}"
+            )
 
     def seen(
         self, page: Mapping[str, Any], *, source: str, path: str
@@ -194,11 +234,14 @@ class Commons:
             api_version=self.api_version,
             raw_json=json.dumps(page, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
         )
-        return parse_page(dict(page)), row
+        record = bounded(parse_page(dict(page)))
+        if trouble_of(record, page):
+            record = replace(record, state=DAMAGED)
+        return record, row
 
     def _heed_warnings(self, answer: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         for module, said in (answer.get("warnings") or {}).items():
-            text = str(said.get("warnings", said.get("*", said)))
+            text = said if isinstance(said, str) else str(said.get("warnings", said.get("*", said)))
             if module in ("search", "cirrussearch") or "deepcat" in text.lower():
                 raise ListingError(
                     f"A search was answered in part only ({module}: {text}). Narrow the query: {_short(parameters)}"
@@ -208,8 +251,7 @@ class Commons:
 
 def pages_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The pages of an answer of either format version, in its order."""
-    pages = (answer.get("query") or {}).get("pages") or []
-    return list(pages.values()) if isinstance(pages, dict) else list(pages)
+    return list((answer.get("query") or {}).get("pages") or [])
 
 
 def redirects_of(answer: Mapping[str, Any]) -> dict[str, str]:
@@ -236,7 +278,14 @@ def merge_page(known: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _page_key(page: Mapping[str, Any]) -> str:
-    return str(page.get("pageid") or page.get("title") or page.get("invalidreason"))
+    key = page.get("pageid") or page.get("title") or page.get("invalidreason")
+    return str(key) if key else json.dumps(page, sort_keys=True)
+
+
+def _mark(goes_on: Mapping[str, Any]) -> int:
+    """Tells continuations apart."""
+    text = json.dumps(goes_on, sort_keys=True)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _short(parameters: Mapping[str, Any]) -> str:

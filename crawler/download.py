@@ -15,10 +15,12 @@ from typing import BinaryIO, Protocol
 import urllib3
 
 from catalog import files
-from crawler.limits import BodyInterrupted, GaveUp
+from crawler.limits import BodyInterrupted, GaveUp, HostNotAllowed
 
 ATTEMPTS = 3
 """Times that a body is asked for again when it broke off or has other bytes."""
+MOST_BYTES = 5 * 2**30
+"""Read of an original whose size nobody told: the largest file that Commons takes."""
 Refusal = tuple[str, str, bool]
 """Why a file is not taken: kind, sentence, whether a retry may help."""
 Check = Callable[[Path, str | None], Refusal | None]
@@ -103,9 +105,9 @@ def fetch_original(
 
     Raises:
         ValueError: `sha1` is not a SHA-1.
-        DownloadFailure: gone, refused, html_instead_of_image, truncated, timeout, sha1_mismatch, gave_up, or a kind
-            of the check: corrupt, too_large, animated, unsupported.
-        crawler.limits.CircuitOpen, HostNotAllowed: the run cannot go on.
+        DownloadFailure: gone, refused, foreign_url, html_instead_of_image, truncated, timeout, sha1_mismatch, gave_up,
+            or a kind of the check: corrupt, too_large, animated, unsupported.
+        crawler.limits.CircuitOpen: the run cannot go on.
         OSError: the disk; a temporary file is removed first.
     """
     final = store.path(sha1)
@@ -124,6 +126,9 @@ def fetch_original(
                 attempt += 1
             except GaveUp as error:
                 raise DownloadFailure("gave_up", str(error), retryable=True) from error
+            except HostNotAllowed as error:
+                # What a page says of one file must not end the crawl of the others.
+                raise DownloadFailure("foreign_url", str(error), retryable=True) from error
         refused = check(temporary, mime)
         if refused is not None:
             kind, why, retryable = refused
@@ -150,10 +155,11 @@ def _stream(
     with door.open_media(url) as body:
         _check_head(body, url, mime)
         announced = _announced_bytes(body.headers)
+        most = MOST_BYTES if size_bytes is None else size_bytes
         try:
             for chunk in body.chunks():
                 received += len(chunk)
-                if size_bytes is not None and received > size_bytes:
+                if received > most:
                     break
                 digest.update(chunk)
                 sink.write(chunk)
@@ -199,7 +205,9 @@ def _check_head(body: MediaBody, url: str, mime: str | None) -> None:
             "gone", f"{url} is gone ({body.status}): deleted since the listing.", retryable=False
         )
     if body.status != 200:
-        raise DownloadFailure("refused", f"{url} answered {body.status}.", retryable=False)
+        raise DownloadFailure(
+            "refused", f"{url} answered {body.status}; retry later.", retryable=True
+        )
     kind = body.headers.get("Content-Type", "").split(";")[0].strip().lower()
     # Some servers do not know an image's type; the SHA-1 will tell.
     if not (kind.startswith("image/") or kind in ("", "application/octet-stream", mime)):

@@ -2,14 +2,15 @@
 
 User-Agent with the operator's contact; hosts from an allow-list only, redirects included; a token bucket for API
 requests and one for media bytes, and few requests in flight; Retry-After honoured, jittered exponential backoff where
-it is absent; a refusal (403, or 429 again and again) opens the circuit breaker and ends the run. Every attempt is
-handed to `log`. The numbers and their sources: Wikimedia's API rate limits, robot policy and User-Agent policy.
+it is absent, and no wait longer than the recipe's patience; a refusal (403 of the API, 429 again and again) opens the
+circuit breaker and ends the run (breaker.py). Answers end in time and size (connections.py, answers.py), and no cookie
+is kept. Every attempt is handed to `log`. The numbers and their sources: Wikimedia's API rate limits, robot policy and
+User-Agent policy.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -17,32 +18,33 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from random import Random
-from typing import Any, Literal
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from catalog.records import RequestRow
-from crawler.answers import CHUNK_BYTES, Body, DoorSession, is_maxlag, read_body
+from crawler.answers import CHUNK_BYTES, Body, DoorSession, TooLarge, broken, is_maxlag, read_body
+from crawler.breaker import Breaker
+from crawler.connections import timed_session, within
+from crawler.hosts import AllowList, Kind, redirect_target
 from crawler.limits import (
     BROKEN,
     CircuitOpen,
-    EmbeddedBroken,
+    ComeBack,
     GaveUp,
-    HostNotAllowed,
     HostReport,
     Lane,
     Limits,
-    MissingContact,
     TokenBucket,
+    checked_contact,
     retry_after_s,
 )
+from crawler.trouble import Trouble
 
-Kind = Literal["api", "media"]
 MAX_REDIRECTS = 5
-_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+")
+TOO_SLOW = "too slow an answer"
 
 
 class PoliteDoor:
@@ -55,32 +57,37 @@ class PoliteDoor:
         limits: Limits,
         api_hosts: Sequence[str],
         media_hosts: Sequence[str],
+        schemes: Sequence[str] = ("https", "http"),
         host_map: Mapping[str, str] | None = None,
         run_id: str = "",
         log: Callable[[RequestRow], None] | None = None,
+        say: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         random: Random | None = None,
     ) -> None:
         """`host_map` sends a public host's requests to a local base URL: the embedded Commons, which is ours and
-        need not be spared; slots and retries stay, rates are not kept.
+        need not be spared; slots and retries stay, rates are not kept. `schemes` are what URLs may begin with. `say`
+        gets a line when an attempt failed.
 
         Raises:
             MissingContact: `contact` holds neither an e-mail address nor a URL.
         """
-        if not contact or not _CONTACT.search(contact):
-            raise MissingContact(
-                "Wikimedia asks every client to name its operator. Pass --contact with your e-mail address or a page "
-                "about you, or set LUCIDLR_CONTACT."
-            )
+        contact = checked_contact(contact)
         self.limits = limits
-        self.hosts: dict[str, Kind] = dict.fromkeys(media_hosts, "media")
-        self.hosts |= dict.fromkeys(api_hosts, "api")
         self.host_map = dict(host_map or {})
+        self.allowed = AllowList(
+            api_hosts=api_hosts,
+            media_hosts=media_hosts,
+            schemes=schemes,
+            host_map=self.host_map,
+        )
         self.run_id = run_id
         self.log = log
         self.clock = clock
-        self.sleep = sleep
+        self.trouble = Trouble(say, clock)
+        self.ended = threading.Event()
+        self.sleep = sleep or self._sleep
         self.random = random or Random()
         rate = math.inf if self.host_map else limits.media_mbit_per_s * 1e6 / 8
         # Hardly any burst, so that no window of ten seconds or of a minute holds more than the limit says.
@@ -91,15 +98,10 @@ class PoliteDoor:
             "media": Lane(limits.media_in_flight, None),
         }
         self.reports: dict[str, HostReport] = {}
-        self.streak_429 = 0
-        self.open_because: str | None = None
+        self.breaker = Breaker(limits)
         self.lock = threading.Lock()
-        self.http = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=8)
-        self.http.mount("http://", adapter)
-        self.http.mount("https://", adapter)
         # What the machine's environment says about proxies and credentials is none of Wikimedia's business.
-        self.http.trust_env = not self.host_map
+        self.http = timed_session(trust_env=not self.host_map)
         version = metadata.version("lucidlr")
         self.user_agent = f"LucidLR/{version} ({contact}) requests/{metadata.version('requests')}"
         self.session: requests.Session = DoorSession(self)
@@ -110,7 +112,7 @@ class PoliteDoor:
         """One API request with all its retries; the body has been read.
 
         Raises:
-            HostNotAllowed, GaveUp, CircuitOpen: see there.
+            HostNotAllowed, GaveUp, CircuitOpen, ComeBack: see there.
         """
         with self._answer("api", method, url, options) as response:
             return response
@@ -120,27 +122,46 @@ class PoliteDoor:
         """An original, retried until its head is there; the slot is held until the body is read.
 
         Raises:
-            HostNotAllowed, GaveUp, CircuitOpen: see there.
+            HostNotAllowed, GaveUp: this file cannot be had, now or ever.
+            CircuitOpen, ComeBack: nothing can.
         """
         with self._answer("media", "GET", url, {}) as response:
             yield Body(self, response)
 
-    def pause(self, kind: Kind, attempt: int, reason: str) -> None:
+    def pause(self, kind: Kind, attempt: int, reason: str, *, lagged_s: float = 0.0) -> float:
         """Waits as after a failed attempt; for errors that stand in the body of an API answer.
 
+        Args:
+            lagged_s: waited so far where the attempts do not count.
+
+        Returns:
+            `lagged_s` with this wait.
+
         Raises:
-            GaveUp: that was the last attempt.
+            GaveUp: that was the last attempt, or the recipe's patience is over.
         """
-        if attempt >= self.limits.max_attempts:
+        wait = self._backoff(attempt) if lagged_s == 0 else self.limits.maxlag_s
+        if attempt >= self.limits.max_attempts or lagged_s + wait > self.limits.patience_s:
             raise GaveUp(
-                f"The wiki answered {reason!r} {attempt} times. Run the same command again later."
+                f"The wiki answered {reason}, {attempt} times. Run the same command again later."
             )
-        self.sleep(self._backoff(attempt))
+        self.trouble.say_wait(f"the wiki answered {reason}", wait)
+        self.sleep(wait)
+        return lagged_s + wait
 
     def report(self) -> dict[str, HostReport]:
         """What every host was asked so far."""
         with self.lock:
             return dict(self.reports)
+
+    def end(self) -> None:
+        """Ends every wait at once and lets nobody in any more: the person who runs this wants to leave."""
+        self.breaker.end("The run was interrupted.")
+        self.ended.set()
+
+    def _sleep(self, seconds: float) -> None:
+        if self.ended.wait(seconds):
+            raise CircuitOpen(self.breaker.open_because or "The run was interrupted.")
 
     # -- one request -----------------------------------------------------------------------------------------------
 
@@ -149,8 +170,11 @@ class PoliteDoor:
         self, kind: Kind, method: str, url: str, options: dict[str, Any]
     ) -> Generator[requests.Response]:
         attempt, redirects, waited_in_all, waited = 1, 0, 0.0, 0.0
+        came_from = ""
         while True:
-            target = self._allowed(url)
+            if self.breaker.open_because:
+                raise CircuitOpen(self.breaker.open_because)
+            target = self.allowed.connect_to(url, came_from)
             slot_wait = self._enter(kind)
             lane = self.lanes[kind]
             try:
@@ -168,19 +192,13 @@ class PoliteDoor:
                 response, outcome = self._send(kind, method, target, options)
                 if response is not None and self.host_map and BROKEN in response.headers:
                     self._record(row, response, "broken", started)
-                    last_line = response.text.strip().splitlines()[-1:]
-                    response.close()
-                    raise EmbeddedBroken(
-                        f"The embedded Commons failed at {response.url}: {''.join(last_line)}. Its traceback is in "
-                        "the log; this is a mistake in crawler/loopback or in the corpus, not in the recipe."
-                    )
-                wait = self._verdict(kind, response, outcome, attempt)
+                    raise broken(response)
+                wait = self._verdict(kind, response, outcome, attempt, url)
                 if wait is None and response is not None:
-                    location = response.headers.get("Location")
-                    if response.is_redirect and location and redirects < MAX_REDIRECTS:
+                    if response.is_redirect and redirects < MAX_REDIRECTS:
                         self._record(row, response, "redirect", started)
                         redirects, waited = redirects + 1, 0.0
-                        url, options = urljoin(url, location), {}
+                        url, options, came_from = redirect_target(response, url), {}, url
                         response.close()
                         continue
                     try:
@@ -196,55 +214,53 @@ class PoliteDoor:
                 lane.slots.release()
             if response is not None:
                 response.close()
-            if self.open_because:
-                raise CircuitOpen(self.open_because)
+            if self.breaker.open_because:
+                raise CircuitOpen(self.breaker.open_because)
             wait = wait or 0.0
+            if wait > self.limits.patience_s:
+                # Of an original, this file waits for another day; whoever is next is told to come back.
+                told = ComeBack if kind == "api" else GaveUp
+                raise told(self.trouble.come_back(urlsplit(url).netloc, wait, f"{url}: {outcome}"))
             waited_in_all += wait
             last = attempt >= self.limits.max_attempts and outcome != "maxlag"
+            # So long a wait is not repeated at once for one file.
+            last = last or (kind == "media" and outcome == TOO_SLOW)
             if last or waited_in_all > self.limits.patience_s:
-                raise GaveUp(
-                    f"{url} failed {attempt} times, last with {outcome}. Run the same command again later."
-                )
+                raise GaveUp(self.trouble.last_word(url, outcome, attempt, wait))
+            most = self.limits.max_attempts
+            self.trouble.tell(url, outcome, attempt=attempt, most=most, wait_s=wait)
             attempt += outcome != "maxlag"
             self.sleep(wait)
             waited = wait
 
-    def _allowed(self, url: str) -> str:
-        """The URL to connect to."""
-        if self.open_because:
-            raise CircuitOpen(self.open_because)
-        parts = urlsplit(url)
-        host = parts.netloc
-        if host not in self.hosts:
-            known = ", ".join(sorted(self.hosts))
-            raise HostNotAllowed(
-                f"{url} is on {host or 'no host'}, which this run may not ask (allowed: {known}). "
-                "If that is right, name it under site in the recipe."
-            )
-        if host in self.host_map:
-            base = urlsplit(self.host_map[host])
-            return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
-        return url
-
     def _enter(self, kind: Kind) -> float:
-        """Waits for a slot, for the bucket, and for the end of a pause that the host asked for."""
+        """Waits for a slot, for the bucket, and for the end of a pause that the host asked for.
+
+        Raises:
+            ComeBack: such a pause is longer than the recipe's patience.
+            CircuitOpen: nobody may go in any more.
+        """
         began = self.clock()
         lane = self.lanes[kind]
         lane.slots.acquire()
         try:
-            told = None
+            told, paused = None, 0.0
             while told != lane.not_before:
                 # While this one slept, another may have been told to wait; the host meant us all. A token taken
                 # before the pause is given up, or all who waited would go at once after it.
                 told = lane.not_before
                 pause = told - self.clock()
                 if pause > 0:
+                    paused += pause
+                    if paused > self.limits.patience_s:
+                        raise ComeBack(self.trouble.come_back(self.allowed.named(kind), pause))
+                    self.trouble.say_wait(f"the {kind} host asked to wait", pause)
                     self.sleep(pause)
                 wait = lane.bucket.take() if lane.bucket is not None else 0.0
                 if wait > 0:
                     self.sleep(wait)
-            if self.open_because:
-                raise CircuitOpen(self.open_because)
+            if self.breaker.open_because:
+                raise CircuitOpen(self.breaker.open_because)
         except BaseException:
             lane.slots.release()
             raise
@@ -260,56 +276,53 @@ class PoliteDoor:
         if kind == "media":
             headers["Accept-Encoding"] = "identity"
         headers |= {k: v for k, v in (options.get("headers") or {}).items() if k != "User-Agent"}
+        total_s = self.limits.api_total_s if kind == "api" else self.limits.media_total_s
+        began = time.monotonic()
         try:
-            response = self.http.request(
-                method,
-                url,
-                params=options.get("params"),
-                data=options.get("data"),
-                headers=headers,
-                timeout=(self.limits.connect_timeout_s, self.limits.read_timeout_s),
-                allow_redirects=False,
-                stream=True,
-            )
+            with within(total_s) as ends:
+                response = self.http.request(
+                    method,
+                    url,
+                    params=options.get("params"),
+                    data=options.get("data"),
+                    headers=headers,
+                    timeout=(self.limits.connect_timeout_s, self.limits.read_timeout_s),
+                    allow_redirects=False,
+                    stream=True,
+                )
+                vars(response)["ends"] = ends
             if kind == "api" or response.status_code == 429:
                 read_body(response, clock=self.clock, most_s=self.limits.api_total_s)
         except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
-            return None, "timeout"
-        except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
+            return None, "timeout" if time.monotonic() < began + total_s - 0.05 else TOO_SLOW
+        except TooLarge:
+            return None, "too large an answer"
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            self.trouble.note(urlsplit(url).netloc, error)
             return None, "connection"
         if response.status_code == 200 and kind == "api" and is_maxlag(response):
             return response, "maxlag"
         return response, str(response.status_code)
 
     def _verdict(
-        self, kind: Kind, response: requests.Response | None, outcome: str, attempt: int
+        self,
+        kind: Kind,
+        response: requests.Response | None,
+        outcome: str,
+        attempt: int,
+        url: str,
     ) -> float | None:
         """Seconds to wait before the next attempt; None when the answer is to be taken as it is."""
         if response is None:
             return self._backoff(attempt)
         status = response.status_code
-        if status == 403:
-            self.open_because = (
-                f"{response.url} answered 403: this client is refused. Check --contact and "
-                "Wikimedia's User-Agent policy before you run again; nothing that was committed is lost."
-            )
-            return 0.0
-        if status != 429:
-            with self.lock:
-                self.streak_429 = 0
-            if outcome != "maxlag" and status < 500:
-                return None
-        elif "thumbnail steps" in response.text[:2000].lower():
+        if status == 429 and b"thumbnail steps" in response.content[:2000].lower():
             return None
-        else:
-            with self.lock:
-                self.streak_429 += 1
-                if self.streak_429 >= self.limits.breaker_429:
-                    self.open_because = (
-                        f"{response.url} answered 429 {self.streak_429} times in a row. Wait an hour, lower the "
-                        "limits in the recipe, and run the same command again; nothing that was committed is lost."
-                    )
-                    return 0.0
+        self.breaker.heed(kind, url, status)
+        if self.breaker.open_because:
+            return 0.0
+        if outcome != "maxlag" and status not in (408, 429) and status < 500:
+            return None
         asked = retry_after_s(response.headers.get("Retry-After"))
         least = self.limits.backoff_429_s if status == 429 else 0.0
         # A moment that is over already is no advice.
@@ -344,13 +357,6 @@ class PoliteDoor:
             **row,
         )
         with self.lock:
-            report = self.reports.setdefault(entry.host, HostReport())
-            report.requests += 1
-            report.bytes += entry.size_bytes
-            report.seconds += entry.seconds
-            report.waited_s += entry.waited_s
-            report.max_in_flight = max(report.max_in_flight, entry.in_flight)
-            report.retry_after += retry_after is not None
-            report.outcomes[outcome] = report.outcomes.get(outcome, 0) + 1
+            self.reports.setdefault(entry.host, HostReport()).add(entry)
         if self.log is not None:
             self.log(entry)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from catalog.records import AGAIN, FileRecord, ListingRow
 from crawler.commons import BATCH, PAGE_FIELDS, Commons
+from crawler.plausible import DAMAGED
 
 GONE = ("deleted", "hidden")
 """Changes after which there are no bytes to release."""
@@ -94,10 +95,14 @@ def recheck(commons: Commons, known: Sequence[FileRecord]) -> Generator[list[Rec
                 if before is None or before.page_id in answered:
                     continue
                 answered.add(int(before.page_id or 0))
-                page.setdefault("title", before.title)
+                if page.get("missing"):
+                    page.setdefault("title", before.title)
                 now, seen = commons.seen(page, source=AGAIN, path="page id asked for again")
                 # Only the id is left of a page that is gone; its name is how people know it.
                 now = replace(now, title=now.title or before.title, page_id=before.page_id)
+                if now.state == DAMAGED:
+                    # The wiki's trouble and no change of the file: it stays due.
+                    continue
                 changes = changes_between(before, now)
                 gone = any(change in GONE for change in changes)
                 detail = deletion_reason(commons, before.title) if gone and before.title else ""
@@ -116,7 +121,7 @@ def changes_between(before: FileRecord, now: FileRecord) -> tuple[str, ...]:
             return ()
         return ("hidden",) if now.state == "hidden" else ("deleted",)
     changes: list[str] = []
-    if before.state != "ok":
+    if before.state not in ("ok", DAMAGED):
         changes.append("restored")
     if now.sha1 != before.sha1 and before.sha1 is not None:
         changes.append("overwritten")

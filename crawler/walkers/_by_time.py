@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from crawler.commons import BATCH, PAGE_FIELDS, Commons, ListingError
 from crawler.listed import Cursor, ListedBatch, all_seen
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 MOST_TIED = 500
 """Files uploaded in one and the same second that a walk can tell apart: the API's largest page."""
 
@@ -32,8 +34,9 @@ def walk_by_time(
         ListingError: more than MOST_TIED files share one second.
     """
     after: str = cursor["from"] if cursor else stamp(start)
-    at_start: set[int] = set(cursor["seen"]) if cursor else set()
+    at_start: set[int | str] = set(cursor["seen"]) if cursor else set()
     limit = BATCH
+    until = str(narrowed.get("gaiend", "9999-12-31T23:59:59Z"))
     while True:
         asked = {
             "generator": "allimages",
@@ -43,7 +46,9 @@ def walk_by_time(
             "gailimit": limit,
         }
         batch = next(commons.batches({**PAGE_FIELDS, **asked, **narrowed}))
-        times = {int(page["pageid"]): _upload_time(page) for page in batch.pages}
+        # A time that the wiki cannot have sorted by moves nothing: it would skip what lies before it.
+        held = [(page, _upload_time(page)) for page in batch.pages]
+        times = {_name(page): time for page, time in held if after <= time <= until}
         last = max(times.values(), default=after)
         if batch.carry is not None and last == after:
             # The whole page was uploaded in one second: only a longer page gets past it.
@@ -54,13 +59,13 @@ def walk_by_time(
             limit = MOST_TIED
             continue
         limit = BATCH
-        fresh = [page for page in batch.pages if int(page["pageid"]) not in at_start]
-        fresh.sort(key=lambda page: (_upload_time(page), int(page["pageid"])))
-        after, at_start = last, {page_id for page_id, time in times.items() if time == last}
+        fresh = [page for page in batch.pages if _name(page) not in at_start]
+        fresh.sort(key=lambda page: (_upload_time(page), int(page.get("pageid", 0))))
+        after, at_start = last, {name for name, time in times.items() if time == last}
         done = batch.carry is None
         yield ListedBatch(
             files=all_seen(commons, fresh, key, path),
-            cursor=None if done else {"from": after, "seen": sorted(at_start)},
+            cursor=None if done else {"from": after, "seen": sorted(at_start, key=str)},
         )
         if done:
             return
@@ -71,5 +76,12 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _name(page: Mapping[str, Any]) -> int | str:
+    """Its page id, or its title where the wiki has a file and no page."""
+    return page.get("pageid") or str(page.get("title", ""))
+
+
 def _upload_time(page: Mapping[str, Any]) -> str:
-    return str((page.get("imageinfo") or [{}])[0].get("timestamp", ""))
+    """As the API writes times; empty where it is none."""
+    said = str((page.get("imageinfo") or [{}])[0].get("timestamp", ""))
+    return said if _TIME.fullmatch(said) else ""

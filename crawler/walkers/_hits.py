@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from crawler.commons import BATCH, PAGE_FIELDS, Commons
+from crawler.commons import BATCH, PAGE_FIELDS, Commons, ListingError
 from crawler.listed import Seen, all_seen
 
 MOST_HITS = 10_000
@@ -50,4 +50,6 @@ def count_hits(commons: Commons, query: str) -> int:
     asked = {"list": "search", "srsearch": query, "srnamespace": 6, "srlimit": 1}
     answer = commons.ask({**asked, "srinfo": "totalhits"})
     info = (answer.get("query") or {}).get("searchinfo") or {}
-    return int(info.get("totalhits", 0))
+    if "totalhits" not in info:
+        raise ListingError(f"The wiki does not count the hits of {query!r}.")
+    return int(info["totalhits"])

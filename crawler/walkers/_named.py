@@ -19,10 +19,11 @@ def asked_for(
     seen: list[Seen] = []
     for batch in commons.batches({**PAGE_FIELDS, **asked}):
         for page in batch.pages:
-            # Missing page ids come without a title; the id is then all there is to call them.
-            page.setdefault("title", f"page id {page.get('pageid')}")
+            if page.get("missing"):
+                # Missing page ids come without a title; the id is then all there is to call them.
+                page.setdefault("title", f"page id {page.get('pageid')}")
             # The name that was asked for stays known: a takedown list may hold it.
-            old = batch.redirects.get(str(page["title"]))
+            old = batch.redirects.get(str(page.get("title")))
             here = path if old is None else f"{path}{REDIRECT_FROM}{file_title(old)}"
             seen.append(commons.seen(page, source=key, path=here))
     return tuple(seen)

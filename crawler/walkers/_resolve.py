@@ -123,6 +123,7 @@ def _look_up(commons: Commons, titles: Sequence[str]) -> dict[str, tuple[str, di
         moves: dict[str, str] = {}
         pages: dict[str, dict[str, Any]] = {}
         goes_on: dict[str, Any] = {}
+        known: set[int] = set()
         while True:
             answer = commons.ask({**asked, **goes_on})
             query = answer.get("query") or {}
@@ -130,9 +131,10 @@ def _look_up(commons: Commons, titles: Sequence[str]) -> dict[str, tuple[str, di
                 moves |= {move["from"]: move["to"] for move in query.get(kind) or []}
             for page in pages_of(answer):
                 merge_page(pages.setdefault(str(page.get("title")), {}), page)
-            if answer.get("continue") in (None, {}, goes_on):
+            goes_on = dict(answer.get("continue") or {})
+            commons.check_way(goes_on, known, asked)
+            if not goes_on:
                 break
-            goes_on = dict(answer["continue"])
         for title in some:
             target = title
             for _ in moves:

@@ -112,11 +112,16 @@ def count(commons: Commons, source: CategorySource, base: Path) -> Counted:
             )
             spent += 1
             whole = whole and not answer.get("continue")
-            for member in answer["query"]["categorymembers"]:
-                title = member["title"]
+            for member in (answer.get("query") or {}).get("categorymembers") or []:
+                title = str(member.get("title", ""))
                 bare = title.removeprefix("Category:")
                 denied = any(re.search(pattern, bare) for pattern in source.deny)
-                if title not in visited and not denied and len(visited) < source.max_categories:
+                if (
+                    title
+                    and title not in visited
+                    and not denied
+                    and len(visited) < source.max_categories
+                ):
                     visited.add(title)
                     below.append(title)
         level = below
@@ -170,7 +175,8 @@ def _subcategories(commons: Commons, title: str) -> list[dict[str, Any]]:
         pages = sorted(batch.pages, key=lambda page: str(page.get("title", "")).upper())
         for page in pages:
             held = page.get("categoryinfo") or {}
-            found.append({"title": str(page["title"]), "empty": not held.get("size", 0)})
+            if "title" in page:
+                found.append({"title": str(page["title"]), "empty": not held.get("size", 0)})
     return found
 
 

@@ -67,7 +67,8 @@ def count(commons: Commons, source: UploaderSource, base: Path) -> Counted:
     names: set[str] = set()
     for _ in range(MOST_COUNTING_REQUESTS):
         answer = commons.ask({**asked, "aiprop": "timestamp", "ailimit": 500, **more})
-        names |= {str(row["name"]) for row in (answer.get("query") or {}).get("allimages") or []}
+        rows = (answer.get("query") or {}).get("allimages") or []
+        names |= {str(row["name"]) for row in rows if "name" in row}
         more = dict(answer.get("continue") or {})
         if not more:
             return Counted(files=len(names), how="counted")

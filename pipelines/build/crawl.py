@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +20,6 @@ from pyarrow import compute
 from catalog import files, views
 from catalog.manners import politeness_lines
 from catalog.records import (
-    AGAIN,
     FailureRecord,
     FileRecord,
     ListingRow,
@@ -32,13 +31,13 @@ from catalog.store import LISTING, config_hash
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import Cursor, ListedBatch, list_files
+from crawler.plausible import DAMAGED, is_sha1, trouble_of
 from crawler.politeness import PoliteDoor
-from crawler.recheck import recheck
-from crawler.structured import with_statements
+from pipelines.build.fetched import fetched, fetched_where_they_moved
 from pipelines.build.gate import gated
-from pipelines.build.keeper import Keeper
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
+from pipelines.build.statements import with_structured_data
 from pipelines.progress import Advance
 from pipelines.recipe import Source
 
@@ -78,9 +77,11 @@ def opened_door(
             limits=run.recipe.limits,
             api_hosts=(run.recipe.site.host,),
             media_hosts=run.recipe.site.media_hosts,
+            schemes=("https",) if run.recipe.site.scheme == "https" else ("https", "http"),
             host_map=host_map,
             run_id=run.run_id,
             log=requests.add,
+            say=run.progress.say,
         )
         try:
             yield door
@@ -186,7 +187,7 @@ def _list_source(
     for batch in list_files(commons, source, cursor, key=key, base=base):
         if batch.problem:
             _note_problem(run, key, batch.problem)
-        waiting += _with_statements(run, commons, batch.files)
+        waiting += with_structured_data(run, commons, batch.files)
         listed += len(batch.files)
         advance(len(batch.files))
         for warning, asked in commons.warnings.items():
@@ -200,16 +201,6 @@ def _list_source(
             break
 
 
-def _with_statements(
-    run: Build, commons: Commons, files: Sequence[tuple[FileRecord, ListingRow]]
-) -> Sequence[tuple[FileRecord, ListingRow]]:
-    """With the structured data of what the gate would accept without it, where the recipe asks for it."""
-    if not run.recipe.site.structured_data:
-        return files
-    keeper = Keeper.of(run.recipe)
-    return with_statements(commons, files, [keeper.judge(record).keep for record, _ in files])
-
-
 def _commit_listing(
     run: Build, source: Source, rows: list[tuple[FileRecord, ListingRow]], batch: ListedBatch
 ) -> None:
@@ -217,37 +208,25 @@ def _commit_listing(
     records = to_table([record for record, _ in rows], FileRecord)
     seen = to_table([row for _, row in rows], ListingRow)
     table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
-    lost = [
-        failure(
-            "listing",
-            record.title,
-            record.state,
-            f"{record.title} was asked for by {row.source_path}, but the wiki has no such file.",
-            retryable=False,
-        )
-        for record, row in rows
-        if record.page_id is None
-    ]
-    lost += unchecked([record for record, _ in rows])
+    lost = [found for pair in rows if (found := _lost(key, *pair)) is not None]
     if lost:
         name = run.catalog.next_listing(key)
         run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
     run.catalog.append_listing(key, table, batch.cursor)
 
 
-def unchecked(records: Sequence[FileRecord]) -> list[FailureRecord]:
-    """A failure for each file whose bytes could not be checked, because the wiki gives no SHA-1 of them."""
-    return [
-        failure(
-            "listing",
-            record.title,
-            "no_sha1",
-            f"The wiki gave no SHA-1 of {record.title}, so that its bytes could not be checked; it is not fetched.",
-            retryable=False,
-        )
-        for record in records
-        if record.page_id is not None and record.state == "ok" and record.sha1 is None
-    ]
+def _lost(key: str, record: FileRecord, row: ListingRow) -> FailureRecord | None:
+    """Why a listed file is none to go on with; None: it is one."""
+    if record.state == DAMAGED:
+        said = trouble_of(record, json.loads(row.raw_json)) or "The wiki said of it what cannot be."
+        name = str(record.page_id or record.title)
+        # What has neither an id nor a title can't be asked for.
+        nameless = f"{key} {config_hash([row.raw_json])}"
+        return failure("listing", name or nameless, DAMAGED, said, retryable=bool(name))
+    if record.page_id is None:
+        said = f"{record.title} was asked for by {row.source_path}, but the wiki has no such file."
+        return failure("listing", record.title, record.state, said, retryable=False)
+    return None
 
 
 def _note_problem(run: Build, key: str, problem: str) -> None:
@@ -286,6 +265,10 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
 
         def fetch(row: dict[str, Any]) -> ObjectRecord | FailureRecord:
             sha1 = row["sha1"]
+            if not is_sha1(sha1):
+                # Parts of older versions may hold such.
+                said = f"{sha1[:60]!r} is no SHA-1; with --retry the page is asked for again."
+                return failure("download", sha1, "bad_sha1", said, retryable=True)
             try:
                 fetch_original(
                     door,
@@ -311,70 +294,14 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
-            found = list(pool.map(fetch, [rows[key] for key in keys]))
-            found = _fetched_where_they_moved(run, door, found, rows, fetch)
+            # What ended the last run is asked for last, so that it can't end every run.
+            failed_before = run.catalog.failed_so_far(ref)
+            keys.sort(key=lambda key: key in failed_before)
+            found = fetched(run, door, pool, fetch, ref, [rows[key] for key in keys])
+            found = fetched_where_they_moved(run, door, found, rows, fetch)
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
             run.catalog.commit(ref, to_table(done, ObjectRecord), failed)
-
-
-Fetched = ObjectRecord | FailureRecord
-
-
-def _fetched_where_they_moved(
-    run: Build,
-    door: PoliteDoor,
-    found: list[Fetched],
-    rows: Mapping[str, dict[str, Any]],
-    fetch: Callable[[dict[str, Any]], Fetched],
-) -> list[Fetched]:
-    """Asks for files that were not where the listing said by their page ids, which survive a move; fetches those that
-    are elsewhere now, and notes what the wiki said, so that the next build knows it. Only what is gone stays `gone`."""
-    missed = [
-        item.key
-        for item in found
-        if isinstance(item, FailureRecord) and item.kind == "gone" and item.key in rows
-    ]
-    if not missed:
-        return found
-    places = [{name: rows[sha1][name] for name in ("page_id", "sha1")} for sha1 in missed]
-    known = [FileRecord(title="", **place) for place in places if place["page_id"] is not None]
-    was = {rows[sha1]["page_id"]: rows[sha1]["url"] for sha1 in missed}
-    commons = Commons(door, run.recipe.site)
-    answers = [item for some in recheck(commons, known) for item in some]
-    fresh = [
-        item
-        for item in answers
-        if item.now.state == "ok"
-        and item.now.url is not None
-        and (item.now.url, item.now.sha1) != (was[item.now.page_id], item.before.sha1)
-    ]
-    if fresh:
-        pairs = _with_statements(run, commons, [(item.now, item.seen) for item in fresh])
-        records = to_table([record for record, _ in pairs], FileRecord)
-        seen = to_table([row for _, row in pairs], ListingRow)
-        table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
-        run.catalog.append_listing(AGAIN, table, None)
-    now = {item.now.page_id: item.now for item in fresh}
-    again: dict[str, Fetched] = {}
-    for sha1 in missed:
-        record = now.get(rows[sha1]["page_id"])
-        if record is None:
-            continue
-        if record.sha1 != sha1:
-            again[sha1] = failure(
-                "download",
-                sha1,
-                "overwritten",
-                f"{record.title} has other bytes now ({record.sha1}): build again to fetch them.",
-                retryable=False,
-            )
-        else:
-            run.progress.say(f"download: moved since the listing, now {record.title}")
-            again[sha1] = fetch({**rows[sha1], "url": record.url})
-    return [
-        again.get(item.key, item) if isinstance(item, FailureRecord) else item for item in found
-    ]
 
 
 def retry_failures(run: Build) -> None:

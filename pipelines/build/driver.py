@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog.store import BatchRef
+from pipelines.build.again import ask_again
 from pipelines.build.crawl import (
     download_originals,
     list_sources,
@@ -67,6 +68,7 @@ def build(
             # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
             joined, recipe_hash = facts_to_join(run)
             if retry:
+                ask_again(run, door)
                 retry_failures(run)
             list_sources(run, door)
             download_originals(run, door)

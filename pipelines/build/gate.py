@@ -98,8 +98,11 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
 
 def with_geometry(candidates: pa.Table) -> pa.Table:
     """Adds what follows from size and date: sides and area in pixels, bytes per pixel, year of upload."""
-    width = candidates.column("width").cast(pa.float64())
-    height = candidates.column("height").cast(pa.float64())
+    # Not checked for exactness: a catalog of an older version may hold numbers that a wiki cannot mean.
+    width, height, size = (
+        candidates.column(name).cast(pa.float64(), safe=False)
+        for name in ("width", "height", "size_bytes")
+    )
     pixels = pc.multiply(width, height)
     some_pixels = pc.if_else(pc.greater(pixels, 0), pixels, None)
     short = pc.min_element_wise(width, height, skip_nulls=False)
@@ -109,9 +112,7 @@ def with_geometry(candidates: pa.Table) -> pa.Table:
         "long_side": long,
         "aspect": pc.divide(long, pc.if_else(pc.greater(short, 0), short, None)),
         "megapixels": pc.divide(pixels, 1e6),
-        "bytes_per_pixel": pc.divide(
-            candidates.column("size_bytes").cast(pa.float64()), some_pixels
-        ),
+        "bytes_per_pixel": pc.divide(size, some_pixels),
         "upload_year": pc.year(candidates.column("uploaded_at")),
     }
     for name, column in added.items():

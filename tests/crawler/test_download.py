@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
-from crawler.limits import CircuitOpen, HostNotAllowed, Limits
+from crawler.limits import CircuitOpen, Limits
 from crawler.politeness import PoliteDoor
 from filters.picture import refusal
 from tests.crawler.servers import answer, hang_up, scripted
@@ -30,6 +30,16 @@ SHA1 = hashlib.sha1(PHOTO).hexdigest()
 SIZE = len(PHOTO)
 
 
+def door_to(server, limits=LIMITS):
+    return PoliteDoor(
+        contact="me@lab.org",
+        limits=limits,
+        api_hosts=[],
+        media_hosts=[server.netloc],
+        sleep=lambda seconds: None,
+    )
+
+
 def fetch(
     server,
     store,
@@ -40,14 +50,9 @@ def fetch(
     limits=LIMITS,
     url=None,
     check=refusal,
+    door=None,
 ):
-    door = PoliteDoor(
-        contact="me@lab.org",
-        limits=limits,
-        api_hosts=[],
-        media_hosts=[server.netloc],
-        sleep=lambda seconds: None,
-    )
+    door = door or door_to(server, limits)
     url = url or f"{server.base}/a.jpg"
     return fetch_original(door, store, url=url, sha1=sha1, size_bytes=size, mime=mime, check=check)
 
@@ -85,7 +90,7 @@ NOT_AN_IMAGE = b"GIF89a but not really"
     [
         ([answer(404)], {}, "gone", False),
         ([answer(410)], {}, "gone", False),
-        ([answer(400)], {}, "refused", False),
+        ([answer(400)], {}, "refused", True),
         (
             [photo(b"<html>busy</html>", "text/html; charset=utf-8")],
             {},
@@ -145,15 +150,33 @@ def test_damaged_bytes_are_asked_for_again(store):
     assert store.read(SHA1) == PHOTO
 
 
-def test_a_refusal_ends_the_run_rather_than_the_file(store):
-    with scripted(answer(403)) as server, pytest.raises(CircuitOpen):
-        fetch(server, store)
+def test_one_refused_file_is_its_own_failure_and_several_in_a_row_end_the_run(store):
+    # LIMITS open the breaker at two different originals; the same one may be refused for ever.
+    with scripted(answer(403)) as server:
+        door = door_to(server)
+        for _ in range(3):
+            with pytest.raises(DownloadFailure) as caught:
+                fetch(server, store, door=door)
+            assert (caught.value.kind, caught.value.retryable) == ("refused", True)
+        with pytest.raises(CircuitOpen, match="2 different originals in a row"):
+            fetch(server, store, door=door, url=server.base + "/other.jpg")
     assert left(store) == []
 
 
+def test_a_fine_answer_between_two_refusals_keeps_the_breaker_closed(store):
+    with scripted(answer(403), photo(), answer(403), photo()) as server:
+        door = door_to(server)
+        for name in ("a", "b"):
+            with pytest.raises(DownloadFailure):
+                fetch(server, store, door=door, url=f"{server.base}/{name}.jpg")
+            fetch(server, store, door=door, url=f"{server.base}/{name}.jpg")
+            store.remove(SHA1)
+
+
 def test_a_host_that_the_recipe_does_not_name_is_not_asked(store):
-    with scripted(photo()) as server, pytest.raises(HostNotAllowed, match="elsewhere"):
+    with scripted(photo()) as server, pytest.raises(DownloadFailure, match="elsewhere") as caught:
         fetch(server, store, url="https://elsewhere.test/a.jpg")
+    assert (caught.value.kind, caught.value.retryable) == ("foreign_url", True)
     assert server.requests == []
     assert left(store) == []
 
@@ -176,7 +199,7 @@ def test_a_body_that_stalls_is_left_for_a_later_run(store):
 def test_a_body_that_drips_past_its_time_is_left_for_a_later_run(store):
     with scripted(photo()) as server, pytest.raises(DownloadFailure) as caught:
         fetch(server, store, limits=replace(LIMITS, media_total_s=-1.0))
-    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
+    assert (caught.value.kind, caught.value.retryable) == ("gave_up", True)
     assert len(server.requests) == 1
 
 

@@ -13,7 +13,6 @@ from crawler.names import read_name
 from crawler.walkers.titles import TitleSource
 from filters.license import bytes_refused
 from filters.rights.policy import RightsPolicy
-from pipelines.build.crawl import unchecked
 from pipelines.build.keeper import Keeper
 from pipelines.build.refresh import take_down
 from pipelines.build.rights import creditable
@@ -163,12 +162,6 @@ def test_a_keeper_heeds_what_was_cleared_for_these_bytes_only():
     assert keeper.judge(file).keep
     assert not keeper.judge(replace(file, sha1="b" * 40)).keep
     assert not keeper.judge(file, by_people=False).keep
-
-
-def test_a_file_without_a_sha1_is_a_failure_that_says_so():
-    (row,) = unchecked([replace(FREE, page_id=7), replace(FREE, page_id=8, sha1="c" * 40)])
-    assert (row.kind, row.key, row.retryable) == ("no_sha1", "File:A.jpg", False)
-    assert "no SHA-1" in row.error
 
 
 def test_a_credit_is_printed_without_conditions_and_placeholders():
