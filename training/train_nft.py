@@ -147,7 +147,8 @@ def main(
     ema = {name: value.detach().clone() for name, value in parameters.items()}
     state = TrainState(parameters=parameters, old=old, ema=ema, optimizer=optimizer)
     files.make_folder(config.out)
-    base = backbone.weights_sha256
+    # Weights are process 0's by now; other copies of the same file may differ in bytes that are no weights.
+    base = world.of_main(backbone.weights_sha256)
     decisive = {
         **config.decisive(),
         "lrs": hashlib.sha256("".join(lrs.keys).encode()).hexdigest(),
@@ -158,7 +159,6 @@ def main(
         world,
         {
             "configuration, data or scorers": json.dumps(decisive, sort_keys=True, default=str),
-            "base weights": base,
             "last checkpoint": "none" if last is None else last.name,
         },
     )

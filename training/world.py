@@ -91,6 +91,14 @@ class World:
                 if self.rank:
                     tensor.copy_(sent)
 
+    def of_main(self, text: str) -> str:
+        """Process 0's text, on every process."""
+        if self.size == 1:
+            return text
+        sent = [text]
+        torch.distributed.broadcast_object_list(sent, src=0, device=self.device)
+        return sent[0]
+
     def everyones(self, value: Tensor) -> Tensor:
         """[processes, ...]: the value of each process, on each of them."""
         if self.size == 1:
