@@ -4,6 +4,7 @@ After a kill or a power cut a path holds what it held before, or what was writte
 
     put, put_if_absent, get, listed, delete    bytes under a path
     writing, stream, text, folder              for libraries that want a path, a stream or a whole folder
+    named_text                                 what a person named
     adopt, growing, sweep                      of another program; a log read while it grows; what a kill left
 
 What touches the disk is in `Disk`; `using` puts another layer in its place, in tests one that loses what was not
@@ -23,7 +24,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-from catalog.errors import Expected
+from catalog.errors import Expected, Missing
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _LEFT = re.compile(r"\..+\.tmp(\.wal)?")
@@ -308,3 +309,21 @@ def sweep(folder: Path) -> int:
     """Takes away what killed processes left below a folder; how many. Only while nobody else writes there."""
     left = [path for path in folder.rglob(".*") if _LEFT.fullmatch(path.name)]
     return sum(delete(path) for path in left)
+
+
+def named_text(path: Path, what: str) -> str:
+    """The text of a file that a person named.
+
+    Args:
+        what: what it has to be, for the message: "a list of removals".
+
+    Raises:
+        Missing: it is not there, cannot be read, or is no UTF-8 text.
+    """
+    try:
+        # A byte order mark is no part of the first line.
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Missing(f"There is no {path}. It has to be {what}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Missing(f"{path} cannot be read ({error}). It has to be {what}.") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from catalog.errors import Expected
+from catalog.files import named_text
 from training.advantage import AdvantageMode, Std
 from training.flow_matching import Solver
 from training.old_policy import Schedule
@@ -327,12 +328,13 @@ def load_config(file: Path, changes: Mapping[str, Any] | None = None) -> TrainCo
     """A configuration from a YAML file, `changes` on top of it.
 
     Raises:
+        catalog.errors.Missing: there is no such file.
         ConfigError: see `config_from`; or the file is no mapping.
     """
     import yaml
 
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.safe_load(named_text(file, "a configuration in YAML"))
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}") from error
     if not isinstance(values, dict):

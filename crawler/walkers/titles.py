@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from catalog.errors import NotAFile
+from catalog.files import named_text
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch
 from crawler.names import read_name
@@ -81,7 +82,7 @@ def _given(source: TitleSource, base: Path) -> list[str]:
     given = [*source.titles, *map(str, source.page_ids)]
     if source.path:
         # A byte order mark is no part of the first line.
-        lines = (base / source.path).read_text(encoding="utf-8-sig").splitlines()
+        lines = named_text(base / source.path, "a list of titles").splitlines()
         given += [
             line.strip() for line in lines if line.strip() and not line.strip().startswith("#")
         ]

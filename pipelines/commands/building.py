@@ -156,9 +156,10 @@ def takedown(
     why: Annotated[str, typer.Option(help="Kept with the tombstones.")] = "asked for",
 ) -> None:
     """Take the files of a removal list out of all future releases; needs no network."""
+    from catalog.files import named_text
     from pipelines.build.refresh import take_down
 
-    text = sys.stdin.read() if str(names) == "-" else names.read_text(encoding="utf-8")
+    text = sys.stdin.read() if str(names) == "-" else named_text(names, "a list of removals")
     found = take_down(out, text.splitlines(), why=why)
     typer.echo(f"{len(found.pages)} files will be in no release any more.")
     for title in found.copies:

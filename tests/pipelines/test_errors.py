@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from catalog.errors import Expected, Missing, NoBuild
+from pipelines.cli import app
 from tests.test_house import HOME, MODULES
 
 RUN = """
@@ -68,3 +70,42 @@ def every(kind):
 def test_who_looks_for_the_standard_class_finds_it(kind):
     with pytest.raises(FileNotFoundError, match="what is wrong"):
         raise kind("what is wrong")
+
+
+GONE = "/nowhere/at/all"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["build", GONE],
+        ["plan", GONE],
+        ["takedown", GONE, "--out", GONE],
+        ["purge", "--out", GONE],
+        ["refresh", GONE],
+        ["refilter", GONE],
+        ["whatif", "degraded.min=1", "--out", GONE],
+        ["explain", "x", "--out", GONE],
+        ["failures", "--out", GONE],
+        ["politeness", "--out", GONE],
+        ["export", "--out", GONE],
+        ["push", "a/b", "--out", GONE],
+        ["diff", GONE, GONE],
+        ["relink", "--out", GONE],
+        ["screen", GONE],
+        ["fingerprint", "name", GONE],
+        ["train", GONE],
+        ["precompute", GONE],
+        ["evaluate", GONE],
+        ["gallery", GONE],
+        ["restore", GONE, GONE],
+        ["consistency", GONE, GONE],
+        ["consistency-train", GONE],
+        ["separability", "--demo", GONE],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_path_that_is_not_there_is_a_sentence_for_every_command(command):
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, Expected), done.exception
+    assert GONE in str(done.exception)
