@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from catalog.files import DiskFull
 from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
 from crawler.limits import CircuitOpen, Limits
 from crawler.politeness import PoliteDoor
@@ -283,8 +284,8 @@ def test_a_full_disk_is_not_taken_for_a_broken_file(store, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("crawler.download.os.fsync", full)
-    with scripted(photo()) as server, pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("catalog.files.os.fsync", full)
+    with scripted(photo()) as server, pytest.raises(DiskFull, match="No space left"):
         fetch(server, store)
     assert left(store) == []
 
