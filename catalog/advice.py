@@ -24,7 +24,9 @@ ADVICE = {
     "too_large": "More pixels than the limit allows, or than fit into memory. The error text says which.",
     "gave_up": "No answer in all attempts. Retry later.",
     "animated": "An animation is no photograph. Nothing to do; it stays out.",
-    "object_missing": "The original is gone from the object store. A retry fetches it again.",
+    "object_missing": "The original is gone from the object store. The next build fetches it again.",
+    "object_damaged": "The original had another SHA-1 and was taken away. The next build fetches it again.",
+    "crashed": "The process that worked on it died: the image, or a library, or no memory. Look at it before a retry.",
 }
 
 

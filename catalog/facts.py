@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog import sums
 from catalog.database import column_name, text_literal
 from catalog.latest import Keys, latest_rows, latest_values, seen_in
 from catalog.records import AGAIN, FileRecord, ListingRow, VerdictRow, schema
@@ -168,6 +169,7 @@ def records_at(
     for one, end in zip(parts.tolist(), ends, strict=True):
         folder, _, number = one.rpartition("/")
         path = catalog.parts / "listing" / folder / f"{int(number):06d}.parquet"
+        sums.check([path])
         with pq.ParquetFile(path) as source_part:
             table = source_part.read(names, use_threads=False)
         found.append(table.take(pa.array(rows[begin:end])))

@@ -35,22 +35,72 @@ class DiskFull(Expected, RuntimeError):
     """There was no room to write a file; what was committed before is whole."""
 
 
+class ReadOnly(Expected, PermissionError):
+    """A folder may not be written to."""
+
+
+class FolderGone(Missing):
+    """A folder that was there when a command began was removed or unmounted meanwhile."""
+
+
+class DiskBroken(Expected, OSError):
+    """The disk itself failed."""
+
+
 @contextlib.contextmanager
 def room_for(path: Path) -> Generator[None]:
-    """Turns "no space left" and "quota exceeded" into an error that says what to do.
+    """Turns what a disk may refuse into errors that say what to do.
 
     Raises:
-        DiskFull: while something under `path` was written.
+        DiskFull, ReadOnly, FolderGone, DiskBroken: while something under `path` was written.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"No space left while writing {path}. Everything committed so far is whole: "
-                "make room and run the same command again."
-            ) from error
+    except Expected:
         raise
+    except OSError as error:
+        refused = refusal(error, path)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def refusal(error: OSError, path: Path) -> Expected | None:
+    """The sentence for what the system said while `path` was written; None where it is no matter of the disk."""
+    whole = "Everything committed so far is whole:"
+    match error.errno:
+        case errno.ENOSPC:
+            return DiskFull(
+                f"No space left while writing {path}. {whole} make room and run the same command again. (Where "
+                "`df -h` shows room, `df -i` shows whether the inodes are used up.)"
+            )
+        case errno.EDQUOT:
+            return DiskFull(
+                f"No space left within your quota while writing {path}. {whole} make room and run the same command "
+                "again."
+            )
+        case errno.EROFS:
+            return ReadOnly(
+                f"{path} is on a file system that is mounted read-only. {whole} mount it for writing, or name another "
+                "folder with --out."
+            )
+        case errno.EACCES | errno.EPERM:
+            return ReadOnly(
+                f"{path} may not be written: {error.strerror}. {whole} give this user the right to write there, or "
+                "name another folder with --out."
+            )
+        case errno.ENOENT | errno.ENOTDIR | errno.ESTALE if not path.parent.is_dir():
+            return FolderGone(
+                f"{path.parent} was there and is gone: removed or unmounted while the command ran. Put it back and "
+                "run the same command again."
+            )
+        case errno.EIO:
+            return DiskBroken(
+                f"The disk failed while writing {path} (input/output error). Look at the disk before you go on; then "
+                "`lucidlr verify` says what is whole."
+            )
+        case _:
+            return None
 
 
 class Disk:
@@ -305,9 +355,11 @@ def _of(temporary: Path) -> str:
     return temporary.name[1:].rsplit(".", 2)[0]
 
 
-def sweep(folder: Path) -> int:
-    """Takes away what killed processes left below a folder; how many. Only while nobody else writes there."""
-    left = [path for path in folder.rglob(".*") if _LEFT.fullmatch(path.name)]
+def sweep(folder: Path, *, deep: bool = True) -> int:
+    """Takes away what killed processes left in a folder, `deep` also below it; how many. Only while nobody else writes
+    there."""
+    found = folder.rglob(".*") if deep else folder.glob(".*")
+    left = [path for path in found if _LEFT.fullmatch(path.name)]
     return sum(delete(path) for path in left)
 
 

@@ -164,7 +164,7 @@ def _parts(catalog: Catalog, stage: str, keys: Keys, columns: Sequence[str]) -> 
     have = STAGES[stage].names
     coded = [name for name in CODED if name in have]
     read = partial(_read, wanted=STAGES[stage], columns=[*coded, *columns], coded=coded)
-    for table in _ahead(read, sorted((catalog.parts / stage).rglob("*.parquet"), key=str)):
+    for table in _ahead(read, catalog.whole_parts(stage)):
         if table.num_rows:
             sha1 = _coded(table, "sha1")
             places = keys.places(sha1.dictionary)[np.asarray(sha1.indices)]

@@ -18,8 +18,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import files
-from catalog.database import column_name, connect, text_literal
+from catalog import sums
+from catalog.database import column_name, connect, disk_told, text_literal
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog
 from catalog.views import create_views
@@ -43,7 +43,7 @@ def make_database(
     Raises:
         catalog.files.DiskFull: there was no room; the old database is untouched.
     """
-    with files.writing(database) as temporary:
+    with sums.writing(database) as temporary, disk_told(database):
         shards = sorted(dataset.resolve().glob("data/*/*.parquet")) if dataset else []
         for tables_of in (
             partial(create_views, catalog=catalog),
@@ -86,6 +86,7 @@ def _fill(database: Path, tables_of: Fill) -> None:
 def _decisions(connection: duckdb.DuckDBPyConnection, catalog: Catalog, recipe_hash: str) -> None:
     """The table `decisions`, in the order of its parts: sorting would take all rows into memory."""
     folder = catalog.parts / "decision"
+    catalog.whole_parts("decision")
     # Where nothing was decided, the empty part has the columns.
     decided = sorted((folder / recipe_hash).glob("*.parquet")) or folder.glob("*.parquet")
     parts = ", ".join(text_literal(str(part)) for part in decided)
@@ -143,10 +144,10 @@ def write_evidence(catalog: Catalog, path: Path) -> None:
     listing = pa.schema([*schema(FileRecord), *schema(ListingRow)])
     target = pa.schema([listing.field(name) for name in columns])
     with (
-        files.writing(path) as temporary,
+        sums.writing(path) as temporary,
         pq.ParquetWriter(temporary, target, compression="zstd") as sink,
     ):
-        for part in sorted((catalog.parts / "listing").glob("*/*.parquet")):
+        for part in catalog.whole_parts("listing"):
             known = set(pq.read_schema(part).names)
             held = pq.read_table(part, columns=[name for name in columns if name in known])
             for name in columns:
@@ -191,9 +192,11 @@ def shortfalls_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def runs_table(folder: Path) -> pa.Table:
-    """The run records (`runs/*.json`) as a table, oldest first."""
+    """The run records (`runs/*.json`) as a table, oldest first, without those that are damaged."""
     rows: list[dict[str, Any]] = [
-        json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))
+        json.loads(file.read_text())
+        for file in sorted(folder.glob("*.json"))
+        if sums.is_whole(file)
     ]
     columns = {
         "run_id": pa.string(),

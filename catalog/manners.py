@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from catalog import sums
 from catalog.store import Catalog
 from catalog.views import opened
 
@@ -265,11 +266,8 @@ def _near(entry: HostManners, limits: Mapping[str, Any]) -> list[str]:
 def limits_of(catalog: Catalog, run_id: str) -> dict[str, Any]:
     """The limits that a run had, as it noted them when it began; empty where it did not, or only half."""
     noted = catalog.root / "limits" / f"{run_id}.json"
-    try:
-        return json.loads(noted.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        # A full disk or a kill leaves a torn file, and no later build may fail over it.
-        return {}
+    # A full disk or a kill under an older version left a torn file, and no later build may fail over it.
+    return json.loads(noted.read_text(encoding="utf-8")) if sums.is_whole(noted) else {}
 
 
 def politeness_lines(catalog: Catalog, *, run_id: str | None = None) -> list[str]:

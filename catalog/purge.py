@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
+from catalog import files, sums
 from catalog.errors import Expected
 from catalog.records import FileRecord
 from catalog.removals import PRESENT_VERSIONS, REQUESTED_BYTES, removed
-from catalog.store import Catalog, write_parquet
+from catalog.store import DAMAGED, Catalog, write_parquet
 from catalog.views import opened
 
 pc: Any = compute
@@ -72,9 +73,12 @@ def purge(
     urls = _addresses(catalog, page_ids, sha1s)
     parts = 0
     for stage in ("listing", *_BY_SHA1, "twin", "failure", "decision", "ledger", "request"):
-        for file in sorted((catalog.parts / stage).glob("*/*.parquet")):
+        for file in catalog.whole_parts(stage):
             parts += _rewrite(stage, file, page_ids, sha1s, urls)
+    # What was set aside as damaged may hold anything.
+    files.delete(catalog.root / DAMAGED)
     for file in sorted(catalog.plans.glob("*/*/*.parquet")):
+        sums.check([file])
         plan = pq.read_table(file)
         dead = pc.is_in(plan.column("key"), value_set=sha1s)
         if pc.any(dead).as_py():

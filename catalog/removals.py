@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,7 +19,7 @@ from catalog.database import text_literal
 from catalog.errors import NotAFile
 from catalog.records import AGAIN, REDIRECT_FROM, TombstoneRow, to_table
 from catalog.release.tombstones import PAGE, TOMBSTONES, VERSION
-from catalog.store import Catalog
+from catalog.store import Catalog, next_number, write_parquet
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -108,11 +109,18 @@ def released_tombstones(catalog: Catalog) -> pa.Table:
         return connection.sql(query).to_arrow_table().cast(TOMBSTONES)
 
 
+def copy_of(catalog: Catalog, name: str) -> Path:
+    """The second place of a part of tombstones."""
+    return catalog.root / "copies" / "tombstone" / f"{name}.parquet"
+
+
 def add_tombstones(catalog: Catalog, name: str, rows: Sequence[TombstoneRow]) -> None:
     """Writes tombstones as one part; nothing when there are none."""
     if rows:
-        number = len(list((catalog.parts / "tombstone" / "all").glob("*.parquet")))
+        number = next_number(catalog.parts / "tombstone" / "all")
         table = to_table(rows, TombstoneRow)
+        # They cannot be made again, so they are kept twice; the copy first.
+        write_parquet(copy_of(catalog, f"{number:06d}-{name}"), table)
         catalog.write_rows("tombstone", "all", f"{number:06d}-{name}", table)
 
 

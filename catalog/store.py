@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Generator, Iterable, Sequence
@@ -29,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from catalog import files
+from catalog import files, sums
 from catalog.errors import Expected, NoBuild
 from catalog.records import (
     CheckRow,
@@ -71,6 +72,9 @@ STAGES: dict[str, pa.Schema] = {
 }
 """Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
 
+DAMAGED = "damaged"
+"""Folder of what was set aside by catalog.repair."""
+_NUMBER = re.compile(r"\d+")
 PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 CURSOR = b"lucidlr.cursor"
 VERSIONS = b"lucidlr.versions"
@@ -92,6 +96,10 @@ class BatchRef:
     versions: tuple[str, ...]
     size: int
     """Number of keys, for progress."""
+    crashed: tuple[str, ...] = ()
+    """Keys that killed the process that worked on them; they become failures."""
+    probe: tuple[int, int] | None = None
+    """Try these keys only, from and to by their place, and commit nothing: to find which of them kills a process."""
 
 
 def command_line() -> str:
@@ -106,15 +114,15 @@ def config_hash(values: Iterable[str]) -> str:
 
 
 def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
-    """Writes a table so that `path` either does not exist or is whole: temporary name, fsync, rename.
+    """Writes a table so that `path` either does not exist or is whole, with its sum beside it (catalog.sums).
 
     Raises:
         DiskFull: there was no room.
     """
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with files.stream(path) as sink:
-        pq.write_table(table, sink, compression="zstd")
+    with sums.writing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 class Catalog:
@@ -124,6 +132,10 @@ class Catalog:
         self.root = Path(root).resolve()
         self.parts = self.root / "parts"
         self.plans = self.root / "plans"
+        self.make_empty_parts()
+
+    def make_empty_parts(self) -> None:
+        """The empty parts that are missing."""
         for stage, stage_schema in STAGES.items():
             # Named by its columns: a catalog of an older version gets one with the columns that are new.
             empty = self.parts / stage / f"empty-{config_hash(stage_schema.names)}.parquet"
@@ -166,12 +178,37 @@ class Catalog:
             files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
             files.sweep(self.root)
-            yield
+            with self._still_there():
+                yield
         finally:
             files.delete(holder)
             lock.release()
 
+    @contextlib.contextmanager
+    def _still_there(self) -> Generator[None]:
+        """Tells a folder that was removed while it was worked in from whatever error that led to."""
+        inode = self.parts.stat().st_ino
+        try:
+            yield
+        except Exception as error:
+            if self.parts.is_dir() and self.parts.stat().st_ino == inode:
+                raise
+            raise files.FolderGone(
+                f"{self.root} was removed, moved or unmounted while the command ran. Put it back and run the same "
+                "command again."
+            ) from error
+
     # -- parts ---------------------------------------------------------------------------------
+
+    def whole_parts(self, stage: str) -> list[Path]:
+        """The parts of a stage, in the order of the views, each of them checked.
+
+        Raises:
+            catalog.sums.Damaged: some of them are not what was written.
+        """
+        found = sorted((self.parts / stage).rglob("*.parquet"), key=str)
+        sums.check(found)
+        return found
 
     def part_path(self, ref: BatchRef) -> Path:
         """Where the part of a batch is, or will be."""
@@ -258,6 +295,7 @@ class Catalog:
     def keys_of(self, ref: BatchRef) -> list[str]:
         """The keys of a batch, in planned order."""
         file = self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
+        sums.check([file])
         table = pq.read_table(file, filters=[("batch", "=", ref.batch)])
         return table.column("key").to_pylist()
 
@@ -271,11 +309,14 @@ class Catalog:
         return [version for _, file in files for version in _versions_of(Path(file))]
 
     def _plan_files(self, stage: str) -> list[Path]:
-        return sorted((self.plans / stage).glob("*/*.parquet"))
+        found = sorted((self.plans / stage).glob("*/*.parquet"))
+        sums.check(found)
+        return found
 
     def _freeze(self, stage: str, keys: list[str], versions: list[str], batch_size: int) -> None:
         folder = self.plans / stage / config_hash(versions)
-        seq = f"{len(list(folder.glob('*.parquet'))):04d}"
+        # Also past the parts of a plan that is not there any more: a batch of that name would count as done.
+        seq = f"{next_number(folder, self.parts / stage / folder.name):04d}"
         batches = [f"{seq}-{i // batch_size:05d}" for i in range(len(keys))]
         table = pa.Table.from_arrays([pa.array(batches), pa.array(keys)], schema=PLAN)
         now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -286,7 +327,7 @@ class Catalog:
 
     def next_listing(self, source: str) -> str:
         """Name of the part that `append_listing` will write next."""
-        return f"{len(list((self.parts / 'listing' / source).glob('*.parquet'))):06d}"
+        return f"{next_number(self.parts / 'listing' / source):06d}"
 
     def append_listing(self, source: str, table: pa.Table, cursor: dict[str, Any] | None) -> None:
         """Commits the next stretch of a source's listing together with the cursor behind it (None: the end)."""
@@ -295,12 +336,19 @@ class Catalog:
 
     def listing_state(self, source: str) -> tuple[int, dict[str, Any] | None, bool]:
         """Rows listed so far, the cursor to go on from, and whether the source is exhausted."""
-        files = sorted((self.parts / "listing" / source).glob("*.parquet"))
-        if not files:
+        parts = sorted((self.parts / "listing" / source).glob("*.parquet"))
+        sums.check(parts)
+        if not parts:
             return 0, None, False
-        rows = sum(pq.read_metadata(file).num_rows for file in files)
-        cursor = json.loads((pq.read_schema(files[-1]).metadata or {})[CURSOR])
+        rows = sum(pq.read_metadata(file).num_rows for file in parts)
+        cursor = json.loads((pq.read_schema(parts[-1]).metadata or {})[CURSOR])
         return rows, cursor, cursor is None
+
+
+def next_number(*folders: Path) -> int:
+    """One more than the highest number with which the name of a Parquet file in these folders begins."""
+    found = [_NUMBER.match(file.name) for folder in folders for file in folder.glob("*.parquet")]
+    return max((int(m.group()) for m in found if m is not None), default=-1) + 1
 
 
 def holds_build(out: Path) -> bool:

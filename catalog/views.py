@@ -29,7 +29,12 @@ _STAGES_OF_FAILURES = ("download", "hash", "measure", "score", "embed")
 
 
 def scan(catalog: Catalog, stage: str, *, rows: bool = False) -> str:
-    """Table expression over all parts of a stage; `rows` adds the row number within the part."""
+    """Table expression over all parts of a stage, checked now; `rows` adds the row number within the part.
+
+    Raises:
+        catalog.sums.Damaged: some of them are not what was written.
+    """
+    catalog.whole_parts(stage)
     pattern = text_literal(str(catalog.parts / stage / "**" / "*.parquet"))
     options = "filename=true" + (", file_row_number=true" if rows else "")
     # There is an empty part for every set of columns that the stage has ever had. Where it had but one, DuckDB need not
@@ -109,7 +114,7 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
         'NULL::VARCHAR AS "text", NULL::VARCHAR threshold, NULL::VARCHAR verdict WHERE false'
     ]
     cells = ("value", "text", "threshold", "verdict")
-    for file in sorted((catalog.parts / "ledger").glob("*/*.parquet")):
+    for file in catalog.whole_parts("ledger"):
         wide = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({text_literal(str(file))})")
         rules = [
             row[0].removesuffix(":verdict")

@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 import urllib3
 
 from catalog import files
+from catalog.errors import Missing
 from crawler.limits import BodyInterrupted, GaveUp, HostNotAllowed
 
 ATTEMPTS = 3
@@ -55,6 +56,17 @@ class MediaDoor(Protocol):
         ...
 
 
+class OriginalMissing(Missing):
+    """An original that was fetched is lost, or its bytes are not what they were."""
+
+    def __init__(self, kind: Literal["object_missing", "object_damaged"], sha1: str) -> None:
+        what = "lost from" if kind == "object_missing" else "damaged in"
+        super().__init__(
+            f"The original {sha1} is {what} the store; the next build fetches it again."
+        )
+        self.kind = kind
+
+
 class ObjectStore:
     """Originals by SHA-1: `<root>/ab/cd/abcd...`."""
 
@@ -76,12 +88,20 @@ class ObjectStore:
         return self.path(sha1).is_file()
 
     def read(self, sha1: str) -> bytes:
-        """Its bytes.
+        """Its bytes, which have this SHA-1. A damaged file is taken away, so that it is fetched again.
 
         Raises:
-            FileNotFoundError: it is not there.
+            OriginalMissing: it is not there, or it was damaged.
         """
-        return self.path(sha1).read_bytes()
+        path = self.path(sha1)
+        try:
+            content = files.get(path)
+        except FileNotFoundError:
+            raise OriginalMissing("object_missing", sha1) from None
+        if hashlib.sha1(content).hexdigest() != sha1:
+            files.delete(path)
+            raise OriginalMissing("object_damaged", sha1)
+        return content
 
     def remove(self, sha1: str) -> bool:
         """Takes an original out; whether it was there."""

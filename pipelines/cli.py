@@ -24,6 +24,7 @@ from pipelines.commands import (
     training,
 )
 from pipelines.memory import modest_memory
+from pipelines.terminal import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +58,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Expected as error:
-        sys.stderr.write(f"lucidlr: {error}\n")
+        sys.stderr.write(f"lucidlr: {printable(str(error))}\n")
         sys.exit(1)
 
 

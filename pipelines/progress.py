@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from pipelines.terminal import printable
+
 Advance = Callable[[int], None]
 """Counts finished items; called from any thread."""
 
@@ -88,4 +90,4 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """See Progress.say."""
-        self.console.print(text, markup=False)
+        self.console.print(printable(text), markup=False)

@@ -50,9 +50,12 @@ _NEEDED = (
 # Only what is shaped like a tag: `Jane <jane@example.org>` keeps its address.
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.DOTALL)
 _SPACE = re.compile(r"\s+")
-# Control characters, and those that reorder the text around them (overrides, embeddings, isolates): a line of credit
-# with one of these in a name would show licence and address in another order than they stand in.
-_UNSEEN = re.compile("[\u0000-\u0008\u000e-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters (C0, DEL, C1; the next-line sign of C1 counts as white space), and those that reorder the text
+# around them (overrides, embeddings, isolates): a line of credit with one of these in a name would show licence and
+# address in another order than they stand in.
+_UNSEEN = re.compile(
+    "[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 _CC = re.compile(r"(?:LicenseRef-)?(CC-BY(?:-SA)?)-(\d\.\d)(?:-([A-Za-z]{2,}))?")
 
 

@@ -65,13 +65,14 @@ def _image_reader(rows: pa.Table, read_bytes: Callable[[str], bytes]) -> Callabl
             data = read_bytes(sha1)
         except (FileNotFoundError, KeyError) as error:
             raise MissingObjectError(
-                f"The bytes of {title!r} (SHA-1 {sha1}) are not in the object store; run the download stage again."
+                f"The bytes of {title!r} (SHA-1 {sha1}) are not in the object store, or damaged. Run "
+                "`lucidlr build` with its recipe again: it fetches them."
             ) from error
         found = hashlib.sha1(data).hexdigest()
         if found != sha1:
             raise Sha1MismatchError(
-                f"The stored bytes of {title!r} have SHA-1 {found}, Commons says {sha1}; delete the object "
-                "and run the download stage again."
+                f"The stored bytes of {title!r} have SHA-1 {found}, Commons says {sha1}. Run "
+                "`lucidlr build` with its recipe again: it fetches them."
             )
         return data
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog import files, views
+from catalog import files, sums, views
 from catalog.manners import politeness_lines
 from catalog.records import (
     FailureRecord,
@@ -27,7 +27,7 @@ from catalog.records import (
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, config_hash
+from catalog.store import LISTING, config_hash, next_number
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listing import Cursor, ListedBatch, list_files
@@ -92,7 +92,7 @@ def opened_door(
 def _note_limits(run: Build, *, local: bool) -> None:
     """limits/<run id>.json: what the politeness report compares with."""
     noted = run.catalog.root / "limits" / f"{run.run_id}.json"
-    files.put(noted, json.dumps({**asdict(run.recipe.limits), "local": local}))
+    sums.put(noted, json.dumps({**asdict(run.recipe.limits), "local": local}))
 
 
 def write_manners(run: Build) -> None:
@@ -107,7 +107,8 @@ class _RequestLog:
     def __init__(self, run: Build) -> None:
         self.run = run
         self.rows: list[RequestRow] = []
-        self.parts = 0
+        # A run may open its door twice.
+        self.parts = next_number(run.catalog.parts / "request" / run.run_id)
         self.lock = threading.Lock()
 
     def add(self, row: RequestRow) -> None:
@@ -305,11 +306,14 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
 
 
 def retry_failures(run: Build) -> None:
-    """Plans every retryable open failure once more; an original that got lost is fetched again first."""
-    open_failures = [row for row in views.failures(run.catalog).to_pylist() if row["retryable"]]
-    lost = [row["key"] for row in open_failures if row["kind"] == "object_missing"]
-    run.catalog.retry("download", lost, DOWNLOAD_VERSION, batch_size=run.recipe.batch_size)
-    for stage in ("download", "hash", "measure", "score"):
+    """Plans every retryable open failure once more. What failed for want of an original is planned without being asked
+    (pipelines.build.mend)."""
+    open_failures = [
+        row
+        for row in views.failures(run.catalog).to_pylist()
+        if row["retryable"] and not row["kind"].startswith("object_")
+    ]
+    for stage in ("download", "hash", "measure", "score", "embed"):
         keys = [row["key"] for row in open_failures if row["stage"] == stage]
         for version in run.catalog.versions_planned(stage):
             run.catalog.retry(stage, keys, version, batch_size=run.recipe.batch_size)

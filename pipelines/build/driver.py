@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.release.shards import MissingObjectError, Sha1MismatchError
 from catalog.store import BatchRef
 from pipelines.build.again import ask_again
 from pipelines.build.crawl import (
@@ -24,6 +26,13 @@ from pipelines.build.crawl import (
     write_manners,
 )
 from pipelines.build.gate import gated
+from pipelines.build.mend import (
+    broken_on_reading,
+    mend_catalog,
+    mend_originals,
+    retry_mended,
+    tidy,
+)
 from pipelines.build.publish import facts_to_join, publish
 from pipelines.build.run import Build, BuildResult, start_run
 from pipelines.build.runners import BatchResult, Runner
@@ -61,25 +70,50 @@ def build(
     """
     started = time.perf_counter()
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
+    with run.catalog.locked():
+        tidy(run)
+        mend_catalog(run)
+        joined, recipe_hash = _gather(run, contact, host_map or {}, retry=retry)
+        candidates = partial(_candidates, run, joined)
+        if not broken_on_reading(run):
+            try:
+                return publish(run, recipe_hash, started, candidates)
+            except (MissingObjectError, Sha1MismatchError) as error:
+                run.progress.say(f"export: {error}")
+        # What turned out to be lost or damaged when it was read is fetched again, once.
+        mend_originals(run, deep=True)
+        _gather(run, contact, host_map or {}, retry=False)
+        return publish(run, recipe_hash, started, candidates)
+
+
+def _gather(
+    run: Build, contact: str | None, host_map: Mapping[str, str], *, retry: bool
+) -> tuple[dict[str, Any], str]:
+    """All facts that the decision needs; returns which those are (see `facts_to_join`), and the recipe's hash."""
     from filters.duplicates.hashing import VERSION as HASH_VERSION
 
-    with run.catalog.locked():
-        with opened_door(run, contact, host_map or {}) as door:
-            # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
-            joined, recipe_hash = facts_to_join(run)
-            if retry:
-                ask_again(run, door)
-                retry_failures(run)
-            list_sources(run, door)
-            download_originals(run, door)
-        write_manners(run)
-        present = _present(run)
-        _compute(run, "hash", present, [HASH_VERSION])
-        for stage in ("measure", "score"):
-            _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
-        if joined["embedding"] is not None:
-            _compute(run, "embed", present, ["@".join(joined["embedding"])])
-        return publish(run, recipe_hash, started, lambda: gated(run, **joined)[0])
+    with opened_door(run, contact, host_map) as door:
+        # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
+        joined, recipe_hash = facts_to_join(run)
+        if retry:
+            ask_again(run, door)
+            retry_failures(run)
+        mend_originals(run, deep=False)
+        list_sources(run, door)
+        download_originals(run, door)
+        retry_mended(run)
+    write_manners(run)
+    present = _present(run)
+    _compute(run, "hash", present, [HASH_VERSION])
+    for stage in ("measure", "score"):
+        _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
+    if joined["embedding"] is not None:
+        _compute(run, "embed", present, ["@".join(joined["embedding"])])
+    return joined, recipe_hash
+
+
+def _candidates(run: Build, joined: dict[str, Any]) -> pa.Table:
+    return gated(run, **joined)[0]
 
 
 def _present(run: Build) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
-from catalog import facts
+from catalog import facts, sums
 from catalog.records import FileRecord, VerdictRow, from_table, to_table
 from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog
@@ -71,6 +71,7 @@ def judge_listing(catalog: Catalog, keeper: Keeper) -> None:
     """Judges the listing parts that this version of the license gate has not seen; a part at a time."""
     for source, part in facts.unjudged(catalog, keeper.version):
         file = catalog.parts / "listing" / source / f"{part}.parquet"
+        sums.check([file])
         verdicts = verdicts_of(pq.read_table(file), keeper)
         catalog.write_rows("verdict", keeper.version, f"{source}.{part}", verdicts)
 

@@ -8,8 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from catalog import files, link
+from catalog import link, sums
 from catalog.errors import NoBuild
+from catalog.release.manifest import MANIFEST_NAME
 from catalog.store import Catalog, catalog_in, command_line
 from pipelines.build.run import Build, BuildResult
 from pipelines.recipe import Recipe
@@ -19,7 +20,20 @@ def keep_recipe(run: Build, recipe_hash: str) -> None:
     """recipes/<hash>.json: for those who ask later with which recipe a decision was made."""
     path = run.catalog.root / "recipes" / f"{recipe_hash}.json"
     content = {"recipe": run.recipe.model_dump(mode="json"), "limit": run.limit}
-    files.put(path, json.dumps(content, ensure_ascii=False, indent=1))
+    sums.put(path, json.dumps(content, ensure_ascii=False, indent=1))
+
+
+def whole_runs(catalog: Catalog) -> list[Path]:
+    """The run records that are not damaged, oldest first."""
+    found = sorted((catalog.root / "runs").glob("*.json"))
+    return [file for file in found if sums.is_whole(file)]
+
+
+def last_command(catalog: Catalog) -> str:
+    """What was typed for the last build that came to its end."""
+    records = [json.loads(file.read_text()) for file in reversed(whole_runs(catalog))]
+    builds = (r["command"] for r in records if r["command"].split()[1:2] in (["build"], ["demo"]))
+    return next(builds, "run `lucidlr build` with its recipe and the same --out")
 
 
 def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
@@ -28,13 +42,14 @@ def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     Raises:
         catalog.errors.NoBuild: there is none.
     """
-    runs = sorted((catalog.root / "runs").glob("*.json"))
+    runs = whole_runs(catalog)
     if not runs:
         raise NoBuild(f"{catalog.root} holds no finished build: run `lucidlr build` to its end.")
     recipe_hash = json.loads(runs[-1].read_text())["recipe_hash"]
     path = catalog.root / "recipes" / f"{recipe_hash}.json"
-    if not path.is_file():
-        raise NoBuild(f"{path} is not there: name the recipe, or build again.")
+    if not sums.is_whole(path):
+        state = "damaged" if path.exists() else "not there"
+        raise NoBuild(f"{path} is {state}: name the recipe, or build again.")
     held = json.loads(path.read_text(encoding="utf-8"))
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
@@ -61,9 +76,12 @@ def record_run(run: Build, result: BuildResult) -> None:
         "stage_seconds": json.dumps(result.stage_seconds),
         "funnel": json.dumps(result.funnel),
         "dataset_hash": result.dataset_hash,
+        "manifest_sha256": sums.sha256_of(result.dataset / MANIFEST_NAME)
+        if result.dataset_hash
+        else None,
         "versions": json.dumps({name: metadata.version(name) for name in packages}),
     }
-    files.put(run.catalog.root / "runs" / f"{run.run_id}.json", json.dumps(record, indent=1))
+    sums.put(run.catalog.root / "runs" / f"{run.run_id}.json", json.dumps(record, indent=1))
 
 
 def relink(
@@ -104,5 +122,5 @@ def _kept(
     """Writes <kind>/<recipe hash>.json where rows are given; returns what stands there."""
     file = catalog.root / kind / f"{recipe_hash}.json"
     if rows is not None:
-        files.put(file, json.dumps(rows))
-    return json.loads(file.read_text()) if file.exists() else []
+        sums.put(file, json.dumps(rows))
+    return json.loads(file.read_text()) if sums.is_whole(file) else []

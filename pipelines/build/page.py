@@ -10,7 +10,7 @@ from pyarrow import compute
 
 from catalog.page.report import ReportPage, RuleSummary, compose_report
 from catalog.removals import NOT_REMOVED
-from crawler.download import ObjectStore
+from crawler.download import ObjectStore, OriginalMissing
 from pipelines.build.decide import Outcome
 from pipelines.build.doors import view
 from pipelines.build.rights import reason_rows
@@ -38,7 +38,10 @@ def report_of(
     from filters.degradation import LABELS
 
     def original(sha1: str) -> bytes | None:
-        return store.read(sha1) if store.has(sha1) else None
+        try:
+            return store.read(sha1)
+        except OriginalMissing:
+            return None
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
     valued = ("severity.", "measure.", "score.")

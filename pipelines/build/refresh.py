@@ -29,7 +29,7 @@ from catalog.records import (
     to_table,
 )
 from catalog.removals import NOT_REMOVED, Removals, add_tombstones, look_up
-from catalog.store import LISTING, catalog_in
+from catalog.store import LISTING, catalog_in, next_number
 from crawler.commons import Commons
 from crawler.download import ObjectStore
 from crawler.names import read_name
@@ -199,7 +199,7 @@ def _note(
         CheckRow(page_id=int(item.before.page_id or 0), checked_at=moment, changes=item.changes)
         for item in found
     ]
-    number = len(list((run.catalog.parts / "check" / run.run_id).glob("*.parquet")))
+    number = next_number(run.catalog.parts / "check" / run.run_id)
     run.catalog.write_rows("check", run.run_id, f"{number:06d}", to_table(checks, CheckRow))
     return tombstones
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
+    BrokenExecutor,
     Executor,
     Future,
     ProcessPoolExecutor,
@@ -18,11 +19,12 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, Protocol
 
-from catalog.store import BatchRef
+from catalog.errors import Expected
+from catalog.store import BatchRef, Catalog
 
 Kind = Literal["threads", "processes"]
 
@@ -52,29 +54,110 @@ class Runner(Protocol):
         ...
 
 
-class PoolRunner:
-    """A pool of threads or of processes; at most two batches per worker are handed out ahead."""
+class WorkerDied(Expected, RuntimeError):
+    """A worker process dies again and again, and no single image is to blame."""
 
-    def __init__(self, executor: Executor, workers: int) -> None:
-        self.executor = executor
+
+class PoolRunner:
+    """A pool of threads or of processes; at most two batches per worker are handed out ahead.
+
+    Where a process dies (killed for memory, by a library or by hand), the batches that were under way are done one at
+    a time in fresh processes. One that dies again is halved until the image is found that does it; that image becomes
+    a failure of kind `crashed`, and the rest goes on.
+    """
+
+    def __init__(self, make: Callable[[], Executor], workers: int) -> None:
+        self._make = make
+        self._executor = make()
         self.workers = workers
 
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """See Runner.map."""
         waiting = iter(refs)
-        running: set[Future[BatchResult]] = set()
+        running: dict[Future[BatchResult], BatchRef] = {}
+        suspects: list[BatchRef] = []
+
+        def hand_out(count: int) -> None:
+            for ref in islice(waiting, count):
+                try:
+                    running[self._executor.submit(function, ref)] = ref
+                except BrokenExecutor:
+                    suspects.append(ref)
+
         try:
-            for ref in islice(waiting, 2 * self.workers):
-                running.add(self.executor.submit(function, ref))
+            hand_out(2 * self.workers)
             while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield future.result()
-                for ref in islice(waiting, len(done)):
-                    running.add(self.executor.submit(function, ref))
+                    ref = running.pop(future)
+                    try:
+                        result = future.result()
+                    except BrokenExecutor:
+                        suspects.append(ref)
+                    else:
+                        yield result
+                if suspects:
+                    # All that ran beside it broke with it.
+                    for future, ref in list(running.items()):
+                        if not future.cancel() and future.exception() is None:
+                            yield future.result()
+                        else:
+                            suspects.append(ref)
+                    running.clear()
+                    for ref in suspects:
+                        yield self._alone(function, ref)
+                    suspects.clear()
+                hand_out(2 * self.workers - len(running))
         finally:
             for future in running:
                 future.cancel()
+
+    def _alone(self, function: BatchFunction, ref: BatchRef) -> BatchResult:
+        """A batch with no other beside it, without the images that kill it."""
+        while True:
+            result = self._survives(function, ref)
+            if result is not None:
+                return result
+            ref = replace(ref, crashed=(*ref.crashed, self._killer(function, ref)))
+
+    def _killer(self, function: BatchFunction, ref: BatchRef) -> str:
+        """The key that kills a process: the first one, where there are several.
+
+        Raises:
+            WorkerDied: none does it alone.
+        """
+        keys = Catalog(ref.root).keys_of(ref)
+        begin, end = 0, len(keys)
+        while end - begin > 1:
+            half = (begin + end) // 2
+            if self._survives(function, replace(ref, probe=(begin, half))) is None:
+                end = half
+            else:
+                begin = half
+        if self._survives(function, replace(ref, probe=(begin, end))) is not None:
+            raise WorkerDied(
+                f"The worker process dies over batch {ref.stage}/{ref.batch}, but over none of its images alone: is "
+                "there too little memory? Run the same command again with --workers 1 or a smaller batch_size."
+            )
+        return keys[begin]
+
+    def _survives(self, function: BatchFunction, ref: BatchRef) -> BatchResult | None:
+        """Its result, in a pool that is made again if need be; None: the process died."""
+        try:
+            return self._executor.submit(function, ref).result()
+        except BrokenExecutor:
+            self.shutdown()
+            self._executor = self._make()
+        try:
+            return self._executor.submit(function, ref).result()
+        except BrokenExecutor:
+            self.shutdown()
+            self._executor = self._make()
+            return None
+
+    def shutdown(self) -> None:
+        """Waits for what runs, and ends the workers."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
@@ -89,13 +172,16 @@ def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]
     count = os.cpu_count() or 1 if workers is None else workers
     if count < 1:
         raise ValueError("At least one worker is needed: pass --workers 1 or more.")
-    executor: Executor
-    if kind == "threads":
-        executor = ThreadPoolExecutor(max_workers=count)
-    else:
+
+    def threads() -> Executor:
+        return ThreadPoolExecutor(max_workers=count)
+
+    def processes() -> Executor:
         spawn = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(max_workers=count, mp_context=spawn)
+        return ProcessPoolExecutor(max_workers=count, mp_context=spawn)
+
+    runner = PoolRunner(threads if kind == "threads" else processes, count)
     try:
-        yield PoolRunner(executor, count)
+        yield runner
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        runner.shutdown()

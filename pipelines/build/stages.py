@@ -21,7 +21,7 @@ from catalog.records import (
     to_table,
 )
 from catalog.store import BatchRef, Catalog
-from crawler.download import ObjectStore
+from crawler.download import ObjectStore, OriginalMissing
 from pipelines.build.runners import BatchResult
 
 if TYPE_CHECKING:
@@ -181,12 +181,16 @@ def run_batch(ref: BatchRef) -> BatchResult:
     work = make_worker(ref.versions)
     rows: list[Any] = []
     failures: list[FailureRecord] = []
-    for sha1 in catalog.keys_of(ref):
+    keys = catalog.keys_of(ref)
+    for sha1 in keys if ref.probe is None else keys[slice(*ref.probe)]:
+        if sha1 in ref.crashed:
+            text = "The process that worked on this image died, also when it was alone: by a signal, or for memory."
+            failures.append(failure(ref.stage, sha1, "crashed", text, retryable=True))
+            continue
         try:
             rows += work(sha1, store.read(sha1))
-        except FileNotFoundError:
-            advice = "The object is gone from the store; run `lucidlr failures --retry` to fetch it again."
-            failures.append(failure(ref.stage, sha1, "object_missing", advice, retryable=True))
+        except OriginalMissing as error:
+            failures.append(failure(ref.stage, sha1, error.kind, str(error), retryable=True))
         except NotAnImage as error:
             failures.append(
                 failure(ref.stage, sha1, error.kind, str(error), retryable=error.retryable)
@@ -195,7 +199,8 @@ def run_batch(ref: BatchRef) -> BatchResult:
             # One odd picture must not end a build of days; the row says that it was our fault, and which.
             told = f"This software failed at this picture: {type(error).__name__}: {error}"
             failures.append(failure(ref.stage, sha1, "not_computed", told, retryable=False))
-    catalog.commit(ref, to_table(rows, record_type), failures)
+    if ref.probe is None:
+        catalog.commit(ref, to_table(rows, record_type), failures)
     return BatchResult(
         stage=ref.stage,
         batch=ref.batch,

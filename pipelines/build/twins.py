@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from catalog import sums
 from catalog.latest import Keys, latest_rows
 from catalog.records import TwinRow, schema
-from catalog.store import Catalog, config_hash
+from catalog.store import Catalog, config_hash, next_number
 from filters.duplicates.confirm import VERSION as CONFIRM_VERSION
 from filters.duplicates.dedupe import DedupePolicy, edges_of_new
 from filters.duplicates.hashing import LOOKS, MIRRORED, VERSION
@@ -144,7 +145,9 @@ def _hashes_of(catalog: Catalog, sha1s: pa.Array, names: Sequence[str], version:
 
 
 def _folder_parts(catalog: Catalog, config: str) -> list[Any]:
-    return sorted((catalog.parts / "twin" / config).glob("*.parquet"))
+    found = sorted((catalog.parts / "twin" / config).glob("*.parquet"))
+    sums.check(found)
+    return found
 
 
 def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
@@ -190,7 +193,7 @@ def _remember(
     rows = [
         pa.table(columns).select(wanted.names).cast(wanted) for columns in (alone | nothing, pairs)
     ]
-    name = f"{len(_folder_parts(catalog, config)):06d}"
+    name = f"{next_number(catalog.parts / 'twin' / config):06d}"
     catalog.write_rows("twin", config, name, pa.concat_tables(rows))
 
 

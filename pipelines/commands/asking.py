@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.options import Out, tell
+from pipelines.terminal import echo
 
 if TYPE_CHECKING:
     from catalog.explain import WhyLabels
@@ -27,7 +28,7 @@ def failures(
     from catalog.explain import failure_lines
 
     for line in failure_lines(out, details=details):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def explain(
     if labels:
         why = _why_labels_of(out)
     for line in explain_lines(out, file, why_labels=why, named=read_name):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -63,13 +64,13 @@ def refilter(
     done = run_refilter(load_recipe(recipe), out=out, limit=limit, progress=TerminalProgress())
     tell(done.result, out)
     if done.to_download:
-        typer.echo(f"{done.to_download} candidates pass this gate and were never fetched.")
+        echo(f"{done.to_download} candidates pass this gate and were never fetched.")
     for name, count in done.to_measure.items():
-        typer.echo(f"{name} was never computed: {count} files.")
+        echo(f"{name} was never computed: {count} files.")
     if done.unlisted:
-        typer.echo(f"{done.unlisted} sources were never listed.")
+        echo(f"{done.unlisted} sources were never listed.")
     if done.to_download or done.to_measure or done.unlisted:
-        typer.echo(f"For these run: lucidlr build {recipe} --out {out}")
+        echo(f"For these run: lucidlr build {recipe} --out {out}")
 
 
 @app.command()
@@ -87,7 +88,7 @@ def whatif(
 
     loaded = load_recipe(recipe) if recipe else None
     for line in what_if_lines(what_if(changes, out=out, recipe=loaded, limit=limit)):
-        typer.echo(line)
+        echo(line)
 
 
 def _why_labels_of(out: Path) -> WhyLabels:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.options import Contact, Out, Retry, RunnerKind, RunnerOption, Workers, tell
+from pipelines.terminal import echo
 
 app = typer.Typer()
 
@@ -34,9 +35,9 @@ def demo(
     changes = {k: v for k, v in (("seed", seed), ("files", files)) if v is not None}
     recipe = recipe.model_copy(update={"corpus": replace(recipe.corpus, **changes)})
     _build(recipe, out=out, runner=runner, workers=workers, retry=retry)
-    typer.echo("\nAgainst the known truth of the corpus:")
+    echo("\nAgainst the known truth of the corpus:")
     for name, value in score_build(out).items():
-        typer.echo(f"  {name:<34}{value}")
+        echo(f"  {name:<34}{value}")
 
 
 @app.command()
@@ -103,7 +104,7 @@ def plan(
         progress=TerminalProgress(),
     )
     for line in plan_lines(made):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -133,15 +134,13 @@ def refresh(
         limit=limit,
         progress=TerminalProgress(),
     )
-    typer.echo(f"asked      {result.asked} files again; {result.not_due} were not due")
+    echo(f"asked      {result.asked} files again; {result.not_due} were not due")
     for change, count in result.changes.items():
-        typer.echo(f"  {change:<12}{count}")
+        echo(f"  {change:<12}{count}")
     for reason, count in result.removed.items():
-        typer.echo(f"tombstone  {reason:<12}{count}")
+        echo(f"tombstone  {reason:<12}{count}")
     if result.changes:
-        typer.echo(
-            f"Next: lucidlr build {recipe} --out {folder}, then lucidlr purge --out {folder}"
-        )
+        echo(f"Next: lucidlr build {recipe} --out {folder}, then lucidlr purge --out {folder}")
 
 
 @app.command()
@@ -161,19 +160,17 @@ def takedown(
 
     text = sys.stdin.read() if str(names) == "-" else named_text(names, "a list of removals")
     found = take_down(out, text.splitlines(), why=why)
-    typer.echo(f"{len(found.pages)} files will be in no release any more.")
+    echo(f"{len(found.pages)} files will be in no release any more.")
     for title in found.copies:
-        typer.echo(f"near-duplicate that stays: {title}")
+        echo(f"near-duplicate that stays: {title}")
     if found.copies:
-        typer.echo(
-            "Take them down, too, if the person who asked means the photograph and not the file."
-        )
+        echo("Take them down, too, if the person who asked means the photograph and not the file.")
     for line in found.unknown:
-        typer.echo(f"not in this catalog: {line}")
+        echo(f"not in this catalog: {line}")
         if line in found.problems:
-            typer.echo(f"  {found.problems[line]}")
+            echo(f"  {found.problems[line]}")
     if found.pages:
-        typer.echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
+        echo(f"Next: lucidlr export --out {out}, then lucidlr purge --out {out}")
     if found.unknown:
         raise typer.Exit(1)
 
@@ -184,7 +181,7 @@ def purge(out: Out = Path("out/demo")) -> None:
     from pipelines.build.refresh import purge_removed
 
     done = purge_removed(out)
-    typer.echo(
+    echo(
         f"{done.pages} removed pages: {done.objects} originals deleted, {done.parts} parts written anew"
     )
 
@@ -199,4 +196,4 @@ def politeness(
     from catalog.store import catalog_in
 
     for line in politeness_lines(catalog_in(out), run_id=run):
-        typer.echo(line)
+        echo(line)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.options import Out, Workers
+from pipelines.terminal import echo
 
 app = typer.Typer()
 
@@ -30,7 +31,7 @@ def dedup_report(
         folder, most=most, recipe=recipe, encoder=encoder, progress=TerminalProgress()
     )
     for line in dedup_report_lines(found):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def fingerprint(
     from pipelines.studies.dedup_report import add_fingerprints
 
     count = add_fingerprints(benchmark, folder, index, progress=TerminalProgress())
-    typer.echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
+    echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
 
 
 @app.command()
@@ -91,7 +92,7 @@ def calibrate(
     name = name or PLAIN_CLASSIFIER
     if clean:
         told = judge_clean(photographs, out, name=name, workers=count, progress=TerminalProgress())
-        typer.echo(f"results    {told}")
+        echo(f"results    {told}")
         return
 
     run_calibration(
@@ -105,11 +106,11 @@ def calibrate(
         progress=TerminalProgress(),
     )
     if real:
-        typer.echo(
+        echo(
             f"weights    {out / 'weights'}  (to use them: degradation-*.json into filters/degradation/weights/, "
             "early-*.json into filters/measures/weights/)"
         )
-    typer.echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
+    echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
 
 
 def _amounts(given: str) -> tuple[str, ...]:
@@ -137,4 +138,4 @@ def screen(
     count, failed = screen_folder(
         folder, to, workers=workers or os.cpu_count() or 1, progress=TerminalProgress()
     )
-    typer.echo(f"{to}: {count} images, {failed} that do not decode (column `error`)")
+    echo(f"{to}: {count} images, {failed} that do not decode (column `error`)")

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.terminal import echo
+
 app = typer.Typer()
 
 DEMO = Path(__file__).parents[1] / "recipes" / "evaluate_demo.yaml"
@@ -86,7 +88,7 @@ def evaluate(
     if with_gallery:
         from pipelines.studies.gallery import gallery_of
 
-        typer.echo(f"gallery    {gallery_of(out, progress=TerminalProgress())}")
+        echo(f"gallery    {gallery_of(out, progress=TerminalProgress())}")
     if result.regressions:
         lines = "\n".join(f"  {regression}" for regression in result.regressions)
         raise Regressed(f"Worse than before by more than chance explains:\n{lines}")
@@ -119,27 +121,25 @@ def gallery(
         dataset=dataset,
         progress=TerminalProgress(),
     )
-    typer.echo(f"gallery    {page}")
+    echo(f"gallery    {page}")
 
 
 def _tell(result: Any, out: Path) -> None:
     done = result.done
     for problem in done.problems[:20]:
-        typer.echo(f"left out   {problem}")
+        echo(f"left out   {problem}")
     if len(done.problems) > 20:
-        typer.echo(f"left out   {len(done.problems) - 20} more, see summary.json")
+        echo(f"left out   {len(done.problems) - 20} more, see summary.json")
     by_reason: dict[str, list[str]] = {}
     for name in done.not_run:
         by_reason.setdefault(done.short.get(name) or done.not_run[name], []).append(name)
     for why, names in by_reason.items():
-        typer.echo(f"not run    {', '.join(names)}: {why}")
+        echo(f"not run    {', '.join(names)}: {why}")
     if by_reason:
-        typer.echo(f"           each with its whole reason in {out / 'summary.json'}")
+        echo(f"           each with its whole reason in {out / 'summary.json'}")
     new = sum(done.computed.values())
-    typer.echo(
-        f"scores     {new} computed, {done.reused} kept from before; {done.made} outputs made"
-    )
-    typer.echo(f"tables     {out / 'tables' / 'results.md'}")
+    echo(f"scores     {new} computed, {done.reused} kept from before; {done.made} outputs made")
+    echo(f"tables     {out / 'tables' / 'results.md'}")
 
 
 def _device(text: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.terminal import echo
+
 app = typer.Typer()
 
 Photos = Annotated[
@@ -60,8 +62,8 @@ def demo_train(
         weights=weights,
     )
     results = run(experiment, name=name, processes=processes, progress=TerminalProgress())
-    typer.echo(results.read_text(encoding="utf-8"))
-    typer.echo(f"written    {results}, {name}-curves.png, {name}-differences.png, {name}-grid.png")
+    echo(results.read_text(encoding="utf-8"))
+    echo(f"written    {results}, {name}-curves.png, {name}-differences.png, {name}-grid.png")
 
 
 @app.command()
@@ -75,7 +77,7 @@ def separability(
 ) -> None:
     """Compare how well decoupled and scalarised advantages tell rollouts apart, beside the paper's values."""
     for line in separability_lines(demo, out, groups=groups, rollouts=rollouts):
-        typer.echo(line)
+        echo(line)
 
 
 def separability_lines(demo: Path, out: Path, *, groups: int, rollouts: int) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.terminal import echo
+
 
 class RunnerKind(StrEnum):
     """Where batches run."""
@@ -31,17 +33,17 @@ Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures onc
 
 def tell(result: Any, out: Path) -> None:
     """Prints what a build, refilter or export made."""
-    typer.echo(funnel_text(result.funnel))
+    echo(funnel_text(result.funnel))
     if result.failures:
         total = sum(count for _, _, count in result.failures)
-        typer.echo(f"{total} failures; `lucidlr failures --out {out}` lists them.")
+        echo(f"{total} failures; `lucidlr failures --out {out}` lists them.")
     if result.dataset_hash is None:
-        typer.echo("dataset    nothing was kept; an older dataset, if there was one, is untouched")
+        echo("dataset    nothing was kept; an older dataset, if there was one, is untouched")
     else:
-        typer.echo(f"dataset    {result.dataset}  ({result.dataset_hash[:16]})")
-    typer.echo(f"catalog    {result.database}")
-    typer.echo(f"report     {result.report}")
-    typer.echo(f"took       {result.seconds:.1f} s")
+        echo(f"dataset    {result.dataset}  ({result.dataset_hash[:16]})")
+    echo(f"catalog    {result.database}")
+    echo(f"report     {result.report}")
+    echo(f"took       {result.seconds:.1f} s")
 
 
 def funnel_text(funnel: list[tuple[str, int]]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.options import Out, tell
+from pipelines.terminal import echo
 
 app = typer.Typer()
 
@@ -53,7 +54,7 @@ def diff(
 
     found = compare(old, new, out=out, to_json=to_json, to_parquet=to_parquet, shown=rows)
     for line in diff_lines(found):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -84,13 +85,13 @@ def push(
     api, progress = HfApi(library_name="lucidlr"), TerminalProgress()
     plan = plan_push(api, repo, out, purge=purge, progress=progress)
     for line in plan_lines(plan):
-        typer.echo(line)
+        echo(line)
     if dry_run:
-        typer.echo("nothing was changed (--dry-run)")
+        echo("nothing was changed (--dry-run)")
         return
     done = carry_out(api, plan, public=public, progress=progress)
     for line in pushed_lines(done):
-        typer.echo(line)
+        echo(line)
     if done.left:
         raise typer.Exit(1)
 
@@ -98,20 +99,32 @@ def push(
 @app.command()
 def relink(out: Out = Path("out/demo")) -> None:
     """Make lucidlr.duckdb anew after the output folder was moved."""
+    from catalog.store import catalog_in
     from pipelines.build.history import relink as make
 
-    typer.echo(make(out))
+    with catalog_in(out).locked():
+        echo(str(make(out)))
 
 
 @app.command()
-def verify(out: Out = Path("out/demo")) -> None:
-    """Recompute every hash of the exported dataset."""
-    from catalog.release.export import verify_dataset
+def verify(
+    out: Out = Path("out/demo"),
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set aside what is damaged and make it again.")
+    ] = False,
+) -> None:
+    """Read everything a build left, catalog and dataset, and say what is damaged or lost."""
+    from pipelines.offline.verify import mend, problems
 
-    problems = verify_dataset(out / "dataset")
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
+    if repair and mend(out, echo):
         raise typer.Exit(1)
-    manifest = json.loads((out / "dataset" / "manifest.json").read_text())
-    typer.echo(f"all shards are whole; dataset hash {manifest['dataset_hash']}")
+    found = problems(out)
+    for problem in found:
+        echo(problem)
+    if found:
+        if not repair:
+            echo(f"To mend it: lucidlr verify --repair --out {out}")
+        raise typer.Exit(1)
+    manifest = out / "dataset" / "manifest.json"
+    told = json.loads(manifest.read_text())["dataset_hash"] if manifest.is_file() else "none"
+    echo(f"all shards are whole; dataset hash {told}")

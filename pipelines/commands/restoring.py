@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.terminal import echo
+
 app = typer.Typer()
 
 
@@ -95,7 +97,7 @@ def restore(
     if lucidflux:
         from training.backbones.lucidflux.folder import LICENSE_NOTE
 
-        typer.echo(LICENSE_NOTE, err=True)
+        echo(LICENSE_NOTE, err=True)
         if weights is None:
             raise RestoreError(
                 "--weights is missing: a folder that `lucidlr lucidflux-download` made"
@@ -116,9 +118,9 @@ def restore(
     model = load_backbone(backbone, **options)
     with TerminalProgress().stage("restore", len(planned)) as advance:
         done = run_restore(source, out, model, settings, overwrite=overwrite, advance=advance)
-    typer.echo(f"{len(done.made)} restored, {len(done.kept)} were there, {len(done.failed)} failed")
+    echo(f"{len(done.made)} restored, {len(done.kept)} were there, {len(done.failed)} failed")
     for image, why in done.failed:
-        typer.echo(f"{image}: {why}", err=True)
+        echo(f"{image}: {why}", err=True)
     if done.failed:
         raise typer.Exit(1)
 
@@ -197,14 +199,14 @@ def lucidflux_download(
     from training.backbones.lucidflux.folder import LICENSE_NOTE
     from training.backbones.lucidflux.hub import ADAPTER_ASSETS, ASSETS, download
 
-    typer.echo(LICENSE_NOTE, err=True)
+    echo(LICENSE_NOTE, err=True)
     assets = ASSETS + ADAPTER_ASSETS if adapter else ASSETS
-    done = download(to, assets, dry_run=dry_run, say=typer.echo)
+    done = download(to, assets, dry_run=dry_run, say=echo)
     left = sum(fetch.bytes for fetch in done if fetch.state == "to fetch")
     refused = [fetch for fetch in done if fetch.state == "refused"]
-    typer.echo(f"to fetch: {left / 1e9:.2f} GB" if dry_run else f"weights    {to}")
+    echo(f"to fetch: {left / 1e9:.2f} GB" if dry_run else f"weights    {to}")
     if refused:
-        typer.echo(f"refused: {len(refused)} files, see above", err=True)
+        echo(f"refused: {len(refused)} files, see above", err=True)
         raise typer.Exit(1)
 
 
@@ -222,13 +224,13 @@ def lucidflux_check(
     found = list(check(folder))
     bad = [one for one in found if not one.ok]
     for one in found if every else worst_of_pieces(found):
-        typer.echo(one.line())
+        echo(one.line())
     if bad:
-        typer.echo(f"{len(bad)} of {len(found)} quantities are beyond their tolerance:", err=True)
+        echo(f"{len(bad)} of {len(found)} quantities are beyond their tolerance:", err=True)
         for one in bad:
-            typer.echo(one.line(), err=True)
+            echo(one.line(), err=True)
         raise typer.Exit(1)
-    typer.echo(f"all {len(found)} quantities are within their tolerances")
+    echo(f"all {len(found)} quantities are within their tolerances")
 
 
 @app.command("lucidflux-memory")
@@ -240,7 +242,7 @@ def lucidflux_memory(
 
     width, height = parse_size(size)
     for line in table(height, width):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command("lucidflux-export")
@@ -255,4 +257,4 @@ def lucidflux_export(
 
     config, values = run_of(run, part)
     for folder in export_adapters(config, values, to):
-        typer.echo(folder)
+        echo(folder)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.terminal import echo
+
 app = typer.Typer()
 
 EncoderOption = Annotated[str, typer.Option(help="A file of training/consistency/encoders/.")]
@@ -56,18 +58,18 @@ def consistency(
     with TerminalProgress().stage("pairs", len(pairs)) as advance:
         rows = anchored(scorer, pairs, sharp, maps=maps, advance=advance)
     if to is None:
-        typer.echo("  ".join(f"{name:>10}" for name in COLUMNS[2:]))
+        echo("  ".join(f"{name:>10}" for name in COLUMNS[2:]))
         for row in rows:
             told = "  ".join("         -" if x is None else f"{x:10.4f}" for x in row.numbers())
-            typer.echo(f"{told}  {row.sr}")
+            echo(f"{told}  {row.sr}")
     else:
         _write(to, rows)
-        typer.echo(f"{to}: {len(rows)} scores")
-    typer.echo(
+        echo(f"{to}: {len(rows)} scores")
+    echo(
         f"{statistics.fmean(row.score for row in rows):10.4f}  mean of {len(rows)} ({encoder})"
     )
     for line in summary(scorer, rows):
-        typer.echo(line)
+        echo(line)
 
 
 def _write(file: Path, rows: Any) -> None:
@@ -118,7 +120,7 @@ def precompute(
     folder = to or default_folder(settings.dataset)
     sizes = estimate(folder, source, crops, wanted, device=device)
     for one in sizes:
-        typer.echo(f"{one.kind:<32} {one.crops} crops, {one.bytes / 2**20:,.1f} MiB to write")
+        echo(f"{one.kind:<32} {one.crops} crops, {one.bytes / 2**20:,.1f} MiB to write")
     if plan:
         return
     check_size(sizes, most_gb=most_gb)
@@ -129,8 +131,8 @@ def precompute(
             report = run_precompute(folder, source, crops, wanted, device=device, advance=advance)
     for made in report:
         said = "shares nothing" if made.nothing else f"{made.made} made, {made.there} were there"
-        typer.echo(f"{made.kind:<32} {said}")
-    typer.echo(f"store      {folder}")
+        echo(f"{made.kind:<32} {said}")
+    echo(f"store      {folder}")
 
 
 @app.command("consistency-train")
@@ -164,9 +166,9 @@ def consistency_train(
     with TerminalProgress().stage("images", count_images(found, pools)) as advance:
         report = train_and_report(found, loaded, out, pools=pools, head=head, advance=advance)
     for line in table(report):
-        typer.echo(line)
-    typer.echo(f"head       {out / 'head.safetensors'}  (lucidlr consistency LR SR --head ...)")
-    typer.echo(f"results    {out / 'results.md'}, results.csv, similarity.png")
+        echo(line)
+    echo(f"head       {out / 'head.safetensors'}  (lucidlr consistency LR SR --head ...)")
+    echo(f"results    {out / 'results.md'}, results.csv, similarity.png")
 
 
 @app.command("consistency-fit")
@@ -201,5 +203,5 @@ def consistency_fit(
     total = len(train) * config.contents + len(held) * config.judged
     with TerminalProgress().stage("cuts", total) as advance:
         fit_and_judge(train, held, load_encoder("efficientnet_lite0"), out, config, advance=advance)
-    typer.echo((out / "results.md").read_text(encoding="utf-8"))
-    typer.echo(f"written    {out / HEAD}, {out / MAP}")
+    echo((out / "results.md").read_text(encoding="utf-8"))
+    echo(f"written    {out / HEAD}, {out / MAP}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.terminal import echo
+
 if TYPE_CHECKING:
     from training.train_config import TrainConfig
 
@@ -59,14 +61,12 @@ def train(
         _planned(settings, gpu, gpus, max_days=max_days, max_disk_gb=max_disk_gb)
     if plan:
         return
-    result = run_training(settings, progress=lambda row: typer.echo(epoch_line(row, settings)))
+    result = run_training(settings, progress=lambda row: echo(epoch_line(row, settings)))
     if result.stopped is not None:
-        typer.echo(f"stopped    {result.stopped}")
-    typer.echo(f"trained    {result.epochs} epochs, {result.steps} steps")
-    typer.echo(f"log        {settings.out / 'log.csv'}, log.parquet, grids/")
-    typer.echo(
-        f"weights    {settings.out / 'weights.safetensors'}  (averaged; raw ones in checkpoints/)"
-    )
+        echo(f"stopped    {result.stopped}")
+    echo(f"trained    {result.epochs} epochs, {result.steps} steps")
+    echo(f"log        {settings.out / 'log.csv'}, log.parquet, grids/")
+    echo(f"weights    {settings.out / 'weights.safetensors'}  (averaged; raw ones in checkpoints/)")
 
 
 @app.command("gpu-check")
@@ -89,15 +89,15 @@ def gpu_check(
     context = context_of(
         weights, processes=processes, out=out, golden=golden, scorer=scorer, unipercept=unipercept
     )
-    typer.echo(f"device     {context.device_name}, {processes} process(es)")
+    echo(f"device     {context.device_name}, {processes} process(es)")
     if not context.on_gpu:
-        typer.echo(
+        echo(
             "           no GPU here: what runs on the CPU says `cpu`, which is no pass of a GPU"
         )
     outcomes = run_checks(context, CHECKS, typer.echo)
     counts = {v: sum(o.verdict == v for o in outcomes) for v in ("pass", "cpu", "skipped", "FAIL")}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    typer.echo(f"{context.device_name}: {told} of {len(outcomes)}")
+    echo(f"{context.device_name}: {told} of {len(outcomes)}")
     if counts["FAIL"]:
         raise typer.Exit(1)
 
@@ -118,7 +118,7 @@ def _planned(
     count = gpus or int(os.environ.get("WORLD_SIZE", "1"))
     found = plan_of(settings, gpu=gpu or "H100-80", gpus=count)
     for line in lines(found, settings):
-        typer.echo(line)
+        echo(line)
     check_limits(found, most_days=max_days, most_disk_gb=max_disk_gb)
 
 

@@ -1,0 +1,169 @@
+"""A SHA-256 beside every file of the catalog, in the format of sha256sum, and the check of it before the file is read.
+
+    parts/measure/9e.../0000-00003.parquet
+    parts/measure/9e.../0000-00003.parquet.sha256      <64 hex digits>  0000-00003.parquet
+
+The sum is there before the file is: a file without one was written by a version that had none (docs/adr/0016), or its
+sum got lost. Where a file is replaced both sums stand there for a moment, so that a kill in between harms nothing.
+A process checks a file once, and again when its size or time has changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from catalog import files
+from catalog.errors import Expected
+
+SUFFIX = ".sha256"
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_checked: dict[Path, tuple[int, int, int]] = {}
+"""Path -> size, time of change and inode of what was found whole by this process."""
+
+
+class Damaged(Expected, OSError):
+    """A file of the catalog does not hold what was written to it."""
+
+    def __init__(self, paths: Iterable[Path], root: Path | None = None) -> None:
+        self.paths = tuple(paths)
+        named = ", ".join(str(path) for path in self.paths[:5])
+        more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
+        super().__init__(
+            f"Damaged: {named}{more} (not what was written there). `lucidlr verify --repair` sets it aside; then run "
+            "the build again, which makes it again."
+        )
+
+
+def sum_file(path: Path) -> Path:
+    """Where the sum of a file stands."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a whole file."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Generator[Path]:
+    """As `files.writing`, with the sum beside it.
+
+    Raises:
+        catalog.files.DiskFull: there was no room; `path` is as it was.
+    """
+    with files.writing(path) as temporary:
+        yield temporary
+        sha256 = sha256_of(temporary)
+        before = known(path) if path.exists() else ()
+        files.put(sum_file(path), _lines(path, (sha256, *before)))
+    if before:
+        files.put(sum_file(path), _lines(path, (sha256,)))
+    _checked[path] = _state(path)
+
+
+def put(path: Path, content: bytes | str) -> None:
+    """Bytes, or text as UTF-8, with their sum; raises as `writing`."""
+    with writing(path) as temporary, temporary.open("wb") as sink:
+        sink.write(content.encode() if isinstance(content, str) else content)
+
+
+def delete(path: Path) -> bool:
+    """A file and its sum; whether the file was there."""
+    there = files.delete(path)
+    files.delete(sum_file(path))
+    return there
+
+
+def known(path: Path) -> tuple[str, ...]:
+    """The sums that a file may have; none where it has none, or they cannot be read."""
+    try:
+        text = sum_file(path).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ()
+    found = [_LINE.fullmatch(line) for line in text.splitlines()]
+    return tuple(m.group(1) for m in found if m is not None and m.group(2) == path.name)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file holds what was written to it; one without a sum only has to be readable as what it is."""
+    try:
+        state = _state(path)
+        if _checked.get(path) == state:
+            return True
+        sums = known(path)
+        whole = sha256_of(path) in sums if sums else _readable(path)
+    except FileNotFoundError:
+        return False
+    if whole:
+        _checked[path] = state
+    return whole
+
+
+def check(paths: Iterable[Path]) -> None:
+    """Before they are read.
+
+    Raises:
+        Damaged: some of them are not whole.
+    """
+    damaged = [path for path in paths if not is_whole(path)]
+    if damaged:
+        raise Damaged(damaged)
+
+
+def forget() -> None:
+    """What was checked is checked again."""
+    _checked.clear()
+
+
+def adopt(path: Path) -> bool:
+    """Gives a file of an older version its sum, if it can be read to its end; whether it is whole."""
+    if known(path):
+        return is_whole(path)
+    if not _readable(path, all_of_it=True):
+        return False
+    files.put(sum_file(path), _lines(path, (sha256_of(path),)))
+    return True
+
+
+def _lines(path: Path, sums: Iterable[str]) -> str:
+    return "".join(f"{sha256}  {path.name}\n" for sha256 in dict.fromkeys(sums))
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _readable(path: Path, *, all_of_it: bool = False) -> bool:
+    """Whether a Parquet file has its footer, or all of its pages; other files have no such thing."""
+    if path.suffix == ".json":
+        return readable_json(path)
+    if path.suffix != ".parquet":
+        return True
+    try:
+        if all_of_it:
+            pq.read_table(path)
+        else:
+            pq.read_metadata(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
+        return False
+    return True
+
+
+def readable_json(path: Path) -> bool:
+    """Whether it is JSON, whatever it says."""
+    import json
+
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
