@@ -121,8 +121,8 @@ def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | No
     """
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with sums.writing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with sums.writing(path) as temporary, temporary.open("wb") as sink:
+        pq.write_table(table, sink, compression="zstd")
 
 
 class Catalog:
@@ -181,8 +181,10 @@ class Catalog:
             with self._still_there():
                 yield
         finally:
-            files.delete(holder)
-            lock.release()
+            try:
+                files.delete(holder)
+            finally:
+                lock.release()
 
     @contextlib.contextmanager
     def _still_there(self) -> Generator[None]:

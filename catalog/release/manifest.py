@@ -120,10 +120,13 @@ def load_manifest(folder: Path) -> Manifest:
     if set(raw) != names:
         odd = ", ".join(sorted(set(raw) ^ names))
         raise DatasetError(f"{path} lacks or does not know: {odd}. Export again.")
-    raw["columns"] = tuple(raw["columns"])
-    raw["shards"] = tuple(Shard(**shard) for shard in raw["shards"])
-    raw["files"] = tuple(ExtraFile(**extra) for extra in raw["files"])
-    return Manifest(**raw)
+    try:
+        raw["columns"] = tuple(raw["columns"])
+        raw["shards"] = tuple(Shard(**shard) for shard in raw["shards"])
+        raw["files"] = tuple(ExtraFile(**extra) for extra in raw["files"])
+        return Manifest(**raw)
+    except TypeError as error:
+        raise DatasetError(f"{path} is damaged ({error}). Export again.") from error
 
 
 def _image_faults(path: Path, row_count: int) -> Iterator[str]:

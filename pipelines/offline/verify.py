@@ -38,7 +38,10 @@ def problems(out: Path) -> list[str]:
             found += [f"original {sha1}: lost" for sha1 in lost]
             found += [f"original {sha1}: damaged" for sha1 in damaged]
         found += _derived(out)
-        found += _manifest(catalog, out / "dataset")
+        wrong = _manifest(catalog, out / "dataset")
+        if wrong:
+            # What it says of the shards is worth nothing then.
+            return found + wrong
     if not holds_build(out) or (out / "dataset").exists() or _released(out):
         found += verify_dataset(out / "dataset")
     return found
@@ -102,7 +105,7 @@ def _mend_dataset(out: Path, say: Say) -> bool:
     catalog = catalog_in(out)
     if not _released(out):
         return False
-    if not verify_dataset(out / "dataset") and not _manifest(catalog, out / "dataset"):
+    if not _manifest(catalog, out / "dataset") and not verify_dataset(out / "dataset"):
         return False
     from pipelines.release.export import export_again
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from catalog import files
-from catalog.files import Disk, DiskFull
+from catalog.errors import Expected
+from catalog.files import Disk, DiskBroken, DiskFull, FolderGone, ReadOnly
 
 
 class Killed(BaseException):
@@ -165,6 +166,41 @@ def test_no_room_is_told_as_what_to_do(tmp_path, kind):
         files.room_for(tmp_path),
     ):
         raise OSError(kind, os.strerror(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "said"),
+    [
+        (errno.EROFS, ReadOnly, "mounted read-only"),
+        (errno.EACCES, ReadOnly, "the right to write there"),
+        (errno.EPERM, ReadOnly, "the right to write there"),
+        (errno.EIO, DiskBroken, "lucidlr verify"),
+        (errno.ENOSPC, DiskFull, "df -i"),
+    ],
+)
+def test_whatever_a_disk_refuses_is_a_sentence(tmp_path, kind, error, said):
+    class Refusing(Disk):
+        def rename(self, old, new):
+            raise OSError(kind, os.strerror(kind), str(new))
+
+    files.put(tmp_path / "a", b"old")
+    with files.using(Refusing()), pytest.raises(error, match=said):
+        files.put(tmp_path / "a", b"new")
+    assert files.get(tmp_path / "a") == b"old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_goes_while_a_file_is_written_is_told(tmp_path):
+    path = tmp_path / "out" / "a"
+    with pytest.raises(FolderGone, match="removed or unmounted"), files.stream(path) as sink:
+        sink.write(b"x")
+        (path.parent).rename(tmp_path / "elsewhere")
+
+
+def test_a_bug_that_looks_for_another_file_keeps_its_own_error(tmp_path):
+    with pytest.raises(FileNotFoundError) as found, files.stream(tmp_path / "a"):
+        (tmp_path / "never").read_bytes()
+    assert not isinstance(found.value, Expected)
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):

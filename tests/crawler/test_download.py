@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from catalog.files import DiskFull
+from catalog.files import DiskBroken, DiskFull
 from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_original
 from crawler.limits import CircuitOpen, Limits
 from crawler.politeness import PoliteDoor
@@ -275,7 +275,7 @@ def test_a_disk_that_fails_while_checking_is_not_taken_for_a_corrupt_file(store,
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("pathlib.Path.read_bytes", failing)
-    with scripted(photo()) as server, pytest.raises(OSError, match="Input/output"):
+    with scripted(photo()) as server, pytest.raises(DiskBroken, match="input/output error"):
         fetch(server, store)
     assert left(store) == []
 

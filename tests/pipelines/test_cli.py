@@ -10,8 +10,10 @@ import duckdb
 import pytest
 import yaml
 
-from catalog import link
+from catalog import link, views
+from catalog.files import FolderGone
 from catalog.release.export import verify_dataset
+from catalog.store import Catalog
 from pipelines.build.history import relink
 from tests.pipelines.builds import ENVIRONMENT
 from tests.pipelines.test_recipe import DEMO
@@ -270,3 +272,44 @@ class TestAFinishedBuild:
         assert rows["media"] <= 2
         assert rows["api"] <= 3
         assert (strange, thumbs) == (0, 0)
+
+
+@pytest.mark.slow
+def test_two_that_link_at_once_are_told_apart_and_both_leave_a_whole_database(
+    small_build, tmp_path
+):
+    out = tmp_path / "demo"
+    shutil.copytree(small_build, out)
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", "relink", "--out", str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        for _ in range(2)
+    ]
+    told = [(process.communicate(timeout=300)[1], process.returncode) for process in commands]
+    assert all("Traceback" not in text for text, _ in told)
+    assert all(code == 0 or "is being built by process" in text for text, code in told)
+    with duckdb.connect(str(out / "lucidlr.duckdb"), read_only=True) as database:
+        assert database.execute("SELECT count(*) FROM samples").fetchone()[0] > 0
+
+
+def test_a_folder_that_is_removed_while_it_is_built_in_is_told(tmp_path):
+    catalog = Catalog(tmp_path / "out" / "catalog")
+    with pytest.raises(FolderGone, match="removed, moved or unmounted"), catalog.locked():
+        shutil.rmtree(tmp_path / "out")
+        catalog.plan("measure", ["a"], ["blur@1"], batch_size=1)
+        with views.opened(catalog):
+            pass
+
+
+def test_the_database_has_the_storage_version_that_older_duckdb_reads(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    link.make_database(catalog, tmp_path / "a.duckdb", recipe_hash="", tables={})
+    head = (tmp_path / "a.duckdb").read_bytes()[8:20]
+    # DUCK, then the version of the storage: 65 is that of 1.2.0, 64 of all before.
+    assert head[:4] == b"DUCK"
+    assert int.from_bytes(head[4:12], "little") <= 65

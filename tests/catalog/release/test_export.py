@@ -352,7 +352,7 @@ def test_a_missing_object_and_wrong_bytes_are_told_apart_and_name_the_file(made,
     samples, store = made
     sha1 = samples["sha1"][2].as_py()
     without = {key: value for key, value in store.items() if key != sha1}
-    with pytest.raises(MissingObjectError, match=r"Tile 2\.jpg.*download stage again"):
+    with pytest.raises(MissingObjectError, match=r"Tile 2\.jpg.*lucidlr build"):
         export(samples, without, tmp_path / "dataset")
     with pytest.raises(Sha1MismatchError, match=r"Tile 2\.jpg.*Commons says " + sha1):
         export(samples, {**store, sha1: store[sha1] + b"x"}, tmp_path / "dataset")
