@@ -257,4 +257,4 @@ def lucidflux_export(
 
     config, values = run_of(run, part)
     for folder in export_adapters(config, values, to):
-        echo(folder)
+        echo(str(folder))

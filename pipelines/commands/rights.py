@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.options import Out
+from pipelines.terminal import echo
 
 app = typer.Typer()
 
@@ -42,17 +43,17 @@ def licenses(
         from filters.rights.signs import signs as table
 
         for sign in table():
-            typer.echo(f"{sign.name:<24}{sign.outcome:<11}{sign.means}")
+            echo(f"{sign.name:<24}{sign.outcome:<11}{sign.means}")
         return
     loaded = load_recipe(recipe) if recipe else None
     if clear is not None:
         text = sys.stdin.read() if str(clear) == "-" else clear.read_text(encoding="utf-8-sig")
         done = rights.clear(out, text.splitlines(), by=by, why=why, recipe=loaded, limit=limit)
-        typer.echo(f"{len(done.rows)} files were cleared.")
+        echo(f"{len(done.rows)} files were cleared.")
         for line, problem in done.left_out:
-            typer.echo(f"not cleared: {line}\n  {problem}")
+            echo(f"not cleared: {line}\n  {problem}")
         if done.rows:
-            typer.echo(f"Next: lucidlr build with the same recipe and --out {out}")
+            echo(f"Next: lucidlr build with the same recipe and --out {out}")
         if done.left_out:
             raise typer.Exit(1)
         return
@@ -60,14 +61,12 @@ def licenses(
     rows = rights.license_rows(out, recipe=loaded, limit=limit, examples=most)
     if reason is None:
         for line in rights.license_lines(rows):
-            typer.echo(line)
+            echo(line)
         return
     chosen = [row for row in rows if row.reason == reason]
     if not chosen:
-        typer.echo(
-            f"No file has the reason {reason!r}; there are: {', '.join(r.reason for r in rows)}"
-        )
+        echo(f"No file has the reason {reason!r}; there are: {', '.join(r.reason for r in rows)}")
         raise typer.Exit(1)
     for row in chosen:
         for page_id, title in row.examples:
-            typer.echo(f"{page_id}  {title}")
+            echo(f"{page_id}  {title}")

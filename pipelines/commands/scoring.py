@@ -65,9 +65,7 @@ def consistency(
     else:
         _write(to, rows)
         echo(f"{to}: {len(rows)} scores")
-    echo(
-        f"{statistics.fmean(row.score for row in rows):10.4f}  mean of {len(rows)} ({encoder})"
-    )
+    echo(f"{statistics.fmean(row.score for row in rows):10.4f}  mean of {len(rows)} ({encoder})")
     for line in summary(scorer, rows):
         echo(line)
 

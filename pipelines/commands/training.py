@@ -91,10 +91,8 @@ def gpu_check(
     )
     echo(f"device     {context.device_name}, {processes} process(es)")
     if not context.on_gpu:
-        echo(
-            "           no GPU here: what runs on the CPU says `cpu`, which is no pass of a GPU"
-        )
-    outcomes = run_checks(context, CHECKS, typer.echo)
+        echo("           no GPU here: what runs on the CPU says `cpu`, which is no pass of a GPU")
+    outcomes = run_checks(context, CHECKS, echo)
     counts = {v: sum(o.verdict == v for o in outcomes) for v in ("pass", "cpu", "skipped", "FAIL")}
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     echo(f"{context.device_name}: {told} of {len(outcomes)}")
