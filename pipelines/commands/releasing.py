@@ -114,7 +114,7 @@ def verify(
     ] = False,
 ) -> None:
     """Read everything a build left, catalog and dataset, and say what is damaged or lost."""
-    from pipelines.offline.verify import mend, problems
+    from pipelines.release.verify import mend, problems
 
     if repair and mend(out, echo):
         raise typer.Exit(1)

@@ -17,9 +17,9 @@ from pipelines.build.history import last_command
 from pipelines.build.refresh import take_down
 from pipelines.build.runners import pool_runner
 from pipelines.offline.refilter import refilter
-from pipelines.offline.verify import mend, problems
 from pipelines.progress import NoProgress
 from pipelines.recipe import load_recipe
+from pipelines.release.verify import mend, problems
 from tests.catalog.test_sums import flip
 from tests.counts import rounds, sampled
 from tests.pipelines.builds import SEED, dataset_hash

@@ -9,7 +9,7 @@ import pytest
 from catalog import files, sums
 from catalog.files import Disk
 from pipelines.build.refresh import purge_removed, refresh, take_down
-from pipelines.offline.verify import problems
+from pipelines.release.verify import problems
 from tests.counts import rounds
 from tests.pipelines.build.test_damage import built, recipe
 from tests.pipelines.builds import dataset_hash
