@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,23 @@ class DoorError(Expected, RuntimeError):
 
 class MissingContact(DoorError):
     """Wikimedia asks for the operator's contact in the User-Agent; without one nothing is sent."""
+
+
+_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+")
+
+
+def checked_contact(contact: str | None) -> str:
+    """The contact, if it is one.
+
+    Raises:
+        MissingContact: it holds neither an e-mail address nor a URL.
+    """
+    if not contact or not _CONTACT.search(contact):
+        raise MissingContact(
+            "Wikimedia asks every client to name its operator. Pass --contact with your e-mail address or a page "
+            "about you, or set LUCIDLR_CONTACT."
+        )
+    return contact
 
 
 class HostNotAllowed(DoorError):
@@ -94,6 +112,25 @@ class Limits:
             raise ValueError("media_mbit_per_s: above 0 and at most 25, Wikimedia's limit.")
         if self.max_attempts < 1 or self.breaker_429 < 1:
             raise ValueError("max_attempts and breaker_429 are at least 1.")
+
+
+INTERRUPTED = "The run was interrupted."
+
+
+class Waits:
+    """Pauses that all end at once when the run is interrupted."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        """As time.sleep.
+
+        Raises:
+            CircuitOpen: the run was interrupted.
+        """
+        if self.ended.wait(seconds):
+            raise CircuitOpen(INTERRUPTED)
 
 
 class TokenBucket:

@@ -9,7 +9,6 @@ handed to `log`. The numbers and their sources: Wikimedia's API rate limits, rob
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,6 +27,7 @@ from catalog.records import RequestRow
 from crawler.answers import CHUNK_BYTES, Body, DoorSession, is_maxlag, read_body
 from crawler.limits import (
     BROKEN,
+    INTERRUPTED,
     CircuitOpen,
     EmbeddedBroken,
     GaveUp,
@@ -35,14 +35,15 @@ from crawler.limits import (
     HostReport,
     Lane,
     Limits,
-    MissingContact,
     TokenBucket,
+    Waits,
+    checked_contact,
     retry_after_s,
 )
+from crawler.trouble import Trouble
 
 Kind = Literal["api", "media"]
 MAX_REDIRECTS = 5
-_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+")
 
 
 class PoliteDoor:
@@ -58,21 +59,18 @@ class PoliteDoor:
         host_map: Mapping[str, str] | None = None,
         run_id: str = "",
         log: Callable[[RequestRow], None] | None = None,
+        say: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         random: Random | None = None,
     ) -> None:
         """`host_map` sends a public host's requests to a local base URL: the embedded Commons, which is ours and
-        need not be spared; slots and retries stay, rates are not kept.
+        need not be spared; slots and retries stay, rates are not kept. `say` gets a line when an attempt failed.
 
         Raises:
             MissingContact: `contact` holds neither an e-mail address nor a URL.
         """
-        if not contact or not _CONTACT.search(contact):
-            raise MissingContact(
-                "Wikimedia asks every client to name its operator. Pass --contact with your e-mail address or a page "
-                "about you, or set LUCIDLR_CONTACT."
-            )
+        contact = checked_contact(contact)
         self.limits = limits
         self.hosts: dict[str, Kind] = dict.fromkeys(media_hosts, "media")
         self.hosts |= dict.fromkeys(api_hosts, "api")
@@ -80,7 +78,9 @@ class PoliteDoor:
         self.run_id = run_id
         self.log = log
         self.clock = clock
-        self.sleep = sleep
+        self.trouble = Trouble(say, clock)
+        self.waits = Waits()
+        self.sleep = sleep or self.waits.sleep
         self.random = random or Random()
         rate = math.inf if self.host_map else limits.media_mbit_per_s * 1e6 / 8
         # Hardly any burst, so that no window of ten seconds or of a minute holds more than the limit says.
@@ -142,6 +142,11 @@ class PoliteDoor:
         with self.lock:
             return dict(self.reports)
 
+    def end(self) -> None:
+        """Ends every wait at once and lets nobody in any more: the person who runs this wants to leave."""
+        self.open_because = self.open_because or INTERRUPTED
+        self.waits.ended.set()
+
     # -- one request -----------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -202,9 +207,8 @@ class PoliteDoor:
             waited_in_all += wait
             last = attempt >= self.limits.max_attempts and outcome != "maxlag"
             if last or waited_in_all > self.limits.patience_s:
-                raise GaveUp(
-                    f"{url} failed {attempt} times, last with {outcome}. Run the same command again later."
-                )
+                raise GaveUp(self.trouble.last_word(url, outcome, attempt))
+            self.trouble.tell(url, outcome, attempt, self.limits.max_attempts, wait)
             attempt += outcome != "maxlag"
             self.sleep(wait)
             waited = wait
@@ -275,7 +279,8 @@ class PoliteDoor:
                 read_body(response, clock=self.clock, most_s=self.limits.api_total_s)
         except (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError):
             return None, "timeout"
-        except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError):
+        except (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError) as error:
+            self.trouble.note(urlsplit(url).netloc, error)
             return None, "connection"
         if response.status_code == 200 and kind == "api" and is_maxlag(response):
             return response, "maxlag"

@@ -77,6 +77,7 @@ def opened_door(
             host_map=host_map,
             run_id=run.run_id,
             log=requests.add,
+            say=run.progress.say,
         )
         try:
             yield door
@@ -157,9 +158,11 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
         try:
             for walk in as_completed(walks):
                 walk.result()
-        except BaseException:
+        except BaseException as error:
             # The others end with their present batch; what they had is committed or asked for again.
             stop.set()
+            if isinstance(error, KeyboardInterrupt):
+                door.end()
             for walk in walks:
                 walk.cancel()
             raise
@@ -304,7 +307,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
-            found = list(pool.map(fetch, [rows[key] for key in keys]))
+            found = _fetched(door, pool, fetch, [rows[key] for key in keys])
             found = _fetched_where_they_moved(run, door, found, rows, fetch)
             done = [item for item in found if isinstance(item, ObjectRecord)]
             failed = [item for item in found if isinstance(item, FailureRecord)]
@@ -368,6 +371,20 @@ def _fetched_where_they_moved(
     return [
         again.get(item.key, item) if isinstance(item, FailureRecord) else item for item in found
     ]
+
+
+def _fetched(
+    door: PoliteDoor,
+    pool: ThreadPoolExecutor,
+    fetch: Callable[[dict[str, Any]], ObjectRecord | FailureRecord],
+    rows: list[dict[str, Any]],
+) -> list[ObjectRecord | FailureRecord]:
+    """All rows, fetched; whoever interrupts does not have to wait for pauses that a host asked for."""
+    try:
+        return list(pool.map(fetch, rows))
+    except KeyboardInterrupt:
+        door.end()
+        raise
 
 
 def retry_failures(run: Build) -> None:

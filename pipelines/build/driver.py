@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog.store import BatchRef
+from crawler.limits import checked_contact
 from pipelines.build.crawl import (
     download_originals,
     list_sources,
@@ -59,6 +60,9 @@ def build(
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()
+    if recipe.corpus is None:
+        # Before a catalog is made: who is refused leaves no folder behind.
+        checked_contact(contact)
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     from filters.duplicates.hashing import VERSION as HASH_VERSION
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -77,6 +78,11 @@ class PoolRunner:
                 future.cancel()
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    """A terminal sends Ctrl-C to every process; the parent ends the others in order, without their tracebacks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]:
     """A runner of `kind` with `workers` workers (default: one per core).
@@ -94,7 +100,9 @@ def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]
         executor = ThreadPoolExecutor(max_workers=count)
     else:
         spawn = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(max_workers=count, mp_context=spawn)
+        executor = ProcessPoolExecutor(
+            max_workers=count, mp_context=spawn, initializer=_leave_interrupts_to_the_parent
+        )
     try:
         yield PoolRunner(executor, count)
     finally:
