@@ -66,19 +66,24 @@ def decide(
         filters.policy.RuleError: a rule names a value that is not there.
     """
     twins = twins or _twins(candidates, recipe, passes_gate(candidates, recipe), edges)
+    # Twins first: rules may look at a file's role, and a copy's labels count only beside those of its original.
     roles, clusters, duplicate_of = twins
     labels = _labels(candidates, recipe)
     roles = _copies_of_clean(candidates, roles, duplicate_of, labels["labels"])
     facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
+    # All rules on all files, also behind the first that failed: `alone` and what-if need the whole ledger.
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
+    # Sampling draws from what passed every rule and knows nothing of the others.
     accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
     drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
     chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
     keep = pa.array(np.isin(page_ids, chosen))
     # A file that was not hashed is a group of its own.
     groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
+    # After the draw, so that the share of validation holds among the files that are kept.
     splits = _splits(facts, groups, keep, recipe)
+    # In the order and types of the record, whatever order the columns were made in.
     columns: dict[str, Any] = {
         "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
         "keep": keep,
@@ -142,12 +147,14 @@ def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -
     """Split of each kept file; null for the others."""
     policy = recipe.sampling
     kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    # Groups are made of kept files alone: what was dropped ties nobody together.
     columns = [
         column.take(pa.array(kept)).to_pylist()
         for column in (facts.column("page_id"), groups, facts.column("uploader"))
     ]
     together = split_groups(columns[0], columns[1], columns[2], policy)
     names = [split_of(group, seed=recipe.seed, policy=policy) for group in together]
+    # Back to the rows of all candidates, null where nothing was kept.
     place = np.full(facts.num_rows, -1)
     place[kept] = np.arange(len(kept))
     return pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
@@ -168,6 +175,7 @@ def _twins(
     """The near-duplicates among the candidates that pass the gate and have hashes."""
     from filters.duplicates.dedupe import dedupe
 
+    # What the gate refuses is no rival: a file that may not be kept must not push out one that may.
     hashed = candidates.column("phash").is_valid().to_numpy() & passing
     rows = np.flatnonzero(hashed)
     some = candidates.take(pa.array(rows))
@@ -175,6 +183,7 @@ def _twins(
     def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
         return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
 
+    # Edges count rows of all candidates; here only those count of which both ends take part, by their new places.
     if edges is not None:
         place = np.full(candidates.num_rows, -1)
         place[rows] = np.arange(len(rows))
@@ -183,6 +192,7 @@ def _twins(
     seen = None
     if recipe.dedupe.embedding is not None:
         seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
+    # Seconds, because the earliest upload wins between equals and NumPy compares whole numbers.
     uploaded = some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64())
     result = dedupe(
         page_ids=numbers("page_id", np.int64),
@@ -198,6 +208,7 @@ def _twins(
         seen=seen,
         edges=edges,
     )
+    # The role by the size of the cluster: the one that stays is `kept` only where there was something to drop.
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0
     roles = np.where(copy, "copy", np.where(sizes[member_of] > 1, "kept", "unique"))
@@ -219,6 +230,7 @@ def _copies_of_clean(
     candidates: pa.Table, roles: pa.Array, duplicate_of: pa.Array, labels: pa.ChunkedArray
 ) -> pa.Array:
     """Roles, where a degraded copy of a clean photograph is `copy_of_clean`: its degradation was made, not found."""
+    # A copy with labels whose original has none: then somebody made the damage. A lost original counts as degraded.
     count = pc.fill_null(pc.list_value_length(labels), 0).combine_chunks()
     place = pc.index_in(duplicate_of, value_set=candidates.column("page_id").combine_chunks())
     twins_labels = pc.fill_null(count.take(place), 1)
@@ -253,6 +265,7 @@ def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
         policy=recipe.leakage,
     )
     names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")
+    # A file without hashes was compared with nothing; null is not the same as far away.
     nowhere = (which < 0) | ~hashed
     return {
         "leak_distance": pa.array(distance, mask=~hashed),
@@ -275,6 +288,7 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
 
 def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:
     """`kept`, why it was not drawn, or the first failed rule with what it saw where that is a text."""
+    # What was drawn or left out by the draw passed all rules; the loop below overwrites only those that failed one.
     first = ledger.first
     left_out = pa.array(list(drawn.reasons), pa.int64())
     why = pa.array(list(drawn.reasons.values()), pa.string())
@@ -285,6 +299,7 @@ def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> p
         if not here.any():
             continue
         reason = pa.repeat(rule.name, facts.num_rows)
+        # The text that failed belongs into the reason, but a match of a forbidden pattern may be a whole list.
         if not rule.none_match:
             text = ledger.wide.column(f"{rule.name}:text").combine_chunks()
             seen = pc.binary_join_element_wise(reason, text, ":")

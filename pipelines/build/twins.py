@@ -38,6 +38,7 @@ def edges_among(
     Raises:
         filters.neighbors.TooManyPairs: as filters.duplicates.dedupe.dedupe.
     """
+    # Edges hold for one set of radii: other radii are other facts, kept beside these.
     config = config_hash(
         [VERSION, f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"]
     )
@@ -61,11 +62,13 @@ def edges_among(
         edges = edges_of_new(before, *columns, policy=policy)
         if keep:
             _remember(catalog, config, place.column("sha1"), before, edges)
+        # Back from places in that table to keys; what is no candidate now has none and its edges are only remembered.
         key_of = np.concatenate([old, np.full(before - len(old), -1), new])
         ends = key_of[edges[:, :2]]
         ours = (ends >= 0).all(axis=1)
         edges = np.column_stack([np.sort(ends, axis=1), edges[:, 2:]])[ours]
         found = np.concatenate([found, edges])
+    # Blank pictures have near-random hashes: equal bytes make them one, likeness does not.
     spread = one.column("spread").to_numpy()
     return _by_row(found, keys.of_row, hashed, spread >= policy.blank_spread)
 
@@ -102,6 +105,7 @@ def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
     for file in _folder_parts(catalog, config):
         with pq.ParquetFile(file) as source:
             part = source.read(use_threads=False)
+        # A row without a twin says that the file was compared; pairs are rows of their own.
         single = part.column("twin").is_null()
         alone = part.filter(single).column("sha1").combine_chunks()
         places = keys.places(alone)
@@ -109,6 +113,7 @@ def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
         others.append(alone.filter(pa.array(places < 0)))
         pairs = part.filter(pc.invert(single))
         ends = [keys.places(pairs.column(name).combine_chunks()) for name in ("sha1", "twin")]
+        # Of pairs with a file that is no candidate now nothing is said here.
         both = (ends[0] >= 0) & (ends[1] >= 0)
         said = [pairs.column(n).cast(pa.int64()).to_numpy() for n in _BITS]
         columns = [np.minimum(*ends), np.maximum(*ends), *said]
@@ -132,6 +137,7 @@ def _remember(
         "dhash_bits": pa.array(edges[:, 3]),
         "mirrored": pa.array(edges[:, 4] == 1),
     }
+    # Only the new files: those before them have their row from when they were new.
     alone = {"sha1": texts.slice(before)}
     nothing = {f.name: pa.nulls(len(texts) - before, f.type) for f in wanted if f.name != "sha1"}
     rows = [
@@ -146,6 +152,7 @@ def _by_row(edges: Ints, of_row: Ints, rows: Ints, comparable: NDArray[np.bool_]
     order = np.argsort(of_row, kind="stable")
     counts = np.bincount(of_row, minlength=len(comparable))
     starts = np.cumsum(counts) - counts
+    # The usual case, every content in one file, without a loop in Python.
     if counts.max(initial=0) <= 1:
         found = edges.copy()
         found[:, :2] = rows[order[edges[:, :2]]]
