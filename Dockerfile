@@ -14,7 +14,7 @@ COPY crawler crawler
 COPY filters filters
 COPY pipelines pipelines
 COPY training training
-RUN pip install --no-cache-dir --constraint requirements.lock --editable .
+RUN pip install --no-cache-dir --constraint requirements.lock --editable '.[all]'
 
 ENV LUCIDLR_HOME=/opt/lucidlr
 RUN useradd --create-home --uid 1000 lucidlr && mkdir -p /opt/lucidlr/out && chown lucidlr /opt/lucidlr/out

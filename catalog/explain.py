@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from catalog.advice import advice_for
 from catalog.database import connect
 from catalog.errors import Expected, NoBuild, NotAFile
 from catalog.removals import Named, pages_named
+
+MOST_ALIKE = 10
+"""Titles shown where a part of a title fits several."""
 
 
 class UnknownFile(Expected, LookupError):
@@ -51,9 +55,9 @@ def failure_lines(out: Path, *, details: bool = False) -> list[str]:
         rows = connection.execute(
             "SELECT stage, kind, key, error FROM failures ORDER BY stage, kind, key"
         ).fetchall()
-        run = connection.execute(
-            "SELECT command FROM runs ORDER BY started_at DESC LIMIT 1"
-        ).fetchone()
+        commands = connection.execute(
+            "SELECT command FROM runs ORDER BY started_at DESC"
+        ).fetchall()
     if not groups:
         return ["No open failures."]
     lines = [f"{'stage':<10}{'kind':<24}{'count':>6}  {'retry':<6}what to do"]
@@ -64,12 +68,37 @@ def failure_lines(out: Path, *, details: bool = False) -> list[str]:
     if details:
         lines += ["", *(f"{stage} {kind} {key}: {error}" for stage, kind, key, error in rows)]
     if any(retryable for _, _, retryable, _ in groups):
-        command = run[0].replace(" --retry", "") if run else ""
-        if command.startswith("lucidlr "):
-            lines += ["", f"Retry the retryable ones with:  {command} --retry"]
-        else:
-            lines += ["", "Retry the retryable ones: run the deployment again with -p retry=true"]
+        lines += ["", _how_to_retry(out, [command for (command,) in commands])]
     return lines
+
+
+def _how_to_retry(out: Path, commands: list[str]) -> str:
+    """By the last command that built, not one that only decided again, and with the folder as it is called today."""
+    for command in commands:
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            # A run of an older version, noted without quotes.
+            words = command.split()
+        if words[:1] == ["lucidlr"] and words[1:2] in (["build"], ["demo"]):
+            kept = _without_option(words, "--out")
+            again = shlex.join([*(word for word in kept if word != "--retry"), "--out", str(out)])
+            return f"Retry the retryable ones with:  {again} --retry"
+    return "Retry the retryable ones: run the deployment again with -p retry=true"
+
+
+def _without_option(words: list[str], option: str) -> list[str]:
+    """The words of a command without an option and its value, however it was written."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == option:
+            skip = True
+        elif not word.startswith(f"{option}="):
+            kept.append(word)
+    return kept
 
 
 WhyLabels = Callable[[list[str], dict[str, float | None]], list[str]]
@@ -82,7 +111,7 @@ def explain_lines(
     """The way of one file through the build.
 
     Args:
-        file: a page id, a SHA-1, a title, or whatever `named` reads.
+        file: a page id, a SHA-1, a title or a part of one, or whatever `named` reads.
         named: what a person means (crawler.names.read_name); by default a page id or a title.
         why_labels: set: the file's measures are looked up and what it says of them follows the labels.
 
@@ -91,12 +120,7 @@ def explain_lines(
         UnknownFile: no candidate is called so.
     """
     with database_of(out) as connection:
-        found = _decision(connection, file, named or _plain_name)
-        if found is None:
-            raise UnknownFile(
-                f"{file} is no candidate of the build in {out}. "
-                "A title is written as on Commons; a SHA-1 has 40 hex digits."
-            )
+        found = _decision(connection, file, named or _plain_name) or _alike(connection, out, file)
         page_id = found["page_id"]
         seen = connection.execute(
             "SELECT source_path, fetched_at FROM evidence WHERE page_id = ? ORDER BY fetched_at",
@@ -184,6 +208,30 @@ def _decision(
         connection,
         "SELECT * FROM decisions WHERE list_contains(?::BIGINT[], page_id) ORDER BY page_id LIMIT 1",
         [pages],
+    )
+
+
+def _alike(connection: duckdb.DuckDBPyConnection, out: Path, file: str) -> dict[str, Any]:
+    """The decision on the one file that has this text in its title.
+
+    Raises:
+        UnknownFile: none has, or several, which are named.
+    """
+    part = file.strip().removeprefix("File:").replace("_", " ")
+    titles = connection.execute(
+        "SELECT title FROM decisions WHERE contains(lower(title), lower(?)) ORDER BY title", [part]
+    ).fetchall()
+    if len(titles) == 1:
+        row = _row(connection, "SELECT * FROM decisions WHERE title = ?", [titles[0][0]])
+        assert row is not None  # the title has just been read from there
+        return row
+    if titles and part:
+        shown = "".join(f"\n  {title}" for (title,) in titles[:MOST_ALIKE])
+        more = f"\n  and {len(titles) - MOST_ALIKE} more" if len(titles) > MOST_ALIKE else ""
+        raise UnknownFile(f"{len(titles)} candidates have {part!r} in their title:{shown}{more}")
+    raise UnknownFile(
+        f"{file} is no candidate of the build in {out}. Give a title or a part of one, a page id, a SHA-1 of 40 hex "
+        "digits, or the address of the file on Commons."
     )
 
 

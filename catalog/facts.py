@@ -77,7 +77,10 @@ def candidates(
     query = _query(sources, gate_version, fields)
     with opened(catalog, "listing", "verdicts", "failures", "tombstones") as connection:
         table = connection.sql(query).to_arrow_table()
+    # What DuckDB answers is small (one row a file); parts are then read one at a time and looked up by SHA-1, because a
+    # join over all of them would hold every measure of every file in memory.
     keys = Keys(table.column("sha1"))
+    # A failure that is open outranks a part that has the file: its bytes turned out to be damaged later.
     fetched = pc.if_else(seen_in(catalog, "download", keys), "present", None)
     columns = {
         "object": pc.coalesce(table.column("failed"), fetched),
@@ -161,6 +164,7 @@ def records_at(
         pc.binary_join_element_wise(source, part.cast(pa.string()), "/").to_pylist(),
         return_inverse=True,
     )
+    # Sorted by part, so that each is opened once; `back` undoes it at the end.
     order = np.argsort(which, kind="stable")
     ends = np.cumsum(np.bincount(which, minlength=len(parts))).tolist()
     rows = row.to_numpy()[order]

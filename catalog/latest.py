@@ -39,12 +39,14 @@ class Keys:
     """
 
     def __init__(self, sha1s: pa.ChunkedArray) -> None:
+        # A missing SHA-1 becomes an empty text, which sorts like the others and is masked again in `by_row`.
         self._known = np.asarray(sha1s.is_valid())
         texts = _fixed(pc.fill_null(sha1s, "").combine_chunks())
         self._numbers, self.first, self.of_row = np.unique(
             _numbers(texts), return_index=True, return_inverse=True
         )
         self._texts = texts[self.first]
+        # The number decides who is equal; this is the proof that it never joined two different ones.
         if (self._texts[self.of_row] != texts).any():
             raise ValueError("Two different SHA-1s have one number: these are no SHA-1s.")
 
@@ -56,6 +58,7 @@ class Keys:
         if not len(self) or not len(sha1s):
             return np.full(len(sha1s), -1)
         texts = _fixed(sha1s)
+        # The nearest number, which may be that of another text: the comparison behind it decides.
         at = np.minimum(np.searchsorted(self._numbers, _numbers(texts)), len(self) - 1)
         return np.where(self._texts[at] == texts, at, -1)
 
@@ -99,6 +102,7 @@ def latest_rows(
         wanted: (name, version) of the rows; name is None for a stage that keeps one thing of a file.
     """
     names = list(columns)
+    # Parts in the order in which they were written: a later row of the same thing overwrites the place of an earlier.
     where = np.full(len(keys), -1)
     kept = [STAGES[stage].empty_table().select(names)]
     end = 0
@@ -128,6 +132,7 @@ def latest_values(
         column = part.table.column("value").combine_chunks()
         valid = np.asarray(column.is_valid())[part.rows]
         which = part.which(wanted)
+        # A null was measured and does not apply: it must not hide a value that an earlier part has.
         hit = valid & (which >= 0)
         at = which[hit], part.places[hit]
         values[at] = np.asarray(pc.fill_null(column, 0.0))[part.rows][hit]
@@ -148,6 +153,7 @@ class _Part:
     def which(self, wanted: Sequence[tuple[str | None, str]]) -> Places:
         """[n] position of each row's (name, version) in `wanted`; -1 where it is none of them."""
         version = _coded(self.table, "version")
+        # Codes of few distinct texts instead of texts: a part of 10,000 rows has a dozen names and versions.
         code, versions = np.asarray(version.indices), version.dictionary.to_pylist()
         found = [(None, v) for v in versions]
         if wanted and wanted[0][0] is not None:
@@ -168,6 +174,7 @@ def _parts(catalog: Catalog, stage: str, keys: Keys, columns: Sequence[str]) -> 
         if table.num_rows:
             sha1 = _coded(table, "sha1")
             places = keys.places(sha1.dictionary)[np.asarray(sha1.indices)]
+            # Turned around: of several values for one place NumPy keeps the last, and the first row is to stay.
             rows = np.flatnonzero(places >= 0)[::-1]
             if len(rows):
                 yield _Part(table, rows, places[rows])

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import socket
 import sys
 from collections.abc import Generator, Iterable, Sequence
@@ -105,7 +106,7 @@ class BatchRef:
 def command_line() -> str:
     """What was typed to start this process, without the folder of the program."""
     program = Path(sys.argv[0]).name
-    return " ".join(["lucidlr" if program == "cli.py" else program, *sys.argv[1:]])
+    return shlex.join(["lucidlr" if program == "cli.py" else program, *sys.argv[1:]])
 
 
 def config_hash(values: Iterable[str]) -> str:

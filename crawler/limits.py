@@ -133,6 +133,25 @@ class Limits:
             raise ValueError("max_attempts and breaker_429 are at least 1.")
 
 
+INTERRUPTED = "The run was interrupted."
+
+
+class Waits:
+    """Pauses that all end at once when the run is interrupted."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        """As time.sleep.
+
+        Raises:
+            CircuitOpen: the run was interrupted.
+        """
+        if self.ended.wait(seconds):
+            raise CircuitOpen(INTERRUPTED)
+
+
 class TokenBucket:
     """Allows `rate` units a second on average and `burst` at once. Thread-safe; debts are waited for in order."""
 

@@ -19,24 +19,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.futures import PrefectFuture, as_completed
-from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
-
 from catalog.store import BatchRef
 from pipelines.build.driver import build
 from pipelines.build.run import BuildResult
 from pipelines.build.runners import BatchFunction, BatchResult
 from pipelines.build.stages import run_batch
+from pipelines.extras import missing_extra
 from pipelines.progress import Advance
 from pipelines.recipe import load_recipe
+
+try:
+    from prefect import flow, get_run_logger, task
+    from prefect.artifacts import (
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
+    from prefect.futures import PrefectFuture, as_completed
+    from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+except ModuleNotFoundError as error:
+    raise missing_extra(error) or error from error
 
 UPDATE_EVERY_S = 2.0
 

@@ -11,13 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
 from pipelines.build_lucidlr import ArtifactProgress
+from pipelines.extras import missing_extra
 from pipelines.studies.evaluation import EvaluationRecipe, checked, load_evaluation, run_evaluation
 from pipelines.studies.gallery import gallery_of
 from training.statistics import Regressed
+
+try:
+    from prefect import flow
+    from prefect.artifacts import create_markdown_artifact, create_table_artifact
+except ModuleNotFoundError as error:
+    raise missing_extra(error) or error from error
 
 
 @flow(name="evaluate-benchmarks", persist_result=False)

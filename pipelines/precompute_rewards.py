@@ -8,10 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
-
+from pipelines.extras import missing_extra
 from training.precompute import (
     Made,
     Maker,
@@ -20,6 +17,13 @@ from training.precompute import (
     precompute,
 )
 from training.train_config import load_config
+
+try:
+    from prefect import flow, task
+    from prefect.artifacts import create_table_artifact
+    from prefect.cache_policies import NO_CACHE
+except ModuleNotFoundError as error:
+    raise missing_extra(error) or error from error
 
 
 @flow(name="precompute-rewards", persist_result=False)

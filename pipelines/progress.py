@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -41,12 +43,13 @@ class NoProgress:
 
 
 class TerminalProgress:
-    """Bars by rich on standard error, where a terminal is; plain lines of text where none is."""
+    """Bars by rich on standard error where a terminal is; in a log file the start, a line a minute, and the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, every_s: float = 60.0) -> None:
         from rich.console import Console
 
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.every_s = every_s
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Generator[Advance]:
@@ -55,14 +58,8 @@ class TerminalProgress:
             yield lambda count: None
             return
         if not self.console.is_terminal:
-            counted = 0
-
-            def count_up(count: int) -> None:
-                nonlocal counted
-                counted += count
-
-            yield count_up
-            self.say(f"{name}: {counted}" + (f" of {total}" if total is not None else ""))
+            with self._lines(name, total) as count_up:
+                yield count_up
             return
         from rich.progress import (
             BarColumn,
@@ -88,6 +85,40 @@ class TerminalProgress:
 
             yield advance
 
+    @contextmanager
+    def _lines(self, name: str, total: int | None) -> Generator[Advance]:
+        """Lines of text, also while nothing advances: a log that stands still looks like a process that hangs."""
+        started, lock, ended = time.monotonic(), threading.Lock(), threading.Event()
+        of = "" if total is None else f" of {total}"
+        counted = 0
+
+        def count_up(count: int) -> None:
+            nonlocal counted
+            with lock:
+                counted += count
+
+        def tell() -> None:
+            while not ended.wait(self.every_s):
+                self.say(f"{name}: {counted}{of} after {_duration(time.monotonic() - started)}")
+
+        self.say(f"{name}: started{of and f', {total} to do'}")
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield count_up
+        finally:
+            ended.set()
+            teller.join()
+            self.say(f"{name}: {counted}{of}, {_duration(time.monotonic() - started)}")
+
     def say(self, text: str) -> None:
         """See Progress.say."""
         self.console.print(printable(text), markup=False)
+
+
+def _duration(seconds: float) -> str:
+    """`4.2 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

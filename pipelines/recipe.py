@@ -14,7 +14,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -77,8 +77,12 @@ MEASURED_VALUES = (
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
-UNHASHED = {"limits", "batch_size", "description", "refresh", "version", "previous"}
+UNHASHED = {"limits", "batch_size", "title", "description", "refresh", "version", "previous"}
 """Sections of a recipe that cannot change a decision."""
+
+
+FEWEST_FILES, MOST_FILES = 20, 250
+"""Of the demo's corpus. Each role occurs from 20 on; more than 250 do not fit on the packaged photographs."""
 
 
 class RecipeError(Expected, ValueError):
@@ -94,9 +98,15 @@ class CorpusConfig:
     seed: int = 1
     """Another seed makes another corpus."""
     files: int = 250
-    """How many files."""
+    """How many files, 20 to 250: for more the packaged photographs are not enough."""
     page_size: int = 50
     """Most rows in one answer of the API; small values exercise continuation."""
+
+    def __post_init__(self) -> None:
+        if not FEWEST_FILES <= self.files <= MOST_FILES:
+            raise ValueError(
+                f"the packaged photographs give a corpus of {FEWEST_FILES} to {MOST_FILES} files, not of {self.files}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +128,8 @@ class Recipe(BaseModel):
 
     name: str
     """Short name of the dataset that results."""
+    title: str = ""
+    """Title of the card; default: the name. Does not change the build."""
     description: str = ""
     """For people; does not change the build."""
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] = "0.1.0"
@@ -163,8 +175,8 @@ class Recipe(BaseModel):
     def _names_are_known(self) -> Recipe:
         unknown = sorted({*self.extra_measures, *self.degradation.measures} - set(measure_names()))
         if unknown:
-            nearest = _nearest(unknown[0], measure_names())
-            raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {nearest!r}?")
+            near = nearest(unknown[0], measure_names())
+            raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {near!r}?")
         self._screen_is_used()
         measured = [f"measure.{name}" for name in self.measures]
         measured += [f"score.{name}" for name in self.scores]
@@ -176,7 +188,7 @@ class Recipe(BaseModel):
                 if rule.value not in allowed:
                     raise ValueError(
                         f"rule {rule.name!r} looks at {rule.value!r}, which is not known there; "
-                        f"did you mean {_nearest(rule.value, allowed)!r}?"
+                        f"did you mean {nearest(rule.value, allowed)!r}?"
                     )
         names = [rule.name for rule in (*self.gate, *self.rules)]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -226,18 +238,54 @@ class Recipe(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """Reads and checks a recipe.
+RECIPES = Path(__file__).parent / "recipes"
+
+
+Kind = Literal["build", "evaluation", "training"]
+"""What a recipe is for: each kind has keys of its own."""
+
+
+def recipe_names(kind: Kind = "build") -> dict[str, Path]:
+    """Name -> file of the recipes of a kind that come with the package."""
+    patterns = {"build": "*.yaml", "evaluation": "evaluate_*.yaml", "training": "nft/*.yaml"}
+    files = sorted(RECIPES.glob(patterns[kind]))
+    if kind == "build":
+        files = [file for file in files if not file.stem.startswith(("evaluate_", "train_"))]
+    # Settings of accelerate lie beside those of trainings.
+    return {file.stem: file for file in files if not file.stem.startswith("accelerate_")}
+
+
+def recipe_path(named: str | Path, *, kind: Kind = "build") -> Path:
+    """The file that a person means by a path, or by the name of a ready recipe.
+
+    Raises:
+        RecipeError: there is no such file; the message names the nearest.
+    """
+    file = Path(named)
+    if file.is_file():
+        return file
+    name = file.name.removesuffix(".yaml")
+    known = recipe_names(kind)
+    if len(file.parts) == 1 and name in known:
+        return known[name]
+    near = difflib.get_close_matches(file.stem, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    what = "This is a folder, not a recipe" if file.is_dir() else "There is no recipe"
+    raise RecipeError(
+        f"{what}: {named}.{hint} Name one of {', '.join(known)}, or the path of a YAML file."
+    )
+
+
+def load_recipe(named: str | Path) -> Recipe:
+    """Reads and checks a recipe, named by its path or by the name of a ready one.
 
     Raises:
         RecipeError: no such file, not YAML, an unknown key or a bad value; the message names it.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise RecipeError(f"There is no recipe {file}. Ready ones are in pipelines/recipes/.")
+    file = recipe_path(named)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(
@@ -246,21 +294,21 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise RecipeError(f"{file}:\n  " + "\n  ".join(lines)) from error
+        raise RecipeError(f"{file}:\n  " + "\n  ".join(problems_of(error))) from error
 
 
-def _nearest(word: str, words: Sequence[str]) -> str:
-    return difflib.get_close_matches(word, words, n=1, cutoff=0.0)[0]
+def problems_of(error: ValidationError, model: type[BaseModel] = Recipe) -> list[str]:
+    """What pydantic found in a `model`, a sentence each: where, what, and the nearest valid key."""
+    return [_explain(problem, model) for problem in error.errors()]
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, model: type[BaseModel]) -> str:
     """One problem of pydantic's as a sentence with the place and, for unknown keys, the nearest valid key."""
     place = ".".join(str(step) for step in problem["loc"])
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *parents, key = problem["loc"]
-        valid = _field_names(Recipe, parents)
-        hint = f"; did you mean {_nearest(str(key), valid)!r}?" if valid else "."
+        valid = _field_names(model, parents)
+        hint = f"; did you mean {nearest(str(key), valid)!r}?" if valid else "."
         return f"unknown key {str(key)!r} at {place}{hint}"
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
         kinds = source_kinds()
@@ -268,7 +316,13 @@ def _explain(problem: Any) -> str:
         said = "needs a kind" if given is None else f"has an unknown kind {given!r}"
         hint = "" if given is None else f"; did you mean {nearest(str(given), kinds)!r}?"
         return f"{place} {said}{hint} (there are: {', '.join(kinds)})"
-    return f"{place or 'recipe'}: {problem['msg']}"
+    if problem["type"] == "missing":
+        return f"{place}: this key is missing"
+    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    given = problem.get("input")
+    if isinstance(given, str | int | float | bool) and "rror" not in problem["type"]:
+        said = f"{said[:1].lower()}{said[1:]}, not {given!r}"
+    return f"{place or 'recipe'}: {said}"
 
 
 def _field_names(model: Any, path: Sequence[str | int]) -> list[str]:

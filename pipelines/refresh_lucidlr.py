@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from prefect import flow
-from prefect.artifacts import create_table_artifact
-
 from pipelines.build.refresh import RefreshResult, refresh
 from pipelines.build_lucidlr import ArtifactProgress
+from pipelines.extras import missing_extra
 from pipelines.recipe import load_recipe
+
+try:
+    from prefect import flow
+    from prefect.artifacts import create_table_artifact
+except ModuleNotFoundError as error:
+    raise missing_extra(error) or error from error
 
 
 @flow(name="refresh-lucidlr", persist_result=False)

@@ -14,18 +14,22 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.cache_policies import NO_CACHE
-
+from pipelines.extras import missing_extra
 from pipelines.recipe import RecipeError
+
+try:
+    from prefect import flow, get_run_logger, task
+    from prefect.artifacts import (
+        create_image_artifact,
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
+    from prefect.cache_policies import NO_CACHE
+except ModuleNotFoundError as error:
+    raise missing_extra(error) or error from error
 
 if TYPE_CHECKING:
     from training.pretrain_tiny import PretrainConfig

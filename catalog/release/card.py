@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog.release.columns import FAMILIES, RELEASED, released_schema
+from catalog.release.columns import FAMILIES, RELEASED, hf_feature, released_schema
 from catalog.release.credits import license_terms, plain
 from catalog.release.manifest import Manifest
 
@@ -70,8 +70,14 @@ def size_category(rows: int) -> str:
     return next((name for edge, name in _SIZES if rows < edge), "n>10M")
 
 
-def front_matter(manifest: Manifest, pretty_name: str) -> dict[str, Any]:
-    """The YAML block of the card. Configurations name the shards by glob: `all` is no second copy."""
+def front_matter(
+    manifest: Manifest, pretty_name: str, columns: pa.Schema | None = None
+) -> dict[str, Any]:
+    """The YAML block of the card. Configurations name the shards by glob: `all` is no second copy.
+
+    Args:
+        columns: of the shards, for `dataset_info`: with it a reader knows columns and sizes without opening a shard.
+    """
     present: dict[str, set[str]] = {}
     for shard in manifest.shards:
         present.setdefault(shard.family, set()).add(shard.split)
@@ -81,6 +87,7 @@ def front_matter(manifest: Manifest, pretty_name: str) -> dict[str, Any]:
         "pretty_name": pretty_name,
         "license": "other",
         "license_name": "per-image",
+        "license_link": "LICENSES.md",
         "task_categories": ["image-to-image"],
         "size_categories": [size_category(manifest.rows)],
         "source_datasets": ["original"],
@@ -103,7 +110,46 @@ def front_matter(manifest: Manifest, pretty_name: str) -> dict[str, Any]:
             }
             for name, folder, splits in configs
         ],
+        **({} if columns is None else {"dataset_info": _dataset_info(manifest, columns, configs)}),
     }
+
+
+def _dataset_info(
+    manifest: Manifest, columns: pa.Schema, configs: Sequence[tuple[str, str, set[str]]]
+) -> list[dict[str, Any]]:
+    """`dataset_info` of the card, as `datasets` writes and reads it; sizes are those of the shards."""
+    features = [yaml_feature(field.name, hf_feature(field.type)) for field in columns]
+    found: list[dict[str, Any]] = []
+    for name, folder, present in configs:
+        shards = [s for s in manifest.shards if folder in ("*", s.family)]
+        splits: list[dict[str, Any]] = []
+        for split in _in_order(present):
+            held = [shard for shard in shards if shard.split == split]
+            size, rows = sum(s.bytes for s in held), sum(s.rows for s in held)
+            splits.append({"name": split, "num_bytes": size, "num_examples": rows})
+        total = sum(shard.bytes for shard in shards)
+        found.append(
+            {
+                "config_name": name,
+                "features": features,
+                "splits": splits,
+                "download_size": total,
+                "dataset_size": total,
+            }
+        )
+    return found
+
+
+def yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
+    """A feature (`columns.hf_feature`) as the card's YAML spells it: dtype, list or struct."""
+    kind = feature.get("_type")
+    if kind == "Image":
+        return {"name": name, "dtype": "image"}
+    if kind == "Value":
+        return {"name": name, "dtype": feature["dtype"]}
+    if kind == "List":
+        return {"name": name, "list": feature["feature"]["dtype"]}
+    return {"name": name, "struct": [yaml_feature(k, inner) for k, inner in feature.items()]}
 
 
 def _in_order(splits: set[str]) -> list[str]:
@@ -258,7 +304,7 @@ def render_card(
     about = {column.name: column.about for column in RELEASED}
     years = pc.year(samples.column("uploaded_at").drop_null()).to_pylist()
     splits = _in_order({shard.split for shard in manifest.shards})
-    header = front_matter(manifest, pretty_name)
+    header = front_matter(manifest, pretty_name, schema)
     return environment.get_template("card.md.j2").render(
         front_matter=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
         pretty_name=pretty_name,

@@ -85,10 +85,27 @@ RELEASED: tuple[Column, ...] = (
     ),
     Column(name="split", type=_TEXT, about="Split that the row belongs to."),
     Column(name="labels", type=_TEXTS, about="Degradations that were measured above threshold."),
-    Column(name="severities", type=None, about="Severity per degradation, 0 (none) to 1 (heavy)."),
-    Column(name="severity", type=_REAL, about="The largest severity, 0 to 1."),
-    Column(name="measures", type=None, about="Weight-free measures, by name."),
-    Column(name="scores", type=None, about="No-reference quality scores, by scorer."),
+    Column(
+        name="severities",
+        type=None,
+        about="Severity per degradation, 0 (none) to 1 (heavy); null where it cannot be told: too little to see in "
+        "the photograph, or no measure of it applies.",
+    ),
+    Column(
+        name="severity",
+        type=_REAL,
+        about="The largest severity that could be told, 0 to 1; null where none could.",
+    ),
+    Column(
+        name="measures",
+        type=None,
+        about="Weight-free measures, by name; null where one does not apply.",
+    ),
+    Column(
+        name="scores",
+        type=None,
+        about="No-reference quality scores, by scorer; null as for measures.",
+    ),
     Column(name="phash", type=_HASH, about="64-bit pHash, first bit highest (imagehash's)."),
     Column(name="dhash", type=_HASH, about="64-bit dHash, first bit highest (imagehash's)."),
     Column(name="cluster_id", type=_WHOLE, about="Lowest page id of its near-duplicate cluster."),

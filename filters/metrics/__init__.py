@@ -58,6 +58,7 @@ class Scoring:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     device: Device = "cpu"
+    """cuda needs a GPU where the build runs."""
     precision: Precision = "float32"
     """Below float32 by torch's autocast."""
 

@@ -163,9 +163,11 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
         try:
             for walk in as_completed(walks):
                 walk.result()
-        except BaseException:
+        except BaseException as error:
             # The others end with their present batch; what they had is committed or asked for again.
             stop.set()
+            if isinstance(error, KeyboardInterrupt):
+                door.end()
             for walk in walks:
                 walk.cancel()
             raise

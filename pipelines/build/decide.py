@@ -70,15 +70,19 @@ def decide(
     twins = twins or find_twins(candidates, recipe, passes_gate(candidates, recipe), edges, labels)
     roles, clusters, duplicate_of = twins
     facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
+    # All rules on all files, also behind the first that failed: `alone` and what-if need the whole ledger.
     ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
     page_ids = facts.column("page_id").to_numpy()
+    # Sampling draws from what passed every rule and knows nothing of the others.
     accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
     drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
     chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
     keep = pa.array(np.isin(page_ids, chosen))
     # A file that was not hashed is a group of its own.
     groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
+    # After the draw, so that the share of validation holds among the files that are kept.
     splits = _splits(facts, groups, keep, recipe)
+    # In the order and types of the record, whatever order the columns were made in.
     columns: dict[str, Any] = {
         "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
         "keep": keep,
@@ -142,12 +146,14 @@ def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -
     """Split of each kept file; null for the others."""
     policy = recipe.sampling
     kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    # Groups are made of kept files alone: what was dropped ties nobody together.
     columns = [
         column.take(pa.array(kept)).to_pylist()
         for column in (facts.column("page_id"), groups, facts.column("uploader"))
     ]
     together = split_groups(columns[0], columns[1], columns[2], policy)
     names = [split_of(group, seed=recipe.seed, policy=policy) for group in together]
+    # Back to the rows of all candidates, null where nothing was kept.
     place = np.full(facts.num_rows, -1)
     place[kept] = np.arange(len(kept))
     return pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
@@ -185,6 +191,7 @@ def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
         policy=recipe.leakage,
     )
     names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")
+    # A file without hashes was compared with nothing; null is not the same as far away.
     nowhere = (which < 0) | ~hashed
     return {
         "leak_distance": pa.array(distance, mask=~hashed),
@@ -207,6 +214,7 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
 
 def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:
     """`kept`, why it was not drawn, or the first failed rule with what it saw where that is a text."""
+    # What was drawn or left out by the draw passed all rules; the loop below overwrites only those that failed one.
     first = ledger.first
     left_out = pa.array(list(drawn.reasons), pa.int64())
     why = pa.array(list(drawn.reasons.values()), pa.string())
@@ -217,6 +225,7 @@ def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> p
         if not here.any():
             continue
         reason = pa.repeat(rule.name, facts.num_rows)
+        # The text that failed belongs into the reason, but a match of a forbidden pattern may be a whole list.
         if not rule.none_match:
             text = ledger.wide.column(f"{rule.name}:text").combine_chunks()
             seen = pc.binary_join_element_wise(reason, text, ":")

@@ -17,6 +17,7 @@ from pyarrow import compute
 
 from catalog.release.shards import MissingObjectError, Sha1MismatchError
 from catalog.store import BatchRef
+from crawler.limits import checked_contact
 from pipelines.build.again import ask_again
 from pipelines.build.crawl import (
     download_originals,
@@ -69,6 +70,9 @@ def build(
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()
+    if recipe.corpus is None:
+        # Before a catalog is made: who is refused leaves no folder behind.
+        checked_contact(contact)
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     with run.catalog.locked():
         tidy(run)

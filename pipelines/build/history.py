@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from importlib import metadata
@@ -54,17 +55,24 @@ def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
     return Recipe.model_validate(held["recipe"]), held["limit"]
 
 
+NOTED_PACKAGES = (
+    *("lucidlr", "pyarrow", "numpy", "scipy", "opencv-python-headless", "imagehash", "pillow"),
+    *("duckdb", "torch", "pyiqa", "transformers", "prefect"),
+)
+"""What can move a value, or runs the build. Noted where it is installed."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Package -> version, for those of NOTED_PACKAGES that are installed."""
+    found: dict[str, str] = {}
+    for name in NOTED_PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
 def record_run(run: Build, result: BuildResult) -> None:
     """runs/<run id>.json: when, with what, how long. Outside of the dataset hash."""
-    packages = (
-        "lucidlr",
-        "pyarrow",
-        "numpy",
-        "opencv-python-headless",
-        "torch",
-        "pyiqa",
-        "imagehash",
-    )
     record: dict[str, Any] = {
         "run_id": run.run_id,
         "command": command_line(),
@@ -79,7 +87,7 @@ def record_run(run: Build, result: BuildResult) -> None:
         "manifest_sha256": sums.sha256_of(result.dataset / MANIFEST_NAME)
         if result.dataset_hash
         else None,
-        "versions": json.dumps({name: metadata.version(name) for name in packages}),
+        "versions": json.dumps(installed_versions()),
     }
     sums.put(run.catalog.root / "runs" / f"{run.run_id}.json", json.dumps(record, indent=1))
 
@@ -87,16 +95,20 @@ def record_run(run: Build, result: BuildResult) -> None:
 def relink(
     out: Path,
     *,
+    catalog: Catalog | None = None,
     recipe_hash: str | None = None,
     rules: list[dict[str, Any]] | None = None,
     shortfalls: list[dict[str, Any]] | None = None,
 ) -> Path:
-    """Makes lucidlr.duckdb anew, e.g. after the folder was moved.
+    """Writes lucidlr.duckdb again, e.g. after the folder was moved.
+
+    Args:
+        catalog: where the parts are; default: in `out`.
 
     Raises:
         catalog.errors.NoBuild: `out` holds no build.
     """
-    catalog = catalog_in(out)
+    catalog = catalog or catalog_in(out)
     manifest = out / "dataset" / "manifest.json"
     whose = recipe_hash or ""
     if recipe_hash is None and manifest.exists():

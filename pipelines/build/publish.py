@@ -123,13 +123,19 @@ def publish(
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
     )
-    record_run(run, result)
+    if run.at_home:
+        # A dataset that was written beside says nothing of what the build itself holds.
+        record_run(run, result)
     with run.timed("link"):
         evidence = run.out / "evidence.parquet"
         if crawled or not evidence.exists():
             link.write_evidence(run.catalog, evidence)
         relink(
-            run.out, recipe_hash=recipe_hash, rules=summary.effects, shortfalls=summary.shortfalls
+            run.out,
+            catalog=run.catalog,
+            recipe_hash=recipe_hash,
+            rules=summary.effects,
+            shortfalls=summary.shortfalls,
         )
     return result
 
@@ -189,7 +195,7 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
         arrays = [chosen.column(f"{prefix}{name}").combine_chunks() for name in names]
         if not names:
             return pa.array([{}] * chosen.num_rows, pa.struct([]))
-        return pa.StructArray.from_arrays(arrays, names=[n.replace(":", "_") for n in names])
+        return pa.StructArray.from_arrays(arrays, names=list(names))
 
     samples = creditable(records_at(catalog, chosen.select(PLACE), schema(FileRecord).names))
     # Sizes of the decoded, turned picture: what a reader of the dataset gets.
@@ -235,6 +241,7 @@ def _export(
             manifest,
             samples=samples,
             funnel=funnel,
+            pretty_name=recipe.title or recipe.name,
             target_mix=recipe.sampling.mix or None,
             notice=notice,
             tombstones=stones,

@@ -67,6 +67,11 @@ class Build:
     started_at: datetime
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def at_home(self) -> bool:
+        """Whether it writes beside its catalog, as builds do; a refilter may write elsewhere."""
+        return self.catalog.root.parent == self.out
+
     @contextlib.contextmanager
     def timed(self, stage: str) -> Generator[None]:
         """Adds the wall time of its body to the stage; what is free before and after it goes back to the system."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -160,6 +161,11 @@ class PoolRunner:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    """A terminal sends Ctrl-C to every process; the parent ends the others in order, without their tracebacks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]:
     """A runner of `kind` with `workers` workers (default: one per core).
@@ -178,7 +184,9 @@ def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]
 
     def processes() -> Executor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(max_workers=count, mp_context=spawn)
+        return ProcessPoolExecutor(
+            max_workers=count, mp_context=spawn, initializer=_leave_interrupts_to_the_parent
+        )
 
     runner = PoolRunner(threads if kind == "threads" else processes, count)
     try:

@@ -49,6 +49,7 @@ def edges_among(
     Raises:
         filters.neighbors.TooManyPairs: as filters.duplicates.dedupe.dedupe.
     """
+    # Edges hold for one set of radii: other radii are other facts, kept beside these.
     version = version or VERSION
     radii = f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"
     config = config_hash([version, CONFIRM_VERSION, radii])
@@ -84,6 +85,7 @@ def edges_among(
         )
         if keep:
             _remember(catalog, config, place.column("sha1"), before, edges)
+        # Back from places in that table to keys; what is no candidate now has none and its edges are only remembered.
         key_of = np.concatenate([old, np.full(before - len(old), -1), new])
         ends = key_of[edges[:, :2]]
         ours = (ends >= 0).all(axis=1)
@@ -157,6 +159,7 @@ def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
     for file in _folder_parts(catalog, config):
         with pq.ParquetFile(file) as source:
             part = source.read(use_threads=False)
+        # A row without a twin says that the file was compared; pairs are rows of their own.
         single = part.column("twin").is_null()
         alone = part.filter(single).column("sha1").combine_chunks()
         places = keys.places(alone)
@@ -164,6 +167,7 @@ def _known(catalog: Catalog, config: str, keys: Keys) -> _Known:
         others.append(alone.filter(pa.array(places < 0)))
         pairs = part.filter(pc.invert(single))
         ends = [keys.places(pairs.column(name).combine_chunks()) for name in ("sha1", "twin")]
+        # Of pairs with a file that is no candidate now nothing is said here.
         both = (ends[0] >= 0) & (ends[1] >= 0)
         said = [pairs.column(n).cast(pa.int64()).to_numpy() for n in _BITS]
         columns = [np.minimum(*ends), np.maximum(*ends), *said]
@@ -188,6 +192,7 @@ def _remember(
         "mirrored": pa.array(np.isin(edges[:, 4], MIRRORED)),
         "look": pa.array(edges[:, 4]),
     }
+    # Only the new files: those before them have their row from when they were new.
     alone = {"sha1": texts.slice(before)}
     nothing = {f.name: pa.nulls(len(texts) - before, f.type) for f in wanted if f.name != "sha1"}
     rows = [
@@ -202,6 +207,7 @@ def _by_row(edges: Ints, of_row: Ints, rows: Ints, contents: int) -> Ints:
     order = np.argsort(of_row, kind="stable")
     counts = np.bincount(of_row, minlength=contents)
     starts = np.cumsum(counts) - counts
+    # The usual case, every content in one file, without a loop in Python.
     if counts.max(initial=0) <= 1:
         found = edges.copy()
         found[:, :2] = rows[order[edges[:, :2]]]

@@ -1,4 +1,4 @@
-"""Ask the catalog, and decide anew from what it remembers."""
+"""Ask the catalog, and decide again from what it remembers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.options import Out, tell
+from pipelines.commands.options import Out, tell, the_build
 from pipelines.terminal import echo
 
 if TYPE_CHECKING:
@@ -21,48 +21,60 @@ MOST_MEASURES = 4
 
 @app.command()
 def failures(
-    out: Out = Path("out/demo"),
+    out: Out = None,
     details: Annotated[bool, typer.Option("--details", help="Every failure, one a line.")] = False,
 ) -> None:
     """List what could not be done, by kind, with the command that retries it."""
     from catalog.explain import failure_lines
 
+    out = the_build(out)
     for line in failure_lines(out, details=details):
         echo(line)
 
 
 @app.command()
 def explain(
-    file: Annotated[str, typer.Argument(help="Title, page id, SHA-1, or an address on Commons.")],
-    out: Out = Path("out/demo"),
+    file: Annotated[
+        str, typer.Argument(help="Title or part of one, page id, SHA-1, or address on Commons.")
+    ],
+    out: Out = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Also which measures speak for its labels.")
     ] = False,
 ) -> None:
-    """Tell the way of one file through the build: why it was kept or dropped."""
+    """Explain, rule by rule, why a file was kept or dropped."""
     from catalog.explain import explain_lines
     from crawler.names import read_name
 
+    out = the_build(out)
     why = None
     if labels:
         why = _why_labels_of(out)
-    for line in explain_lines(out, file, why_labels=why, named=read_name):
+    for line in explain_lines(out, file, named=read_name, why_labels=why):
         echo(line)
 
 
 @app.command()
 def refilter(
-    recipe: Annotated[Path, typer.Argument(help="Another recipe over the same sources.")],
-    out: Out = Path("out/demo"),
+    recipe: Annotated[str, typer.Argument(help="Another recipe over the same sources.")],
+    out: Out = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write dataset, database and report here; the build stays as it is."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The limit that the build had.")] = None,
 ) -> None:
-    """Decide and release anew from stored facts: no network, no model."""
+    """Decide again from stored facts and write the result as a new version: no network, no model."""
+    from pipelines.offline.refilter import next_release
     from pipelines.offline.refilter import refilter as run_refilter
     from pipelines.progress import TerminalProgress
     from pipelines.recipe import load_recipe
 
-    done = run_refilter(load_recipe(recipe), out=out, limit=limit, progress=TerminalProgress())
-    tell(done.result, out)
+    out = the_build(out)
+    loaded = next_release(load_recipe(recipe), (to or out) / "dataset", out / "dataset")
+    done = run_refilter(loaded, out=out, to=to, limit=limit, progress=TerminalProgress())
+    tell(done.result, to or out)
+    echo(f"version    {loaded.version}")
     if done.to_download:
         echo(f"{done.to_download} candidates pass this gate and were never fetched.")
     for name, count in done.to_measure.items():
@@ -76,16 +88,17 @@ def refilter(
 @app.command()
 def whatif(
     changes: Annotated[
-        list[str], typer.Argument(help="E.g. degraded.min=0.6 score.pyiqa:piqe.max=40")
+        list[str], typer.Argument(help="RULE.FIELD=VALUE, e.g. degraded.min=0.6 piqe.max=40")
     ],
-    out: Out = Path("out/demo"),
-    recipe: Annotated[Path | None, typer.Option(help="Default: that of the last build.")] = None,
+    out: Out = None,
+    recipe: Annotated[str | None, typer.Option(help="Default: that of the last build.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="With --recipe: its limit.")] = None,
 ) -> None:
-    """Tell what a change of thresholds would do, from stored facts; writes nothing."""
+    """Show what other thresholds would keep and drop, from stored facts; writes nothing."""
     from pipelines.offline.what_if import what_if, what_if_lines
     from pipelines.recipe import load_recipe
 
+    out = the_build(out)
     loaded = load_recipe(recipe) if recipe else None
     for line in what_if_lines(what_if(changes, out=out, recipe=loaded, limit=limit)):
         echo(line)

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands.options import Contact, Out, Retry, RunnerKind, RunnerOption, Workers, tell
+from pipelines.commands.options import (
+    Contact,
+    Out,
+    OutToChange,
+    RecipeName,
+    Retry,
+    RunnerKind,
+    RunnerOption,
+    Workers,
+    tell,
+    the_build,
+    the_build_to_change,
+)
 from pipelines.terminal import echo
 
 app = typer.Typer()
@@ -16,9 +28,11 @@ app = typer.Typer()
 
 @app.command()
 def demo(
-    out: Out = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("out/demo"),
     seed: Annotated[int | None, typer.Option(help="Another seed makes another corpus.")] = None,
-    files: Annotated[int | None, typer.Option(min=20, help="Files in the corpus.")] = None,
+    files: Annotated[
+        int | None, typer.Option(help="Files in the corpus, 20 to 250 (the default).")
+    ] = None,
     workers: Workers = None,
     runner: RunnerOption = RunnerKind.threads,
     retry: Retry = False,
@@ -33,7 +47,11 @@ def demo(
     if recipe.corpus is None:
         raise typer.BadParameter(f"{DEMO_RECIPE} has no corpus section.")
     changes = {k: v for k, v in (("seed", seed), ("files", files)) if v is not None}
-    recipe = recipe.model_copy(update={"corpus": replace(recipe.corpus, **changes)})
+    try:
+        corpus = replace(recipe.corpus, **changes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--files'") from error
+    recipe = recipe.model_copy(update={"corpus": corpus})
     _build(recipe, out=out, runner=runner, workers=workers, retry=retry)
     echo("\nAgainst the known truth of the corpus:")
     for name, value in score_build(out).items():
@@ -42,9 +60,7 @@ def demo(
 
 @app.command()
 def build(
-    recipe: Annotated[
-        Path, typer.Argument(help="Recipe, e.g. pipelines/recipes/lucidlr_20k.yaml.")
-    ],
+    recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
     contact: Contact = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files.")] = None,
@@ -70,19 +86,25 @@ def build(
 def _build(
     recipe: Any, *, out: Path, runner: RunnerKind, workers: int | None, **options: Any
 ) -> None:
+    echo(f"building   {recipe.name} into {out}", err=True)
     from pipelines.build.driver import build as run_build
     from pipelines.build.runners import pool_runner
+    from pipelines.last_build import note_build
     from pipelines.progress import TerminalProgress
 
     progress = TerminalProgress()
-    with pool_runner(runner.value, workers) as pool:
-        result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
+    try:
+        with pool_runner(runner.value, workers) as pool:
+            result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
+    finally:
+        # Also after an interruption: `failures` and the next command are about this build.
+        note_build(out)
     tell(result, out)
 
 
 @app.command()
 def plan(
-    recipe: Annotated[Path, typer.Argument(help="Recipe to be built.")],
+    recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
     contact: Contact = None,
     limit: Annotated[int | None, typer.Option(min=1, help="As for the build.")] = None,
@@ -109,7 +131,7 @@ def plan(
 
 @app.command()
 def refresh(
-    recipe: Annotated[Path, typer.Argument(help="The recipe that the build was made with.")],
+    recipe: RecipeName,
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
     contact: Contact = None,
     everything: Annotated[
@@ -151,13 +173,14 @@ def takedown(
             help="Page ids, titles or addresses of files, one a line; - for standard input."
         ),
     ],
-    out: Out = Path("out/demo"),
+    out: OutToChange = None,
     why: Annotated[str, typer.Option(help="Kept with the tombstones.")] = "asked for",
 ) -> None:
     """Take the files of a removal list out of all future releases; needs no network."""
     from catalog.files import named_text
     from pipelines.build.refresh import take_down
 
+    out = the_build_to_change(out, "takes files out of all future releases")
     text = sys.stdin.read() if str(names) == "-" else named_text(names, "a list of removals")
     found = take_down(out, text.splitlines(), why=why)
     echo(f"{len(found.pages)} files will be in no release any more.")
@@ -176,24 +199,25 @@ def takedown(
 
 
 @app.command()
-def purge(out: Out = Path("out/demo")) -> None:
+def purge(out: OutToChange = None) -> None:
     """Delete the bytes of removed files and what the catalog's parts hold about them."""
     from pipelines.build.refresh import purge_removed
 
+    out = the_build_to_change(out, "deletes removed files for good")
     done = purge_removed(out)
     echo(
-        f"{done.pages} removed pages: {done.objects} originals deleted, {done.parts} parts written anew"
+        f"{done.pages} removed pages: {done.objects} originals deleted, {done.parts} parts rewritten"
     )
 
 
 @app.command()
 def politeness(
-    out: Out = Path("out/demo"),
+    out: Out = None,
     run: Annotated[str | None, typer.Option(help="Run id; default: every run.")] = None,
 ) -> None:
     """Tell how a crawl behaved towards each host, and whether it kept its limits."""
     from catalog.manners import politeness_lines
     from catalog.store import catalog_in
 
-    for line in politeness_lines(catalog_in(out), run_id=run):
+    for line in politeness_lines(catalog_in(the_build(out)), run_id=run):
         echo(line)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Out, Workers
+from pipelines.commands.options import Workers
 from pipelines.terminal import echo
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ app = typer.Typer()
 def dedup_report(
     folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],
     most: Annotated[int, typer.Option(min=2, help="Look at so many, evenly over the names.")] = 100,
-    recipe: Annotated[Path | None, typer.Option(help="Whose dedupe section to try.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Whose dedupe section to try.")] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Also look for crops with it, e.g. efficientnet_lite0.")
     ] = None,
@@ -58,7 +58,7 @@ def calibrate(
     graphics: Annotated[
         Path | None, typer.Option(help="Screenshots and drawings; `make graphics` fetches some.")
     ] = None,
-    out: Out = Path("out/calibration"),
+    out: Annotated[Path, typer.Option(help="Weights, results, plots.")] = Path("out/calibration"),
     real: Annotated[
         list[Path] | None,
         typer.Option(

@@ -17,7 +17,10 @@ DEMO = Path(__file__).parents[1] / "recipes" / "evaluate_demo.yaml"
 @app.command()
 def evaluate(
     recipe: Annotated[
-        Path | None, typer.Argument(help="YAML; default: what can be evaluated anywhere.")
+        str | None,
+        typer.Argument(
+            help="Name (evaluate_paper) or path of a recipe; default: what can be evaluated anywhere."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Tables, scores, outputs, gallery.")] = Path(
         "out/evaluation"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,17 @@ class RunnerKind(StrEnum):
     processes = "processes"
 
 
-Out = Annotated[Path, typer.Option(help="Output folder: dataset, lucidlr.duckdb, report, catalog.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="A build's folder; default: the last build of this working directory."),
+]
+OutToChange = Annotated[
+    Path | None,
+    typer.Option(help="A build's folder; without it you are asked whether you mean the last one."),
+]
+RecipeName = Annotated[
+    str, typer.Argument(help="Name of a recipe (lucidlr_20k, demo), or path of one (YAML).")
+]
 Contact = Annotated[
     str | None,
     typer.Option(
@@ -29,6 +40,46 @@ Contact = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; default: one per core.")]
 RunnerOption = Annotated[RunnerKind, typer.Option(help="Run batches in threads or processes.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures once more.")]
+
+
+def the_build(out: Path | None) -> Path:
+    """The folder that was named, or the last build's, which is then told on the first line.
+
+    Raises:
+        catalog.errors.NoBuild: none was named, and there is none.
+    """
+    from pipelines.last_build import last_build
+
+    if out is not None:
+        return out
+    found = last_build()
+    echo(f"build      {found.line()}")
+    return found.out
+
+
+def the_build_to_change(out: Path | None, deed: str) -> Path:
+    """The same for what deletes or publishes: a person at a terminal is asked, a script has to name the folder.
+
+    Raises:
+        typer.BadParameter: no folder was named, and nobody is there to ask.
+        typer.Exit: the person said no.
+        catalog.errors.NoBuild: none was named, and there is none.
+    """
+    from pipelines.last_build import last_build
+
+    if out is not None:
+        return out
+    found = last_build()
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            f"name the build's folder, for example --out {found.out}: this {deed}.",
+            param_hint="'--out'",
+        )
+    echo(f"build      {found.line()}")
+    if not typer.confirm(f"This {deed}. Go on?"):
+        echo("Nothing was changed.")
+        raise typer.Exit(1)
+    return found.out
 
 
 def tell(result: Any, out: Path) -> None:

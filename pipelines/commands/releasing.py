@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Out, tell
+from pipelines.commands.options import Out, OutToChange, tell, the_build, the_build_to_change
 from pipelines.terminal import echo
 
 app = typer.Typer()
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def export(
-    out: Out = Path("out/demo"),
+    out: Out = None,
     version: Annotated[
         str | None, typer.Option(help="MAJOR.MINOR.PATCH; default: the recipe's.")
     ] = None,
@@ -25,10 +25,11 @@ def export(
         typer.Option(help="The release that this one follows: its dataset hash, or its folder."),
     ] = None,
 ) -> None:
-    """Write the dataset anew from the catalog, with the last build's recipe: without what was taken down since."""
+    """Write the dataset again from the catalog, with the last build's recipe: without what was taken down since."""
     from pipelines.progress import TerminalProgress
     from pipelines.release.export import export_again
 
+    out = the_build(out)
     progress = TerminalProgress()
     done = export_again(out, version=version, previous=previous, progress=progress)
     tell(done.result, out)
@@ -60,7 +61,7 @@ def diff(
 @app.command()
 def push(
     repo: Annotated[str, typer.Argument(help="Dataset repository on the Hub: owner/name.")],
-    out: Out = Path("out/demo"),
+    out: OutToChange = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")
     ] = False,
@@ -76,6 +77,7 @@ def push(
     ] = False,
 ) -> None:
     """Send the release to the Hugging Face Hub; after an interruption run the same command again."""
+    out = the_build(out) if dry_run else the_build_to_change(out, f"publishes to {repo}")
     from huggingface_hub import HfApi
 
     from pipelines.progress import TerminalProgress
@@ -97,18 +99,19 @@ def push(
 
 
 @app.command()
-def relink(out: Out = Path("out/demo")) -> None:
-    """Make lucidlr.duckdb anew after the output folder was moved."""
+def relink(out: Out = None) -> None:
+    """Write lucidlr.duckdb again after the build's folder was moved."""
     from catalog.store import catalog_in
     from pipelines.build.history import relink as make
 
+    out = the_build(out)
     with catalog_in(out).locked():
         echo(str(make(out)))
 
 
 @app.command()
 def verify(
-    out: Out = Path("out/demo"),
+    out: Out = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Set aside what is damaged and make it again.")
     ] = False,
@@ -116,6 +119,7 @@ def verify(
     """Read everything a build left, catalog and dataset, and say what is damaged or lost."""
     from pipelines.release.verify import mend, problems
 
+    out = the_build(out)
     if repair and mend(out, echo):
         raise typer.Exit(1)
     found = problems(out)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Out
+from pipelines.commands.options import Out, the_build
 from pipelines.terminal import echo
 
 app = typer.Typer()
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def licenses(
-    out: Out = Path("out/demo"),
+    out: Out = None,
     examples: Annotated[int, typer.Option(min=0, help="Files shown for each reason.")] = 3,
     reason: Annotated[
         str | None, typer.Option(help="Only this reason, with all its files, one a line.")
@@ -32,7 +32,7 @@ def licenses(
     signs: Annotated[
         bool, typer.Option("--signs", help="List the signs that a recipe can switch off.")
     ] = False,
-    recipe: Annotated[Path | None, typer.Option(help="Default: that of the last build.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Default: that of the last build.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="With --recipe: its limit.")] = None,
 ) -> None:
     """Count the reasons of the license gate, with examples; clear files that a person looked at."""
@@ -45,6 +45,7 @@ def licenses(
         for sign in table():
             echo(f"{sign.name:<24}{sign.outcome:<11}{sign.means}")
         return
+    out = the_build(out)
     loaded = load_recipe(recipe) if recipe else None
     if clear is not None:
         text = sys.stdin.read() if str(clear) == "-" else clear.read_text(encoding="utf-8-sig")

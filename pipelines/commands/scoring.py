@@ -86,7 +86,9 @@ def _write(file: Path, rows: Any) -> None:
 
 @app.command()
 def precompute(
-    config: Annotated[Path, typer.Argument(help="Configuration of the training (YAML).")],
+    config: Annotated[
+        str, typer.Argument(help="Name (tiny, lucidflux) or path of the training's configuration.")
+    ],
     dataset: Annotated[
         Path | None, typer.Option(help="Folder of an exported dataset, e.g. out/demo/dataset.")
     ] = None,
@@ -107,12 +109,15 @@ def precompute(
 ) -> None:
     """Work out once what all rollouts of one LR share: embeddings, conditioning, the LR's own scores."""
     from pipelines.progress import TerminalProgress
+    from pipelines.recipe import recipe_path
     from training.precompute import default_folder, makers_and_crops
     from training.precompute import precompute as run_precompute
     from training.precompute.sizes import check_size, estimate, precompute_over
     from training.train_config import load_config
 
-    settings = load_config(config, {} if dataset is None else {"dataset": str(dataset)})
+    settings = load_config(
+        recipe_path(config, kind="training"), {} if dataset is None else {"dataset": str(dataset)}
+    )
     source, crops, wanted = makers_and_crops(settings, kinds=kind or ())
     assert settings.dataset is not None  # makers_and_crops refuses that
     folder = to or default_folder(settings.dataset)

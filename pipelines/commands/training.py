@@ -17,7 +17,12 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML; see docs/training.md for its keys.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="Name (tiny, lucidflux) or path of a configuration; docs/training.md has its keys."
+        ),
+    ],
     dataset: Annotated[
         Path | None, typer.Option(help="Folder of an exported dataset, e.g. out/demo/dataset.")
     ] = None,
@@ -49,12 +54,13 @@ def train(
     ] = None,
 ) -> None:
     """Train with DiffusionNFT and decoupled advantages; the same command goes on after a cut."""
+    from pipelines.recipe import recipe_path
     from training.train_config import load_config
     from training.train_nft import main as run_training
 
     given = {"dataset": dataset, "out": out}
     settings = load_config(
-        config,
+        recipe_path(config, kind="training"),
         {**_changes(changes or []), **{key: str(x) for key, x in given.items() if x is not None}},
     )
     if plan or max_days is not None or max_disk_gb is not None:

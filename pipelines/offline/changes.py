@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from filters.policy import Rule
-from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe import Recipe, RecipeError, problems_of
 
 
 def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -25,7 +28,7 @@ def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         target, dot, field = left.strip().rpartition(".")
         if not (equals and dot):
             raise RecipeError(
-                f"{change!r} is no change: write <rule>.<min|max|...>=<value>, e.g. degraded.min=0.6."
+                f"Not a valid change: {change!r}. Use RULE.FIELD=VALUE, for example degraded.min=0.6."
             )
         try:
             value = json.loads(text)
@@ -62,9 +65,13 @@ def _with(recipe: Recipe, target: str, field: str, value: Any, change: str) -> R
                 raise RecipeError(f"{change!r}: the recipe has no section {target!r}.")
             field, value = inner, _replaced(within, field, value, change)
         return _validated(recipe, {outer: _replaced(section, field, value, change)}, change)
-    rules = (*recipe.gate, *recipe.rules)
+    names = [rule.name for rule in (*recipe.gate, *recipe.rules)]
+    known = [*names, *(_tail(value) for value in measured)]
+    near = difflib.get_close_matches(target, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"{change!r}: the recipe has no rule or section {target!r}; rules: {', '.join(r.name for r in rules)}."
+        f"{change!r}: the recipe has no rule or section {target!r}.{hint} Rules: {', '.join(names)}. "
+        f"Values without a rule take min or max: {', '.join(_tail(value) for value in measured)}."
     )
 
 
@@ -80,7 +87,11 @@ def _tail(value: str) -> str:
 def _replaced(section: Any, field: str, value: Any, change: str) -> Any:
     names = [f.name for f in dataclasses.fields(section)]
     if field not in names:
-        raise RecipeError(f"{change!r}: there is no {field!r}; there are {', '.join(names)}.")
+        near = difflib.get_close_matches(field, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise RecipeError(
+            f"{change!r}: there is no field {field!r}.{hint} Fields: {', '.join(names)}."
+        )
     if isinstance(value, list):
         value = tuple(value)
     try:
@@ -94,5 +105,5 @@ def _validated(recipe: Recipe, update: dict[str, Any], change: str) -> Recipe:
     content = recipe.model_copy(update=update).model_dump(mode="json", warnings=False)
     try:
         return Recipe.model_validate(content)
-    except ValueError as error:
-        raise RecipeError(f"{change!r}: {error}") from error
+    except ValidationError as error:
+        raise RecipeError(f"{change!r}: {'; '.join(problems_of(error))}") from error

@@ -7,7 +7,7 @@ which they were last computed. What a recipe would have to fetch or measure firs
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.errors import Expected
+from catalog.release.manifest import load_manifest
 from catalog.store import catalog_in
 from pipelines.build.gate import gated
 from pipelines.build.publish import facts_to_join, publish
@@ -39,17 +41,49 @@ class Refiltered:
     """Sources of the recipe that were never listed."""
 
 
+def next_release(recipe: Recipe, *datasets: Path) -> Recipe:
+    """The recipe with the version that follows the first of these datasets that is there, and with its hash.
+
+    A recipe that names a later version keeps it; without any dataset it stays as it is.
+    """
+    held = next((folder for folder in datasets if (folder / "manifest.json").is_file()), None)
+    if held is None:
+        return recipe
+    manifest = load_manifest(held)
+    was, wanted = (_numbers(text) for text in (manifest.version, recipe.version))
+    version = recipe.version if wanted > was else f"{was[0]}.{was[1] + 1}.0"
+    return recipe.model_copy(update={"version": version, "previous": manifest.dataset_hash})
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    major, minor, patch = version.split(".")
+    return int(major), int(minor), int(patch)
+
+
 def refilter(
-    recipe: Recipe, *, out: Path, limit: int | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    *,
+    out: Path,
+    to: Path | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
 ) -> Refiltered:
-    """Decides and releases anew into `out`, from what is stored there.
+    """Decides again from what is stored in `out`, and releases.
+
+    Args:
+        to: where dataset, database, evidence and report go; default: into `out`, in the place of those that are there.
 
     Raises:
         catalog.errors.NoBuild: there is no build in `out`.
+        catalog.errors.Expected: `to` is a build itself.
         catalog.store.CatalogLocked, catalog.files.DiskFull: as for a build.
     """
     started = time.perf_counter()
     run = offline_run(recipe, out, limit, progress)
+    if to is not None:
+        if (to / "catalog").exists():
+            raise Expected(f"{to} is a build of its own: name another folder with --to.")
+        run = replace(run, out=to.resolve())
     with run.catalog.locked():
         joined, recipe_hash = facts_to_join(run, stored=True)
         listed = {source for source, _ in recipe.source_caps(limit)}

@@ -77,8 +77,9 @@ def what_if(
         RecipeError: a change names nothing of the recipe.
     """
     started = time.perf_counter()
+    catalog = catalog_in(out)
     if recipe is None:
-        recipe, limit = load_built_recipe(catalog_in(out))
+        recipe, limit = load_built_recipe(catalog)
     new = changed_recipe(recipe, changes)
     run = offline_run(recipe, out, limit)
     joined, _ = facts_to_join(run, stored=True)

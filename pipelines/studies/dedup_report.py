@@ -30,7 +30,7 @@ def dedup_report(
     folder: Path,
     *,
     most: int = 100,
-    recipe: Path | None = None,
+    recipe: str | Path | None = None,
     encoder: str | None = None,
     progress: Progress | None = None,
 ) -> DedupQuality:

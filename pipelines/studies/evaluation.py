@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from catalog.errors import Missing
 from filters.duplicates.leakage import read_index
 from pipelines.progress import NoProgress, Progress
-from pipelines.recipe import RecipeError
+from pipelines.recipe import RecipeError, problems_of, recipe_path
 from pipelines.studies.dedup_report import add_files
 from training.evaluation.aggregate import by_image
 from training.evaluation.benchmarks import TINY, Benchmark, BenchmarkError, Protocol, load_benchmark
@@ -126,16 +126,13 @@ class EvaluationResult:
     regressions: tuple[Regression, ...] = ()
 
 
-def load_evaluation(path: Path) -> EvaluationRecipe:
-    """Reads and checks a recipe.
+def load_evaluation(named: str | Path) -> EvaluationRecipe:
+    """Reads and checks a recipe, named by its path or by the name of a ready one.
 
     Raises:
         RecipeError: no such file, not YAML, an unknown key, a bad value; the message names it.
     """
-    if not path.is_file():
-        raise RecipeError(
-            f"There is no recipe {path}. One is pipelines/recipes/evaluate_demo.yaml."
-        )
+    path = recipe_path(named, kind="evaluation")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -152,11 +149,9 @@ def checked(content: Any, *, where: str = "evaluation") -> EvaluationRecipe:
     try:
         return EvaluationRecipe.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(step) for step in problem['loc']) or 'recipe'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise RecipeError(f"{where}:\n  " + "\n  ".join(lines)) from error
+        raise RecipeError(
+            f"{where}:\n  " + "\n  ".join(problems_of(error, EvaluationRecipe))
+        ) from error
 
 
 def run_evaluation(

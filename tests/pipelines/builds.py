@@ -6,11 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 FILES = 120
 SEED = 7
-ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+# The note of the last build stays out of the checkout that the tests run in.
+NOTE = Path(tempfile.gettempdir()) / f"lucidlr-tests-{os.getpid()}.json"
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONUNBUFFERED": "1",
+    "HF_HUB_OFFLINE": "1",
+    "LUCIDLR_LAST_BUILD": str(NOTE),
+}
 
 
 def demo_command(out: Path, *options: str, files: int = FILES) -> list[str]:

@@ -89,7 +89,7 @@ def test_a_classifier_that_is_not_there_is_refused_with_those_that_are(tmp_path)
 
 
 def test_a_missing_section_is_named(tmp_path):
-    assert "gate: Field required" in broken(tmp_path, lambda r: r.pop("gate"))
+    assert "gate: this key is missing" in broken(tmp_path, lambda r: r.pop("gate"))
 
 
 def test_a_missing_file_and_bad_yaml_say_so(tmp_path):
