@@ -13,7 +13,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.errors import NoBuild
+from catalog import files
+from catalog.errors import Expected, NoBuild
 
 NOTE = ".lucidlr.json"
 NOTE_VARIABLE = "LUCIDLR_LAST_BUILD"
@@ -43,10 +44,8 @@ def note_build(out: Path) -> None:
     if not _holds_build(out):
         return
     note = _note()
-    temporary = note.with_name(f"{note.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps({"out": str(out)}), encoding="utf-8")
-        temporary.replace(note)
+    with contextlib.suppress(OSError, Expected):
+        files.put(note, json.dumps({"out": str(out)}))
 
 
 def last_build(base: Path = Path("out")) -> LastBuild:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from catalog import files
 from pipelines.commands.panels import PANELS, UNNAMED, place_of
 from pipelines.recipe_doc import json_schema, markdown
 
@@ -101,7 +102,7 @@ def _sentence(text: str | None) -> str:
 def main(folder: Path = DOCS) -> None:
     """Writes them all."""
     for name, content in documents().items():
-        (folder / name).write_text(content, encoding="utf-8")
+        files.put(folder / name, content)
         sys.stdout.write(f"{folder / name}\n")
 
 

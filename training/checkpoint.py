@@ -122,7 +122,7 @@ def load_checkpoint(
             f"{path} cannot be read ({error}); remove it to go on from the one before."
         ) from error
     # Older checkpoints hold more options and lack fields that came later; both are read as what they meant.
-    before, now = defaults() | decisive(meta["config"]), _json(config)
+    before, now = (defaults() | decisive(kept) for kept in (meta["config"], _json(config)))
     changed = {k for k in {*before, *now} if before.get(k) != now.get(k)}
     if changed:
         raise CheckpointError(

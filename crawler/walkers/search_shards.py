@@ -38,7 +38,7 @@ class SearchShardSource:
     created_from: date | None = None
     """First day of creation of the file page; without both days windows are cut by width and size only."""
     created_to: date | None = None
-    """Last day."""
+    """Last day of creation, included."""
     sort: str | None = "create_timestamp_asc"
     """So that the order of the hits is stable."""
     max_files: int | None = None

@@ -70,8 +70,9 @@ def refilter(
     from pipelines.progress import TerminalProgress
     from pipelines.recipe import load_recipe
 
+    wanted = load_recipe(recipe)
     out = the_build(out)
-    loaded = next_release(load_recipe(recipe), (to or out) / "dataset", out / "dataset")
+    loaded = next_release(wanted, (to or out) / "dataset", out / "dataset")
     done = run_refilter(loaded, out=out, to=to, limit=limit, progress=TerminalProgress())
     tell(done.result, to or out)
     echo(f"version    {loaded.version}")

@@ -51,7 +51,7 @@ def train(release, *arguments):
 def test_training_on_an_exported_dataset_from_the_command_line(release, tmp_path):
     done = train(release, "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    lines = done.output.splitlines()
+    lines = done.stdout.splitlines()
     assert lines[0].startswith("epoch     0  eval_reward_lr_faithfulness")
     assert "trained    2 epochs, 4 steps" in lines
     for name in ("log.csv", "log.parquet", "weights.safetensors", "tensorboard", "checkpoints"):

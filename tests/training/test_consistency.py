@@ -12,7 +12,13 @@ from torch.nn import functional
 
 from filters.degradation.synthesis import downscale, gaussian_blur, jpeg
 from tests.training.tiny_qwen import save_tiny_qwen
-from training.consistency import ConsistencyError, UnknownEncoder, encoder_names, load_encoder
+from training.consistency import (
+    ConsistencyError,
+    UnknownEncoder,
+    encoder_fingerprint,
+    encoder_names,
+    load_encoder,
+)
 from training.consistency.encoders.qwen3_vl_embedding import (
     conversation,
     fitted_size,
@@ -229,7 +235,7 @@ def test_a_head_survives_both_formats_and_says_what_it_was_trained_on(tmp_path, 
     x = torch.rand(2, lite0.dim)
     assert torch.equal(kept.module(x), module(x))
     assert kept.weights_sha256 == official.weights_sha256
-    assert official.trained_on is None
+    assert official.trained_on == kept.trained_on == encoder_fingerprint(lite0)
     assert not (tmp_path / "head.pt.part").exists()
     other = load_encoder("efficientnet_lite0", size_px=64)
     LucidConsistency(encoder=lite0, head=kept)

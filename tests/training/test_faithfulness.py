@@ -96,7 +96,7 @@ def test_quantities_depend_on_where_and_not_on_how_large_the_restoration_is():
     assert x.shape == (grid[0] * grid[1], 132)
     same, _ = quantities(tensor_of(lr), tensor_of(lr))
     # Correlation with itself is var / (var + eps), 1 but where nothing varies.
-    assert same[:, 0].max() == pytest.approx(1.0, abs=1e-3)
+    assert same[:, 0].max() == pytest.approx(1.0, abs=0.01)
 
 
 def test_every_score_stands_beside_its_anchors(tmp_path):

@@ -90,7 +90,7 @@ def test_only_families_that_exist_are_configurations(made, tmp_path):
         one, read_bytes=reader(store), out=tmp_path / "d", recipe={}, recipe_hash="x", name="one"
     )
     text = render_card(manifest, samples=one, funnel=[("chosen", 8)], notice="A demo | not Commons")
-    assert re.findall(r"config_name: (\w+)", text) == ["all", "cc_by"]
+    assert sorted(set(re.findall(r"config_name: (\w+)", text))) == ["all", "cc_by"]
     assert "> **A demo \\| not Commons**" in text
     assert "No photograph of this release belongs to `pd_cc0`, `cc_by_sa`:" in text
 

@@ -95,7 +95,7 @@ def test_the_fingerprints_of_what_was_evaluated_catch_it_in_a_build(set_of_six):
 def test_a_bad_word_on_the_command_line_is_one_message(tmp_path):
     wrong = lucidlr("evaluate", "--out", tmp_path, "--benchmark", f"RealSR={tmp_path / 'none'}")
     assert wrong.returncode == 1
-    assert wrong.stderr.count("\n") == 1
+    assert wrong.stderr.removeprefix("lucidlr evaluate: starting\n").count("\n") == 1
     assert "there is no folder" in wrong.stderr
     wrong = lucidlr("evaluate", "--out", tmp_path, "--metric", "MUSIK", "--benchmark", "tiny")
     assert "did you mean 'MUSIQ'" in wrong.stderr

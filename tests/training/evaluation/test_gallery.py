@@ -73,7 +73,9 @@ def test_the_page_is_static_forbids_everything_else_and_escapes_names(page):
     assert text.count("<script") == 2
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))
     files = [file for item in data["items"] for file in item["files"].values()]
-    assert len(files) == 6 * 5
+    # LR, HR and three methods of six images, and a map of departures beside each method.
+    pictures = [file for file in files if "__departures" not in file]
+    assert len(pictures) == 6 * 5 and len(files) == 6 * (5 + 3)
     assert all((page.parent / file).is_file() and not file.startswith("/") for file in files)
 
 
