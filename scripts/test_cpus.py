@@ -7,9 +7,9 @@
 Six libraries choose their code by the processor, each by an environment variable of its own: MKL inside of torch
 (sums, exponentials), ATen (vectorised functions, random numbers), oneDNN (convolutions), OpenCV, NumPy, and OpenBLAS
 under NumPy and SciPy. MKL also asks who made the CPU and takes other code on Intel's; `intel` and `amd` answer for it
-by a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: on one without
-AVX-512 that code stays untried. The first line of each run tells what was in force, the digest of some exponentials
-first.
+by a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: without AVX-512
+that code stays untried. The first line of each run tells what was in force: digests of exponentials and of a product of
+matrices, and what the libraries say.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ numpy.ones((2, 2)) @ numpy.ones((2, 2))
 blas = {i.get("architecture") for i in threadpoolctl.threadpool_info() if i["internal_api"] == "openblas"}
 exponents = -9.210340371976184 * torch.arange(128, dtype=torch.float32) / 128
 exp = hashlib.sha1(torch.exp(exponents).numpy().tobytes()).hexdigest()[:4]
-print("exp", exp, "| aten", torch.backends.cpu.get_cpu_capability(), "| opencv", line.split()[-1], "| numpy", simd,
+matrix = torch.sin(torch.arange(4096, dtype=torch.float64)).float().view(64, 64)
+product = hashlib.sha1((matrix @ matrix).numpy().tobytes()).hexdigest()[:4]
+print("exp", exp, "| product", product, "| aten", torch.backends.cpu.get_cpu_capability(), "| opencv", line.split()[-1], "| numpy", simd,
       "| openblas", *sorted(map(str, blas)))
 """
 
