@@ -71,8 +71,8 @@ exponents = -9.210340371976184 * torch.arange(128, dtype=torch.float32) / 128
 exp = hashlib.sha1(torch.exp(exponents).numpy().tobytes()).hexdigest()[:4]
 matrix = torch.sin(torch.arange(4096, dtype=torch.float64)).float().view(64, 64)
 product = hashlib.sha1((matrix @ matrix).numpy().tobytes()).hexdigest()[:4]
-print("exp", exp, "| product", product, "| aten", torch.backends.cpu.get_cpu_capability(), "| opencv", line.split()[-1], "| numpy", simd,
-      "| openblas", *sorted(map(str, blas)))
+print("exp", exp, "| product", product, "| aten", torch.backends.cpu.get_cpu_capability(),
+      "| opencv", line.split()[-1], "| numpy", simd, "| openblas", *sorted(map(str, blas)))
 """
 
 
