@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ("-m", "golden and not slow", "-q", "-p", "no:cacheprovider")
+MARK = "mark.golden"
 
 # Functions of MKL that torch exports; the first that the loader finds answers.
 MAKER = "int mkl_serv_intel_cpu_true(void) {{ return {0}; }}\nint mkl_serv_intel_cpu(void) {{ return {0}; }}\n"
@@ -110,6 +111,12 @@ def numpy_features() -> list[str]:
     return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 
 
+def golden_tests() -> list[str]:
+    """Arguments of pytest; only files with such tests are named, because to collect all takes longer than to run these."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [*GOLDEN, *(str(file) for file in files if MARK in file.read_text("utf-8"))]
+
+
 def main() -> None:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description="Test golden values as other CPUs compute.")
@@ -137,7 +144,7 @@ def main() -> None:
             if options.list:
                 continue
             started = time.monotonic()
-            command = [sys.executable, "-m", "pytest", *(options.pytest or GOLDEN)]
+            command = [sys.executable, "-m", "pytest", *(options.pytest or golden_tests())]
             code, told = output(command, variables)
             say(f"{'':<18} {told.splitlines()[-1]} ({time.monotonic() - started:.0f} s)")
             if code:
