@@ -112,7 +112,7 @@ def numpy_features() -> list[str]:
 
 
 def golden_tests() -> list[str]:
-    """Arguments of pytest; only files with such tests are named, because to collect all takes longer than to run these."""
+    """Arguments of pytest; only files with such tests are named: to collect all takes longer than to run these."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))
     return [*GOLDEN, *(str(file) for file in files if MARK in file.read_text("utf-8"))]
 
