@@ -7,9 +7,9 @@
 Six libraries choose their code by the processor, each by an environment variable of its own: MKL inside of torch
 (sums, exponentials), ATen (vectorised functions, random numbers), oneDNN (convolutions), OpenCV, NumPy, and OpenBLAS
 under NumPy and SciPy. MKL also asks who made the CPU and takes other code on Intel's; `intel` and `amd` answer for it
-by a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: on one without
-AVX-512 that code stays untried. The first line of each run tells what was in force, the digest of some exponentials
-first.
+by a library of two lines that is compiled here (needs cc). What a processor lacks cannot be emulated: without AVX-512
+that code stays untried. The first line of each run tells what was in force: digests of exponentials and of a product of
+matrices, and what the libraries say.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ("-m", "golden and not slow", "-q", "-p", "no:cacheprovider")
+MARK = "mark.golden"
 
 # Functions of MKL that torch exports; the first that the loader finds answers.
 MAKER = "int mkl_serv_intel_cpu_true(void) {{ return {0}; }}\nint mkl_serv_intel_cpu(void) {{ return {0}; }}\n"
@@ -69,8 +70,10 @@ numpy.ones((2, 2)) @ numpy.ones((2, 2))
 blas = {i.get("architecture") for i in threadpoolctl.threadpool_info() if i["internal_api"] == "openblas"}
 exponents = -9.210340371976184 * torch.arange(128, dtype=torch.float32) / 128
 exp = hashlib.sha1(torch.exp(exponents).numpy().tobytes()).hexdigest()[:4]
-print("exp", exp, "| aten", torch.backends.cpu.get_cpu_capability(), "| opencv", line.split()[-1], "| numpy", simd,
-      "| openblas", *sorted(map(str, blas)))
+matrix = torch.sin(torch.arange(4096, dtype=torch.float64)).float().view(64, 64)
+product = hashlib.sha1((matrix @ matrix).numpy().tobytes()).hexdigest()[:4]
+print("exp", exp, "| product", product, "| aten", torch.backends.cpu.get_cpu_capability(),
+      "| opencv", line.split()[-1], "| numpy", simd, "| openblas", *sorted(map(str, blas)))
 """
 
 
@@ -108,6 +111,12 @@ def numpy_features() -> list[str]:
     return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 
 
+def golden_tests() -> list[str]:
+    """Arguments of pytest; only files with such tests are named: to collect all takes longer than to run these."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [*GOLDEN, *(str(file) for file in files if MARK in file.read_text("utf-8"))]
+
+
 def main() -> None:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description="Test golden values as other CPUs compute.")
@@ -135,7 +144,7 @@ def main() -> None:
             if options.list:
                 continue
             started = time.monotonic()
-            command = [sys.executable, "-m", "pytest", *(options.pytest or GOLDEN)]
+            command = [sys.executable, "-m", "pytest", *(options.pytest or golden_tests())]
             code, told = output(command, variables)
             say(f"{'':<18} {told.splitlines()[-1]} ({time.monotonic() - started:.0f} s)")
             if code:
