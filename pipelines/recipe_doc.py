@@ -39,6 +39,10 @@ _UNITS = (
 )
 
 
+MOST_SHOWN = 120
+"""Characters of a default in the page; the recipe's code has the rest."""
+
+
 class Undocumented(LookupError):
     """A key of a recipe without a docstring under its field."""
 
@@ -92,7 +96,7 @@ def markdown() -> str:
         lines += ["", f"## {section.title}", "", section.about, ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         lines += [
-            f"| `{key.name}` | {key.type} | {f'`{key.default}`' if key.default else 'required'} | {key.about} |"
+            f"| `{key.name}` | {key.type} | {_cell(key.default)} | {key.about} |"
             for key in section.keys
         ]
     lines += [
@@ -116,6 +120,14 @@ def markdown() -> str:
         )
     lines.append("| `pyiqa:<name>` | Any no-reference metric of pyiqa, with the extra `iqa`. |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(default: str) -> str:
+    """A default in a cell; patterns hold bars, and long lists are cut."""
+    if not default:
+        return "required"
+    shown = default if len(default) <= MOST_SHOWN else f"{default[:MOST_SHOWN]} ..."
+    return f"`{shown}`".replace("|", "\\|")
 
 
 def json_schema() -> dict[str, Any]:

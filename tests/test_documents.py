@@ -64,7 +64,7 @@ def test_every_key_of_every_section_stands_in_the_page_with_its_default(document
         assert section.about
         for key in section.keys:
             assert f"| `{key.name}` |" in page
-            assert len(key.about) > 10, f"{section.title} {key.name}"
+            assert len(key.about) > 5, f"{section.title} {key.name}"
     assert "| `api_per_minute` | number, a minute | `100.0` |" in page
     assert "| `sources` | list of section | required |" in page
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,22 +18,17 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog.release.columns import FAMILIES, RELEASED, hf_feature, released_schema
+from catalog import files
+from catalog.release.columns import FAMILIES, RELEASED, released_schema
 from catalog.release.credits import license_terms, plain
-from catalog.release.manifest import Manifest
+from catalog.release.front_matter import front_matter, in_order
+from catalog.release.manifest import Manifest, load_manifest, sha256_of, write_manifest
 
 # pyarrow makes these functions at import time; a type checker does not see them.
 pc: Any = compute
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNLABELLED = "(none)"
-_SIZES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-)
 # Foreign text stands within a line or a cell here, never at the start of a line: dashes and the like are harmless.
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]|~$>])")
 
@@ -63,97 +59,6 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "tex": lambda text: re.sub(r"[\\{}%#&_$]", "", plain(text)),
     "key": lambda text: re.sub(r"\W+", "", text) or "dataset",
 }
-
-
-def size_category(rows: int) -> str:
-    """Hugging Face's `size_categories` for a number of rows."""
-    return next((name for edge, name in _SIZES if rows < edge), "n>10M")
-
-
-def front_matter(
-    manifest: Manifest, pretty_name: str, columns: pa.Schema | None = None
-) -> dict[str, Any]:
-    """The YAML block of the card. Configurations name the shards by glob: `all` is no second copy.
-
-    Args:
-        columns: of the shards, for `dataset_info`: with it a reader knows columns and sizes without opening a shard.
-    """
-    present: dict[str, set[str]] = {}
-    for shard in manifest.shards:
-        present.setdefault(shard.family, set()).add(shard.split)
-    every = {split for splits in present.values() for split in splits}
-    configs = [("all", "*", every), *((f, f, present[f]) for f in FAMILIES if f in present)]
-    return {
-        "pretty_name": pretty_name,
-        "license": "other",
-        "license_name": "per-image",
-        "license_link": "LICENSES.md",
-        "task_categories": ["image-to-image"],
-        "size_categories": [size_category(manifest.rows)],
-        "source_datasets": ["original"],
-        "tags": [
-            "super-resolution",
-            "image-restoration",
-            "real-world-degradation",
-            "unpaired",
-            "wikimedia-commons",
-            "image",
-        ],
-        "configs": [
-            {
-                "config_name": name,
-                **({"default": True} if name == "all" else {}),
-                "data_files": [
-                    {"split": split, "path": f"data/{folder}/{split}-*.parquet"}
-                    for split in _in_order(splits)
-                ],
-            }
-            for name, folder, splits in configs
-        ],
-        **({} if columns is None else {"dataset_info": _dataset_info(manifest, columns, configs)}),
-    }
-
-
-def _dataset_info(
-    manifest: Manifest, columns: pa.Schema, configs: Sequence[tuple[str, str, set[str]]]
-) -> list[dict[str, Any]]:
-    """`dataset_info` of the card, as `datasets` writes and reads it; sizes are those of the shards."""
-    features = [yaml_feature(field.name, hf_feature(field.type)) for field in columns]
-    found: list[dict[str, Any]] = []
-    for name, folder, present in configs:
-        shards = [s for s in manifest.shards if folder in ("*", s.family)]
-        splits: list[dict[str, Any]] = []
-        for split in _in_order(present):
-            held = [shard for shard in shards if shard.split == split]
-            size, rows = sum(s.bytes for s in held), sum(s.rows for s in held)
-            splits.append({"name": split, "num_bytes": size, "num_examples": rows})
-        total = sum(shard.bytes for shard in shards)
-        found.append(
-            {
-                "config_name": name,
-                "features": features,
-                "splits": splits,
-                "download_size": total,
-                "dataset_size": total,
-            }
-        )
-    return found
-
-
-def yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A feature (`columns.hf_feature`) as the card's YAML spells it: dtype, list or struct."""
-    kind = feature.get("_type")
-    if kind == "Image":
-        return {"name": name, "dtype": "image"}
-    if kind == "Value":
-        return {"name": name, "dtype": feature["dtype"]}
-    if kind == "List":
-        return {"name": name, "list": feature["feature"]["dtype"]}
-    return {"name": name, "struct": [yaml_feature(k, inner) for k, inner in feature.items()]}
-
-
-def _in_order(splits: set[str]) -> list[str]:
-    return sorted(splits, key=lambda split: (split != "train", split))
 
 
 def _licenses(samples: pa.Table) -> list[dict[str, Any]]:
@@ -303,7 +208,7 @@ def render_card(
     schema = released_schema(samples.schema)
     about = {column.name: column.about for column in RELEASED}
     years = pc.year(samples.column("uploaded_at").drop_null()).to_pylist()
-    splits = _in_order({shard.split for shard in manifest.shards})
+    splits = in_order({shard.split for shard in manifest.shards})
     header = front_matter(manifest, pretty_name, schema)
     return environment.get_template("card.md.j2").render(
         front_matter=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
@@ -330,6 +235,34 @@ def render_card(
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,
     )
+
+
+NAMED = re.compile(r'load_dataset\("[^"]*", ')
+"""Where the card says under which name it can be loaded."""
+
+
+def name_repository(folder: Path, repo: str) -> bool:
+    """Writes the repository's name into the card of a release, and the card's new SHA-256 into the manifest.
+
+    The dataset hash does not change. False where there is nothing to do: the name is there, or the card is not the one
+    that the export wrote.
+
+    Raises:
+        catalog.release.manifest.DatasetError: there is no dataset in `folder`.
+    """
+    manifest, card = load_manifest(folder), folder / "README.md"
+    noted = next((entry for entry in manifest.files if entry.path == card.name), None)
+    if noted is None or not card.is_file() or sha256_of(card) != noted.sha256:
+        return False
+    text = card.read_text(encoding="utf-8")
+    named = NAMED.sub(f'load_dataset("{repo}", ', text, count=1)
+    if named == text:
+        return False
+    files.put(card, named)
+    new = replace(noted, bytes=card.stat().st_size, sha256=sha256_of(card))
+    changed = tuple(new if entry is noted else entry for entry in manifest.files)
+    write_manifest(replace(manifest, files=changed), folder)
+    return True
 
 
 def _type_name(arrow: pa.DataType) -> str:

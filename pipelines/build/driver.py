@@ -37,7 +37,7 @@ from pipelines.build.mend import (
 from pipelines.build.publish import facts_to_join, publish
 from pipelines.build.run import Build, BuildResult, start_run
 from pipelines.build.runners import BatchResult, Runner
-from pipelines.build.stages import run_batch
+from pipelines.build.stages import embed_versions, measure_versions, run_batch, score_versions
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe
 
@@ -73,6 +73,10 @@ def build(
     if recipe.corpus is None:
         # Before a catalog is made: who is refused leaves no folder behind.
         checked_contact(contact)
+    # Likewise a metric that is not here, or an extra that is not installed; what is loaded now is used later.
+    measure_versions(recipe.measures)
+    score_versions(recipe.scores, recipe.scoring)
+    embed_versions(recipe.dedupe)
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     with run.catalog.locked():
         tidy(run)

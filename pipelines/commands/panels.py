@@ -14,15 +14,8 @@ PANELS: dict[str, tuple[str, ...]] = {
         *("takedown", "purge", "verify", "relink"),
     ),
     "Train": (
-        *(
-            "precompute",
-            "train",
-            "demo-train",
-            "gpu-check",
-            "consistency",
-            "consistency-train",
-            "consistency-fit",
-        ),
+        *("precompute", "train", "demo-train", "gpu-check"),
+        *("consistency", "consistency-train", "consistency-fit"),
         *("lucidflux-download", "lucidflux-check", "lucidflux-memory", "lucidflux-export"),
     ),
     "Evaluate": ("evaluate", "restore", "separability"),

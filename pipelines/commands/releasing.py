@@ -80,11 +80,15 @@ def push(
     out = the_build(out) if dry_run else the_build_to_change(out, f"publishes to {repo}")
     from huggingface_hub import HfApi
 
+    from catalog.release.card import name_repository
     from pipelines.progress import TerminalProgress
-    from pipelines.release.push import plan_lines, plan_push, pushed_lines
+    from pipelines.release.push import plan_lines, plan_push, pushed_lines, release_in
     from pipelines.release.push import push as carry_out
 
     api, progress = HfApi(library_name="lucidlr"), TerminalProgress()
+    if not dry_run and repo.count("/") == 1:
+        # The card tells how to load it by this name; only what is sent needs to.
+        name_repository(release_in(out), repo)
     plan = plan_push(api, repo, out, purge=purge, progress=progress)
     for line in plan_lines(plan):
         echo(line)

@@ -78,6 +78,11 @@ class Pushed:
     """Large files that the Hub still lists after a purge though the release does not hold them."""
 
 
+def release_in(out: Path) -> Path:
+    """The folder of the release in a build's folder, or the folder itself."""
+    return out / "dataset" if (out / "dataset" / MANIFEST_NAME).is_file() else out
+
+
 def plan_push(
     api: HfApi, repo: str, out: Path, *, purge: bool = False, progress: Progress | None = None
 ) -> Plan:
@@ -94,7 +99,7 @@ def plan_push(
     """
     if repo.count("/") != 1:
         raise PushError(f"{repo!r} is no name of a repository: write owner/name.")
-    folder = out / "dataset" if (out / "dataset" / MANIFEST_NAME).is_file() else out
+    folder = release_in(out)
     release = load_manifest(folder)
     (progress or NoProgress()).say(f"checking {len(release.shards)} shards")
     wrong = verify_dataset(folder, images=False)

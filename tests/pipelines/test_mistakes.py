@@ -135,7 +135,7 @@ IN_A_BUILD = [
         1,
         "is no candidate of the build",
     ),
-    ("explain wall", 1, "candidates have 'wall' in their title"),
+    ("explain e", 1, "candidates have 'e' in their title"),
     ("purge", 2, "name the build's folder, for example --out out/demo"),
     ("takedown removals.txt", 2, "--out out/demo"),
     ("push lab/set", 2, "--out out/demo"),

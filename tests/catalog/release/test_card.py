@@ -9,8 +9,10 @@ import markdown_it
 import pyarrow as pa
 import pytest
 
-from catalog.release.card import label_mix, markdown_text, render_card, size_category
+from catalog.release.card import label_mix, markdown_text, name_repository, render_card
 from catalog.release.export import export_dataset
+from catalog.release.front_matter import size_category
+from catalog.release.manifest import load_manifest, verify_dataset
 from catalog.release.tombstones import TOMBSTONES, no_tombstones, write_tombstones
 from tests.catalog.release.release_samples import HOSTILE, reader, release
 
@@ -264,3 +266,47 @@ def test_the_main_degradation_is_the_one_with_the_largest_severity_and_its_share
         "noise": (0.0, 0.2),
     }
     assert mix["blur"]["share"] == 0.75
+
+
+def test_the_header_tells_the_columns_as_datasets_reads_them(made):
+    import datasets
+    import yaml
+
+    _, manifest, out, text = made
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["license_link"] == "LICENSES.md"
+    info = {entry["config_name"]: entry for entry in header["dataset_info"]}
+    shards = str(out / "data" / "*" / "*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=shards, split="train", streaming=True)
+    assert datasets.Features._from_yaml_list(info["all"]["features"]) == loaded.features
+    # Every row stands in `all` and in its family's configuration.
+    rows = {n: sum(s["num_examples"] for s in e["splits"]) for n, e in info.items()}
+    assert rows["all"] == manifest.rows == sum(n for name, n in rows.items() if name != "all")
+    assert info["all"]["dataset_size"] == sum(shard.bytes for shard in manifest.shards)
+    # The whole header as `datasets` takes it from a repository.
+    datasets.info.DatasetInfosDict.from_dataset_card_data(datasets_card(text))
+
+
+def datasets_card(text):
+    from huggingface_hub import DatasetCard
+
+    return DatasetCard(text).data
+
+
+def test_a_push_writes_its_repository_into_the_card_and_the_release_stays_whole(made, tmp_path):
+    import shutil
+
+    out = tmp_path / "dataset"
+    shutil.copytree(made[2], out)
+    before = load_manifest(out)
+    assert name_repository(out, "lab/set")
+    assert 'load_dataset("lab/set", "all", split="train")' in (out / "README.md").read_text()
+    assert "<this repository>" not in (out / "README.md").read_text()
+    assert verify_dataset(out) == []
+    assert load_manifest(out).dataset_hash == before.dataset_hash
+    assert not name_repository(out, "lab/set"), "it is there already"
+    assert name_repository(out, "lab/other")
+    # A card that somebody changed by hand is theirs; verify tells of it.
+    (out / "README.md").write_text("mine")
+    assert not name_repository(out, "lab/set")
+    assert verify_dataset(out) != []
