@@ -57,6 +57,7 @@ class Hostile:
         self.base = ""
         self.requests: list[str] = []
         self.did: list[str] = []
+        self.mistakes: list[str] = []
         self.lock = threading.Lock()
 
     def damage(self) -> Callable[[Reply], None] | None:
@@ -99,8 +100,8 @@ class Reply:
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [path] if path else []
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
     if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, below in list(pairs)[:60]:
             found += _places(below, (*path, key))
     return found
@@ -262,7 +263,12 @@ def hostile_commons(
                 reply.status = 200 if stored else 404
             damage = state.damage()
             if damage is not None:
-                damage(reply)
+                try:
+                    damage(reply)
+                except Exception as error:
+                    # A mistake of the test, which must not look like one more way to hang up.
+                    state.mistakes.append(f"{state.did[-1]}: {error!r}")
+                    raise
             with contextlib.suppress(ConnectionError):
                 self.send(reply)
 
