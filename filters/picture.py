@@ -31,7 +31,7 @@ from filters.formats import (
     jpeg_in_passes,
     refused,
 )
-from filters.seen import Picture, Pixels, pixels_of
+from filters.seen import Picture, Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,7 +44,6 @@ __all__ = [
     "decoder_errors",
     "header",
     "open_picture",
-    "pixels_of",
     "refusal",
 ]
 
