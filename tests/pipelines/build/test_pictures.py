@@ -101,7 +101,7 @@ def files_of(*folders):
     found = {}
     for folder in folders:
         for file in sorted((root / folder).iterdir()):
-            found[f"{folder}/{file.name}"] = file.read_bytes()
+            found[f"{folder}/{file.name}".replace("_", " ")] = file.read_bytes()
     return found
 
 
