@@ -129,7 +129,7 @@ def test_every_file_is_a_row_or_a_failure_row_with_a_sentence(house):
 
 def test_what_is_exported_decodes_at_the_readers_with_the_size_of_its_row(house):
     rows = house.rows()
-    assert len(rows) > 30
+    assert len(rows) > 20
     for row in rows:
         decoded = ImageFeature().decode_example(row["image"])
         assert decoded.size == (row["width"], row["height"]), row["title"]
@@ -175,8 +175,10 @@ def test_one_of_eight_orientations_is_kept(house):
     assert sorted(name.split("/")[1][:8] for name in found) == ["Landscap", "Portrait"]
 
 
-def test_what_is_seen_of_a_cut_out_decides(house):
-    reasons = {n: why for n, why in house.reasons().items() if "dedup-alpha" in n}
+def test_what_is_seen_of_a_cut_out_decides(tmp_path):
+    house = House(tmp_path, files_of("dedup-alpha"))
+    house.build()
+    reasons = house.reasons()
     pair = ["dedup-alpha/cut-out on white.jpg", "dedup-alpha/cut-out hidden photo.png"]
     assert sorted(reasons[name] for name in pair) == ["kept", "near_duplicate:copy"]
     assert reasons["dedup-alpha/the hidden photo itself.jpg"] == "kept"
