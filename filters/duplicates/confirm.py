@@ -37,7 +37,9 @@ LEAST_DARK = 0.7
 SMOOTH = 1.0
 """Standard deviation of the fine part below which there is none: then the thumbnails themselves have to agree."""
 LEAST_SMOOTH = 0.995
-_SCALES = (1.0, 0.97, 0.94, 0.9)
+_SCALES = (1.0, 0.985, 0.97, 0.955, 0.94, 0.92)
+_FINER = 2
+"""Thumbnails are enlarged so many times before they are laid over each other: a crop seldom falls on whole pixels."""
 _SHIFT_PX = 2
 _BLUR_PX = 4.0
 COLORFUL = 12.0
@@ -122,6 +124,7 @@ def _same_colors(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
 def _agree(a: NDArray[np.float32], b: NDArray[np.float32], least: float) -> bool:
     """Whether two lumas [64, 64] correlate by `least` in their fine part, at some small shift and scale."""
+    a, b = _finer(a), _finer(b)
     if min(float(_fine(a).std()), float(_fine(b).std())) < SMOOTH:
         return _correlation(a, b) >= LEAST_SMOOTH
     for scale in _SCALES:
@@ -136,7 +139,15 @@ def _agree(a: NDArray[np.float32], b: NDArray[np.float32], least: float) -> bool
 def _fine(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     import cv2
 
-    return np.asarray(luma - cv2.GaussianBlur(luma, (0, 0), _BLUR_PX), dtype=np.float32)
+    blurred = cv2.GaussianBlur(luma, (0, 0), _BLUR_PX * _FINER)
+    return np.asarray(luma - blurred, dtype=np.float32)
+
+
+def _finer(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    import cv2
+
+    size = (THUMB_PX * _FINER, THUMB_PX * _FINER)
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -147,12 +158,12 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _best(large: NDArray[np.float32], small: NDArray[np.float32], scale: float) -> float:
-    """Highest correlation, three digits, of the one thumbnail reduced by `scale` anywhere in the other."""
+    """Highest correlation, three digits, of the one (finer) thumbnail reduced by `scale` anywhere in the other."""
     import cv2
 
-    px = round(THUMB_PX * scale)
+    px = round(THUMB_PX * _FINER * scale)
     window = cv2.resize(small, (px, px), interpolation=cv2.INTER_AREA) if scale < 1.0 else small
-    around = cv2.copyMakeBorder(large, *(_SHIFT_PX,) * 4, borderType=cv2.BORDER_REFLECT)
+    around = cv2.copyMakeBorder(large, *(_SHIFT_PX * _FINER,) * 4, borderType=cv2.BORDER_REFLECT)
     place, part = (_fine(np.asarray(plane, dtype=np.float32)) for plane in (around, window))
     found = np.asarray(cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED))
     found = found[np.isfinite(found) & (np.abs(found) <= 1.001)]

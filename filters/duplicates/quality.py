@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from filters.degradation.synthesis import encode_jpeg, gaussian_blur, gaussian_noise
 from filters.duplicates.dedupe import DedupePolicy, Seen, confirmed_edges, once, seen_edges
-from filters.duplicates.embedding import Embed, look
-from filters.duplicates.hashing import SeenHashes, hash_seen
+from filters.duplicates.embedding import Embed, fit, look
+from filters.duplicates.hashing import THUMB_PX, SeenHashes, hash_seen
 
 Photo = NDArray[np.uint8]
 JPEG_QUALITY = 95
@@ -211,7 +211,7 @@ class DedupQuality:
 
 
 def dedup_quality(
-    photos: Sequence[tuple[str, Photo]],
+    photos: Iterable[tuple[str, Photo]],
     policy: DedupePolicy,
     *,
     embed: Embed | None = None,
@@ -220,7 +220,7 @@ def dedup_quality(
     """Injects every kind of copy of every photograph and looks for them.
 
     Args:
-        photos: (name, uint8 [H, W, 3]).
+        photos: (name, uint8 [H, W, 3]); each is asked for once and let go.
         embed: the policy's encoder, where it has one.
         advance: called with 1 after each photograph.
     """
@@ -238,9 +238,11 @@ def dedup_quality(
                 vectors.append(seen.vector)
                 thumbnails.append(seen.thumbnail)
 
+    title: list[str] = []
     owner: list[int] = []
     kind: list[str] = []
-    for number, (_, photo) in enumerate(photos):
+    for number, (name_of_photo, photo) in enumerate(photos):
+        title.append(name_of_photo)
         # Without loss: it stands for the file that the photograph came from.
         note(_png(photo))
         owner.append(number)
@@ -252,9 +254,8 @@ def dedup_quality(
         advance(1)
     edges = _edges(hashes, policy, (vectors, thumbnails) if embed is not None else None)
     photo_of, names = np.array(owner), np.array(kind)
-    alike = _alike(edges, photo_of, names, [name for name, _ in photos])
-    known = {(a, b) for a, b, _, _ in alike}
-    title = [name for name, _ in photos]
+    alike = _alike(edges, photo_of, names, hashes)
+    known = _together(alike, len(title))
     found = dict.fromkeys(TRANSFORMS, 0)
     false = 0
     for i, j in edges[:, :2].tolist():
@@ -263,10 +264,10 @@ def dedup_quality(
             one, other = names[i], names[j]
             if not one or not other:
                 found[str(one or other)] += 1
-        elif (title[int(photo_of[i])], title[int(photo_of[j])]) not in known:
+        elif known[int(photo_of[i])] != known[int(photo_of[j])]:
             false += 1
     each = len(TRANSFORMS) + 1
-    count = len(photos)
+    count = len(title)
     return DedupQuality(
         photographs=count,
         recalls=tuple(
@@ -274,7 +275,7 @@ def dedup_quality(
         ),
         compared=count * (count - 1) // 2 * each * each,
         false=false,
-        alike=alike,
+        alike=tuple((title[a], title[b], p, d) for a, b, p, d in alike),
     )
 
 
@@ -303,11 +304,37 @@ def _edges(
 
 
 def _alike(
-    edges: NDArray[np.int64], photo_of: NDArray[Any], names: NDArray[Any], titles: Sequence[str]
-) -> tuple[tuple[str, str, int, int], ...]:
-    """Edges between originals of different photographs."""
-    return tuple(
-        (titles[int(photo_of[i])], titles[int(photo_of[j])], p, d)
-        for i, j, p, d, _ in edges.tolist()
-        if not names[i] and not names[j] and photo_of[i] != photo_of[j]
-    )
+    edges: NDArray[np.int64],
+    photo_of: NDArray[Any],
+    names: NDArray[Any],
+    hashes: Sequence[SeenHashes],
+) -> list[tuple[int, int, int, int]]:
+    """(photograph, photograph, pHash distance, dHash distance) of those that are alike to begin with: their originals
+    match, or one is a part of the other and copies of them match. These are copies that the folder had already."""
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    original = {int(photo): row for row, photo in enumerate(photo_of) if not names[row]}
+    for i, j, p, d, _ in edges.tolist():
+        a, b = sorted((int(photo_of[i]), int(photo_of[j])))
+        if a == b or (a, b) in found:
+            continue
+        thumbnails = (hashes[original[one]].thumbnail for one in (a, b))
+        lumas = [
+            np.frombuffer(one, np.uint8, THUMB_PX * THUMB_PX).reshape(THUMB_PX, THUMB_PX)
+            for one in thumbnails
+        ]
+        if (not names[i] and not names[j]) or fit(lumas[0], lumas[1]) >= A_PART:
+            found[a, b] = (p, d)
+    return [(a, b, p, d) for (a, b), (p, d) in sorted(found.items())]
+
+
+A_PART = 0.9
+"""Correlation of aligned thumbnails from which one photograph is a part of another (docs/adr/0012)."""
+
+
+def _together(alike: Sequence[tuple[int, int, int, int]], count: int) -> list[int]:
+    """The group of each photograph: those that are alike, over any chain, have one."""
+    group = list(range(count))
+    for a, b, _, _ in alike:
+        old, new = group[b], group[a]
+        group = [new if one == old else one for one in group]
+    return group

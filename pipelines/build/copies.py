@@ -80,7 +80,7 @@ def find_twins(
         policy=recipe.dedupe,
         seen=seen,
         edges=edges,
-        processed=_processed(some, borne, labels, rows, recipe),
+        processed=_processed(some, borne, labels, rows),
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0
@@ -103,16 +103,14 @@ def find_twins(
     )
 
 
-def _processed(
-    some: pa.Table, borne: Ints, labels: dict[str, Any], rows: Ints, recipe: Recipe
-) -> Ints:
+def _processed(some: pa.Table, borne: Ints, labels: dict[str, Any], rows: Ints) -> Ints:
     """[n] how much speaks for a copy having been worked on: 4 where it bears a label (before all else, a clean twin is
     the better one), 2 where it was enlarged, 1 where EXIF names no camera."""
     points = 4 * (borne > 0).astype(np.int64)
-    for label in ENLARGED:
-        severity = pc.fill_null(labels[f"severity.{label}"], 0.0)
-        whole = severity.combine_chunks() if isinstance(severity, pa.ChunkedArray) else severity
-        points += 2 * (whole.to_numpy()[rows] >= recipe.degradation.begins(label))
+    borne_by = labels["labels"].take(pa.array(rows)).to_pylist()
+    points += 2 * np.array(
+        [any(label in ENLARGED for label in one or ()) for one in borne_by], dtype=np.int64
+    )
     if "camera" in some.column_names:
         points += some.column("camera").is_null().to_numpy().astype(np.int64)
     return points

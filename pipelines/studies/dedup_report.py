@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import compute
 
 from catalog.store import write_parquet
@@ -19,7 +21,7 @@ from filters.measures import NotAnImage, open_photo
 from pipelines.build.encoder import load_embedder
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
-from training.image_names import is_image
+from training.image_names import is_image, shown_name
 
 pc: Any = compute
 MOST_PIXELS = 4_000_000
@@ -54,22 +56,34 @@ def dedup_report(
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     step = max(1.0, len(files) / most)
     chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
-    photos = []
-    for file in chosen:
+    with progress.stage("photographs", len(chosen)) as advance:
+        photos = _photographs(chosen, folder, progress, advance)
+        found = dedup_quality(photos, policy, embed=embed)
+    if found.photographs < 2:
+        raise RecipeError(
+            f"{folder} holds {found.photographs} photographs that can be read; at least two are needed."
+        )
+    return found
+
+
+def _photographs(
+    files: Sequence[Path], folder: Path, progress: Progress, advance: Callable[[int], None]
+) -> Generator[tuple[str, NDArray[np.uint8]]]:
+    """(name, pixels) of those that can be read, one at a time in memory; the others are named."""
+    for file in files:
+        name = shown_name(file.relative_to(folder))
         try:
             pixels = open_photo(file.read_bytes()).rgb
-        except NotAnImage as error:
-            progress.say(f"{file}: {error}")
+        except (NotAnImage, OSError) as error:
+            progress.say(f"{name}: {error}")
+            advance(1)
             continue
         while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
             pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
             halves = pixels.reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3)
             pixels = halves.mean(axis=(1, 3)).astype("uint8")
-        photos.append((str(file.relative_to(folder)), pixels))
-    if len(photos) < 2:
-        raise RecipeError(f"{folder} holds {len(photos)} photographs; at least two are needed.")
-    with progress.stage("photographs", len(photos)) as advance:
-        return dedup_quality(photos, policy, embed=embed, advance=advance)
+        yield name, pixels
+        advance(1)
 
 
 def add_fingerprints(
@@ -86,7 +100,7 @@ def add_fingerprints(
     """
     progress = progress or NoProgress()
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
-    named = {file.relative_to(folder).as_posix(): file for file in files}
+    named = {shown_name(file.relative_to(folder)): file for file in files}
     count = add_files(benchmark, named, index, progress=progress)
     if count == 0:
         raise RecipeError(f"{folder} holds no image that can be read.")

@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from catalog.store import write_parquet
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
-from training.image_names import IMAGES, is_image
+from training.image_names import IMAGES, is_image, shown_name
 
 CHUNK = 32
+WRITTEN_AT_ONCE = 256
+"""Rows."""
 
 
 def screen_folder(
     folder: Path, to: Path, *, workers: int = 1, progress: Progress | None = None
 ) -> tuple[int, int]:
-    """Screens every image below `folder`; a row each, with an error where one does not decode.
+    """Screens every image below `folder`; a row each, with an error where one cannot be read or does not decode.
+
+    Rows are written as they come. What ends it early leaves what was screened until then in `<to>.partial`.
 
     Returns:
         Images, and how many of them do not decode.
@@ -28,19 +32,29 @@ def screen_folder(
         RecipeError: no image in `folder`.
     """
     progress = progress or NoProgress()
-    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
-    if not files:
+    found = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    if not found:
         raise RecipeError(f"{folder} holds no image ({', '.join(sorted(IMAGES))}).")
-    rows: list[dict[str, Any]] = []
+    count = failed = 0
+    partial = to.with_name(f"{to.name}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
     with (
+        pq.ParquetWriter(partial, _schema()) as writer,
         ProcessPoolExecutor(workers) as pool,
-        progress.stage("images", len(files)) as advance,
+        progress.stage("images", len(found)) as advance,
     ):
-        for row in pool.map(_screened, files, chunksize=CHUNK):
-            rows.append(row | {"path": Path(row["path"]).relative_to(folder).as_posix()})
+        rows: list[dict[str, Any]] = []
+        for file, row in zip(found, pool.map(_screened, found, chunksize=CHUNK), strict=True):
+            rows.append({"path": shown_name(file.relative_to(folder)), **row})
+            count, failed = count + 1, failed + (row["error"] is not None)
+            if row["error"] is not None:
+                progress.say(f"{rows[-1]['path']}: {row['error']}")
+            if len(rows) == WRITTEN_AT_ONCE or count == len(found):
+                writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
+                rows = []
             advance(1)
-    write_parquet(to, pa.Table.from_pylist(rows, schema=_schema()))
-    return len(rows), sum(row["error"] is not None for row in rows)
+    partial.replace(to)
+    return count, failed
 
 
 def _schema() -> pa.Schema:
@@ -60,14 +74,20 @@ def _schema() -> pa.Schema:
 
 
 def _screened(file: Path) -> dict[str, Any]:
-    from filters.measures import NotAnImage
+    from filters.picture import NotAnImage, decoder_errors
     from filters.screening import screen
 
-    row: dict[str, Any] = {"path": str(file), "error": None}
     try:
         found = screen(file.read_bytes())
     except NotAnImage as error:
-        return row | {"error": str(error)}
-    row |= {"width": found.width, "height": found.height}
-    row |= {"screen_phash": found.screen_phash, "screen_dhash": found.screen_dhash}
-    return row | {f"screen_{name}": value for name, value in found.measures.items()}
+        return {"error": str(error)}
+    except decoder_errors() as error:
+        return {"error": f"It could not be screened: {type(error).__name__}: {error}"}
+    return {
+        "error": None,
+        "width": found.width,
+        "height": found.height,
+        "screen_phash": found.screen_phash,
+        "screen_dhash": found.screen_dhash,
+        **{f"screen_{name}": value for name, value in found.measures.items()},
+    }
