@@ -20,6 +20,7 @@ from filters.degradation.heads import (
     HEADS,
     OVERALL,
     STRENGTH,
+    STRENGTHS,
     Head,
     Pictures,
     Standard,
@@ -109,7 +110,8 @@ class Design:
                 self._fitted[key] = None if fitted is None else (fitted, standard)
             else:
                 usable = self.usable(head)
-                fitted = fit_head(self.pictures, self.columns[:, usable], head, rows, STRENGTH)
+                strength = STRENGTHS.get(head, STRENGTH)
+                fitted = fit_head(self.pictures, self.columns[:, usable], head, rows, strength)
                 if fitted is not None:
                     weights = np.zeros(len(usable))
                     weights[usable] = fitted.weights
@@ -146,7 +148,9 @@ class Mix:
 
     def apply(self, scores: Mapping[str, Floats]) -> Floats:
         """Calibrated log-odds."""
-        return sum((f * scores[way] for way, f in self.factors.items()), np.float64(self.offset))
+        parts = [factor * scores[way] for way, factor in self.factors.items()]
+        total: Floats = np.sum(parts, axis=0) + self.offset
+        return total
 
 
 def mix_of(design: Design, kind: str, head: str, without: frozenset[int]) -> tuple[Mix, Floats]:
