@@ -27,7 +27,7 @@ from benchmarks._rivals import NAMES, rival_scores
 from filters.degradation import DegradationPolicy, judged, probability
 from filters.degradation.classifier import load_classifier
 from filters.degradation.heads import HEADS, OVERALL, Pictures, folds_of
-from filters.degradation.learn import FULL, PLAIN, Design, Unseen, nested
+from filters.degradation.learn import FULL, PLAIN, Design, Unseen, calibrating, nested
 from filters.degradation.real import RealPicture, real_pictures
 from pipelines.progress import TerminalProgress
 from pipelines.studies.calibrate import learning_files
@@ -204,12 +204,11 @@ def _special(pictures: Pictures, unseen: Unseen) -> None:
 
 
 def _reliability(pictures: Pictures, unseen: Unseen, plot: Path) -> None:
-    rows, _ = visible(pictures)
     print("reliability: n, said -> seen [95 %], ! where the interval is more than .10 off")
     found: dict[str, list[Bin]] = {}
     for at, head in enumerate(HEADS):
         wanted = pictures.truth[:, at]
-        use = rows & np.isfinite(wanted) & np.isfinite(unseen.log_odds[head])
+        use = calibrating(pictures, head) & np.isfinite(unseen.log_odds[head])
         bins = found[head] = reliability(wanted[use] == 1, probability(unseen.log_odds[head][use]))
         told = [
             f"{b.n}: {b.said:.2f}->{b.seen:.2f} [{b.low:.2f}, {b.high:.2f}]{'!' if b.off > 0.1 else ''}"

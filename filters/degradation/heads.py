@@ -27,8 +27,6 @@ HEADS = (*LABELS, OVERALL)
 KNOTS = 11
 STRENGTH = 0.03
 """Inverse of the penalty on squared weights of an additive head."""
-STRENGTHS = {"upscaled": 0.3}
-"""Of heads for which STRENGTH holds too much back: enlarging differs from blur by little."""
 EARLY_STRENGTH = 0.003
 """The same of a head on early features."""
 EARLY_MOST = 4.0

@@ -20,7 +20,6 @@ from filters.degradation.heads import (
     HEADS,
     OVERALL,
     STRENGTH,
-    STRENGTHS,
     Head,
     Pictures,
     Standard,
@@ -110,8 +109,7 @@ class Design:
                 self._fitted[key] = None if fitted is None else (fitted, standard)
             else:
                 usable = self.usable(head)
-                strength = STRENGTHS.get(head, STRENGTH)
-                fitted = fit_head(self.pictures, self.columns[:, usable], head, rows, strength)
+                fitted = fit_head(self.pictures, self.columns[:, usable], head, rows, STRENGTH)
                 if fitted is not None:
                     weights = np.zeros(len(usable))
                     weights[usable] = fitted.weights

@@ -42,7 +42,7 @@ class WildKind:
 WILD = {
     "clean": WildKind(labels=(), copies=3),
     "small": WildKind(labels=(), unclear=("upscaled",), copies=1),
-    "wild_blur": WildKind(labels=("blur",), copies=2),
+    "wild_blur": WildKind(labels=("blur",), unclear=("upscaled",), copies=2),
     "wild_motion": WildKind(labels=("blur", "motion_blur"), copies=1),
     "wild_noise": WildKind(labels=("noise",), copies=2),
     "wild_jpeg": WildKind(labels=("jpeg",), copies=2),
