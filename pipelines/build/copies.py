@@ -112,7 +112,7 @@ def _processed(
     for label in ENLARGED:
         severity = pc.fill_null(labels[f"severity.{label}"], 0.0)
         whole = severity.combine_chunks() if isinstance(severity, pa.ChunkedArray) else severity
-        points += 2 * (whole.to_numpy()[rows] >= recipe.degradation.label_at)
+        points += 2 * (whole.to_numpy()[rows] >= recipe.degradation.begins(label))
     if "camera" in some.column_names:
         points += some.column("camera").is_null().to_numpy().astype(np.int64)
     return points

@@ -58,9 +58,9 @@ def test_a_file_is_measured_once_and_where_it_lies_does_not_matter(folder, tmp_p
     jobs = learning_jobs([folder], [], [])
     kept = tmp_path / "kept"
     measured_pictures(jobs, kept, workers=1)
-    written = {f.name: f.stat().st_mtime_ns for f in kept.iterdir()}
+    written = {f.name: f.stat().st_mtime_ns for f in kept.glob("*.parquet")}
     again = measured_pictures(jobs, kept, workers=1)
-    assert {f.name: f.stat().st_mtime_ns for f in kept.iterdir()} == written
+    assert {f.name: f.stat().st_mtime_ns for f in kept.glob("*.parquet")} == written
     assert len(again) > 5
     moved = tmp_path / "elsewhere" / "some"
     moved.parent.mkdir()
