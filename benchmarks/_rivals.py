@@ -33,7 +33,10 @@ def available() -> list[str]:
 
 
 def rival_scores(files: Sequence[Path], kept: Path) -> dict[str, list[float | None]]:
-    """By name, one per file; None where a tool fails on it. Kept in a JSON file, so that each is asked once."""
+    """By name, one per file; None where a tool fails on it. Kept in a JSON file, so that each is asked once.
+
+    What a tool said in another environment counts, too.
+    """
     known: dict[str, dict[str, float | None]] = (
         json.loads(kept.read_text()) if kept.is_file() else {}
     )
@@ -44,7 +47,8 @@ def rival_scores(files: Sequence[Path], kept: Path) -> dict[str, list[float | No
             done |= _ASK[name](missing)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(known))
-    return {name: [known[name].get(str(file)) for file in files] for name in available()}
+    asked = [name for name in NAMES if any(str(file) in known.get(name, {}) for file in files)]
+    return {name: [known[name].get(str(file)) for file in files] for name in asked}
 
 
 def _each(ask: Callable[[Any], float]) -> Callable[[Sequence[Path]], dict[str, float | None]]:

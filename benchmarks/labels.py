@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._judging import Flags, Floats, auc, ranking, recall_at, reliability, within
-from benchmarks._rivals import NAMES, available, rival_scores
+from benchmarks._judging import Bin, Flags, Floats, auc, ranking, recall_at, reliability, within
+from benchmarks._plots import plot_reliability
+from benchmarks._rivals import NAMES, rival_scores
 from filters.degradation import DegradationPolicy, judged, probability
 from filters.degradation.classifier import load_classifier
 from filters.degradation.heads import HEADS, OVERALL, Pictures, folds_of
-from filters.degradation.learn import FULL, PLAIN, Design, Unseen, nested
+from filters.degradation.learn import FULL, PLAIN, Design, Unseen, calibrating, nested
 from filters.degradation.real import RealPicture, real_pictures
 from pipelines.progress import TerminalProgress
 from pipelines.studies.calibrate import learning_files
@@ -84,7 +85,7 @@ def report(
         print(f"\n### {told}")
         _labels(design, found[kind])
         _special(pictures, found[kind])
-        _reliability(pictures, found[kind])
+        _reliability(pictures, found[kind], out / f"reliability-{kind}.png")
         _storage(pictures, found[kind])
         _worst(design, found[kind])
     _learning_curve(design)
@@ -124,10 +125,11 @@ def _severity(
     scores["degradation-2"], borne["degradation-2"] = old.severity, old.severity >= 0.5
     files = [real[str(name)].file if str(name) in real else None for name in pictures.names]
     asked = [i for i in np.flatnonzero(rows) if files[i] is not None]
-    lacking = [name for name in NAMES if name not in available()]
-    for name, values in rival_scores(
+    rivals = rival_scores(
         [file for i in asked if (file := files[i]) is not None], out / "rivals.json"
-    ).items():
+    )
+    lacking = [name for name in NAMES if name not in rivals]
+    for name, values in rivals.items():
         told = np.full(len(pictures), np.nan)
         told[asked] = [np.nan if value is None else value for value in values]
         scores[name] = told
@@ -201,18 +203,19 @@ def _special(pictures: Pictures, unseen: Unseen) -> None:
     )
 
 
-def _reliability(pictures: Pictures, unseen: Unseen) -> None:
-    rows, _ = visible(pictures)
+def _reliability(pictures: Pictures, unseen: Unseen, plot: Path) -> None:
     print("reliability: n, said -> seen [95 %], ! where the interval is more than .10 off")
+    found: dict[str, list[Bin]] = {}
     for at, head in enumerate(HEADS):
         wanted = pictures.truth[:, at]
-        use = rows & np.isfinite(wanted) & np.isfinite(unseen.log_odds[head])
-        bins = reliability(wanted[use] == 1, probability(unseen.log_odds[head][use]))
+        use = calibrating(pictures, head) & np.isfinite(unseen.log_odds[head])
+        bins = found[head] = reliability(wanted[use] == 1, probability(unseen.log_odds[head][use]))
         told = [
             f"{b.n}: {b.said:.2f}->{b.seen:.2f} [{b.low:.2f}, {b.high:.2f}]{'!' if b.off > 0.1 else ''}"
             for b in bins
         ]
         print(f"  {head}: {'; '.join(told)}")
+    plot_reliability(plot, found)
 
 
 def _storage(pictures: Pictures, unseen: Unseen) -> None:

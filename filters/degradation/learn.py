@@ -146,7 +146,9 @@ class Mix:
 
     def apply(self, scores: Mapping[str, Floats]) -> Floats:
         """Calibrated log-odds."""
-        return sum((f * scores[way] for way, f in self.factors.items()), np.float64(self.offset))
+        parts = [factor * scores[way] for way, factor in self.factors.items()]
+        total: Floats = np.sum(parts, axis=0) + self.offset
+        return total
 
 
 def mix_of(design: Design, kind: str, head: str, without: frozenset[int]) -> tuple[Mix, Floats]:

@@ -45,6 +45,8 @@ STORED_AT = (85, 75)
 """Qualities of those saved again."""
 FEW = 0.3
 """How much a picture counts that is no plain example of clean: a soft reference, one that is merely small."""
+KNOWN = 0.25
+"""How much an example of a known amount counts beside one that is damaged as in the wild."""
 _UNCLEAR_WHEN_OLD = ("blur", "noise", "jpeg", "upscaled")
 
 
@@ -176,6 +178,6 @@ _DAMAGE = {kind.name: (kind.labels, kind.unclear) for kind in KINDS} | {
 
 def counts_of_example(example: Example) -> float:
     """How much a synthetic picture counts among its kind: small crops show mostly chance."""
-    if example.kind == "small":
-        return FEW
-    return {"small": 0.5, "tiny": 0.25}.get(example.view, 1.0)
+    if example.view == "wild" or example.kind == "graphics":
+        return FEW if example.kind == "small" else 1.0
+    return KNOWN * {"small": 0.5, "tiny": 0.25}.get(example.view, 1.0)

@@ -97,15 +97,15 @@ def _pointwise(convolution: Convolution) -> Convolution:
 
 def _folded(arrays: Mapping[str, Floats], convolution: str, norm: str) -> Convolution:
     scale = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + EPSILON)
-    weight = arrays[f"{convolution}.weight"] * scale[:, None, None, None]
-    bias = arrays[f"{norm}.bias"] - arrays[f"{norm}.running_mean"] * scale
+    weight: Any = arrays[f"{convolution}.weight"] * scale[:, None, None, None]
+    bias: Any = arrays[f"{norm}.bias"] - arrays[f"{norm}.running_mean"] * scale
     return Convolution(weight=np.ascontiguousarray(weight), bias=bias[:, None])
 
 
 def features(rgb: NDArray[np.uint8]) -> Floats:
     """The last block's maps, [80, h / 16, w / 16]; sides of the uint8 image [h, w, 3] must be multiples of 32."""
     stem, blocks = load()
-    image = (rgb.astype(np.float32) - 127) / 128
+    image: Any = (rgb.astype(np.float32) - 127) / 128
     x = _relu6(_stem(image, stem))
     for block in blocks:
         before = x

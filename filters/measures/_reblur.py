@@ -10,6 +10,7 @@ and at no more points than percentiles need.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +49,16 @@ def ratios(photo: Photo) -> NDArray[np.float32]:
         place = place[ridge]
         light_dx, light_dy = (d.ravel()[place] for d in gradient_of(photo, 0.0, i))
         light = light_dx * light_dx + light_dy * light_dy
-        found.append(0.5 * np.log((light + 1e-3) / (level[place] + 1e-3)))
+        ratio: Any = 0.5 * np.log((light + 1e-3) / (level[place] + 1e-3))
+        found.append(ratio)
     return np.concatenate(found)
 
 
 def _squared(photo: Photo, patch: int) -> Floats:
     """Squared length of the smoothed gradient, float32 [h, w]."""
     dx, dy = gradient_of(photo, SMOOTHED_PX, patch)
-    return dx * dx + dy * dy
+    squared: Any = dx * dx + dy * dy
+    return squared
 
 
 def _floor(squares: list[Floats]) -> float:

@@ -30,7 +30,7 @@ FORMAT = 1
 """Of a part's rows and of what makes them: raised when an example (wild.py, examples.py) would look different."""
 EARLY_FEATURES = 1
 """Of filters/measures/_early.py: crops and features, without heads."""
-LEAVES = {0: 4, 1: 64, 2: 32, 3: 32, 4: 32}
+LEAVES = {0: 4, 1: 16, 2: 8, 3: 8, 4: 8}
 """Of a photograph's examples of each level (0: clean) one in so many is learnt from; of small crops half of that."""
 
 
@@ -129,6 +129,8 @@ def stamp(job: Job) -> str:
     about: list[object] = [FORMAT, job.kind, job.again, job.file.name]
     if job.picture is not None:
         about += [job.picture.name, job.picture.group, job.picture.truth.tolist()]
+    if job.kind == "photograph":
+        about.append(LEAVES)
     about += [f"{name}@{load_measure(name).version}" for name in plain_measures()]
     digest = hashlib.sha256(repr([*about, EARLY_FEATURES]).encode())
     digest.update(job.file.read_bytes())
