@@ -109,7 +109,7 @@ def confirmed(
         if not _same_colors(chromas[a], turn(chromas[b])):
             continue
         least = LEAST_DARK if dark[a] or dark[b] else LEAST
-        if (flat[a] or flat[b]) and not (dark[a] and dark[b]):
+        if flat[a] and flat[b] and not (dark[a] and dark[b]):
             least = LEAST_STRICT
         good[pair] = _agree(planes[a], planes[b].turned(turn), least)
     return good
