@@ -9,6 +9,7 @@ where both have any: flags of one pattern are different pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ alone confirm its pairs."""
 
 VERSION = "confirm-1"
 """Raised when another pair is confirmed."""
-FLAT_SPREAD = 20.0
+FLAT_SPREAD = 15.0
 """Pictures of a smaller spread (0 to 255) are pages, drawings, fog: their pairs need a strict confirmation. Of 37
 photographs of `make photos` the spread is 26 and more in nine of ten; text pages have 11 to 14, forms 10, tables 12."""
 FLAT_SHARE = 0.5
@@ -60,6 +61,22 @@ _WAYS: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
 """What the positions of hashing.LOOKS do to [H, W, ...]."""
 
 
+@dataclass(frozen=True)
+class _Planes:
+    """A thumbnail made finer, and its fine part."""
+
+    luma: NDArray[np.float32]
+    fine: NDArray[np.float32]
+
+    def turned(self, turn: Callable[[NDArray[Any]], NDArray[Any]]) -> _Planes:
+        return _Planes(*(np.ascontiguousarray(turn(plane)) for plane in (self.luma, self.fine)))
+
+
+def _planes(luma: NDArray[np.float32]) -> _Planes:
+    finer = _finer(luma)
+    return _Planes(finer, _fine(finer))
+
+
 def confirmed(
     first: Ints,
     second: Ints,
@@ -78,6 +95,7 @@ def confirmed(
     whole = [one or bytes(THUMB_PX * THUMB_PX + 2 * CHROMA_PX * CHROMA_PX) for one in stored]
     lumas = [_luma(one) for one in whole]
     chromas = [_chroma(one) for one in whole]
+    planes = [_planes(luma) for luma in lumas]
     flat = np.array([_is_flat(luma) for luma in lumas], dtype=bool) | (spread[rows] < FLAT_SPREAD)
     dark = spread[rows] < LOW_CONTRAST
     good = np.zeros(len(first), dtype=bool)
@@ -91,9 +109,9 @@ def confirmed(
         if not _same_colors(chromas[a], turn(chromas[b])):
             continue
         least = LEAST_DARK if dark[a] or dark[b] else LEAST
-        if (flat[a] or flat[b]) and not (dark[a] and dark[b]):
+        if flat[a] and flat[b] and not (dark[a] and dark[b]):
             least = LEAST_STRICT
-        good[pair] = _agree(lumas[a], np.ascontiguousarray(turn(lumas[b])), least)
+        good[pair] = _agree(planes[a], planes[b].turned(turn), least)
     return good
 
 
@@ -122,17 +140,16 @@ def _same_colors(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     return cosine >= LEAST_HUE
 
 
-def _agree(a: NDArray[np.float32], b: NDArray[np.float32], least: float) -> bool:
-    """Whether two lumas [64, 64] correlate by `least` in their fine part, at some small shift and scale."""
-    a, b = _finer(a), _finer(b)
-    if min(float(_fine(a).std()), float(_fine(b).std())) < SMOOTH:
-        return _correlation(a, b) >= LEAST_SMOOTH
-    for scale in _SCALES:
+def _agree(a: _Planes, b: _Planes, least: float) -> bool:
+    """Whether two pictures correlate by `least` in their fine part, at some small shift and scale."""
+    if min(float(a.fine.std()), float(b.fine.std())) < SMOOTH:
+        return _correlation(a.luma, b.luma) >= LEAST_SMOOTH
+    if _best(a.fine, b.fine) >= least:
+        return True
+    for scale in _SCALES[1:]:
         for large, small in ((a, b), (b, a)):
-            if _best(large, small, scale) >= least:
+            if _best(large.fine, _fine(_reduced(small.luma, scale))) >= least:
                 return True
-            if scale == 1.0:
-                break
     return False
 
 
@@ -157,14 +174,18 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(x @ y) / size if size > 0 else float(abs(a.mean() - b.mean()) < 1.0)
 
 
-def _best(large: NDArray[np.float32], small: NDArray[np.float32], scale: float) -> float:
-    """Highest correlation, three digits, of the one (finer) thumbnail reduced by `scale` anywhere in the other."""
+def _reduced(luma: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     import cv2
 
     px = round(THUMB_PX * _FINER * scale)
-    window = cv2.resize(small, (px, px), interpolation=cv2.INTER_AREA) if scale < 1.0 else small
+    return np.asarray(cv2.resize(luma, (px, px), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _best(large: NDArray[np.float32], small: NDArray[np.float32]) -> float:
+    """Highest correlation, three digits, of one fine part with a window of the other, which may reach over its edge."""
+    import cv2
+
     around = cv2.copyMakeBorder(large, *(_SHIFT_PX * _FINER,) * 4, borderType=cv2.BORDER_REFLECT)
-    place, part = (_fine(np.asarray(plane, dtype=np.float32)) for plane in (around, window))
-    found = np.asarray(cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED))
+    found = np.asarray(cv2.matchTemplate(around, small, cv2.TM_CCOEFF_NORMED))
     found = found[np.isfinite(found) & (np.abs(found) <= 1.001)]
     return round(float(found.max(initial=-1.0)), 3)
