@@ -1,5 +1,7 @@
 # The worker's image: the project with its locked dependencies. Not run here; see docs/prefect.md.
-FROM python:3.11-slim
+# PYTHON_IMAGE=python:3.11-slim@sha256:... pins what you have looked at (docs/prefect.md says how).
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${PYTHON_IMAGE}
 
 # Debian keeps only the newest patch of a package: a pinned one would soon not be there.
 # hadolint ignore=DL3008
@@ -14,7 +16,9 @@ COPY crawler crawler
 COPY filters filters
 COPY pipelines pipelines
 COPY training training
-RUN pip install --no-cache-dir --constraint requirements.lock --editable '.[all]'
+# Hashes are checked for everything that comes from outside; the project itself is what stands here.
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock \
+    && pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 
 ENV LUCIDLR_HOME=/opt/lucidlr
 RUN useradd --create-home --uid 1000 lucidlr && mkdir -p /opt/lucidlr/out && chown lucidlr /opt/lucidlr/out

@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 CORE := $(VENV)/.core-stamp
-# Packages have the versions of requirements.lock.
-INSTALL = $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable
+# Every file that comes from outside is checked by its SHA-256. The project itself has none: it is installed after them.
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --requirement
+EDITABLE = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+LOCK = --python-version 3.11 --generate-hashes --no-header --no-annotate
 # Processes that `make test` spreads over.
 JOBS ?= 2
 
-.PHONY: setup core docs check test test-long test-all test-cpus demo demo-train photos graphics bench clean
+.PHONY: setup core lock docs check test test-long test-all test-cpus demo demo-train photos graphics bench clean
 .DELETE_ON_ERROR:
 
 # Everything: torch, Prefect and what the tests need.
@@ -22,13 +24,21 @@ core: $(if $(wildcard $(STAMP)),$(STAMP),$(CORE))
 # A stamp is made last, so that an interrupted install is done again.
 $(STAMP): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[dev]'
+	$(INSTALL) requirements.lock
+	$(EDITABLE)
 	touch $(STAMP)
 
-$(CORE): pyproject.toml requirements.lock
+$(CORE): pyproject.toml requirements-core.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) .
+	$(INSTALL) requirements-core.lock
+	$(EDITABLE)
 	touch $(CORE)
+
+# New locks from constraints.txt, by uv. Edit a version there, or delete its line, first.
+lock:
+	uv pip compile --quiet $(LOCK) -c constraints.txt --extra dev pyproject.toml scripts/build.in -o requirements.lock
+	sed -n 's/^\([A-Za-z0-9_.-]*==[^ ]*\).*/\1/p' requirements.lock > constraints.txt
+	uv pip compile --quiet $(LOCK) -c constraints.txt pyproject.toml scripts/build.in -o requirements-core.lock
 
 check: setup
 	$(BIN)/ruff check .

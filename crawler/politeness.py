@@ -1,7 +1,7 @@
 """The one HTTP door of a run: whoever asks Wikimedia goes through it, and it keeps the manners.
 
-User-Agent with the operator's contact; hosts from an allow-list only, redirects included; a token bucket for API
-requests and one for media bytes, and few requests in flight; Retry-After honoured, jittered exponential backoff where
+User-Agent with the operator's contact; hosts from an allow-list only (hosts.py); a token bucket for API requests and
+one for media bytes, and few requests in flight; Retry-After honoured, jittered exponential backoff where
 it is absent, and no wait longer than the recipe's patience; a refusal (403 of the API, 429 again and again) opens the
 circuit breaker and ends the run (breaker.py). Answers end in time and size (connections.py, answers.py), and no cookie
 is kept. Every attempt is handed to `log`. The numbers and their sources: Wikimedia's API rate limits, robot policy and
@@ -197,8 +197,8 @@ class PoliteDoor:
                 if wait is None and response is not None:
                     if response.is_redirect and redirects < MAX_REDIRECTS:
                         self._record(row, response, "redirect", started)
-                        redirects, waited = redirects + 1, 0.0
-                        url, options, came_from = redirect_target(response, url), {}, url
+                        redirects, waited, came_from = redirects + 1, 0.0, url
+                        url, options = redirect_target(response, url), {}
                         response.close()
                         continue
                     try:
@@ -223,12 +223,13 @@ class PoliteDoor:
                 raise told(self.trouble.come_back(urlsplit(url).netloc, wait, f"{url}: {outcome}"))
             waited_in_all += wait
             last = attempt >= self.limits.max_attempts and outcome != "maxlag"
-            # So long a wait is not repeated at once for one file.
-            last = last or (kind == "media" and outcome == TOO_SLOW)
-            if last or waited_in_all > self.limits.patience_s:
+            # So slow an answer is not asked for again at once, for one file.
+            slow = kind == "media" and outcome == TOO_SLOW
+            if last or slow or waited_in_all > self.limits.patience_s:
                 raise GaveUp(self.trouble.last_word(url, outcome, attempt, wait))
-            most = self.limits.max_attempts
-            self.trouble.tell(url, outcome, attempt=attempt, most=most, wait_s=wait)
+            self.trouble.tell(
+                url, outcome, attempt=attempt, most=self.limits.max_attempts, wait_s=wait
+            )
             attempt += outcome != "maxlag"
             self.sleep(wait)
             waited = wait

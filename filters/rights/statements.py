@@ -42,7 +42,8 @@ def items(sdc: Mapping[str, Any], prop: str) -> list[str]:
     """Item ids of a property's statements, deprecated ones left out; no statements may come as an empty list."""
     statements = sdc.get("statements") or sdc.get("claims") or {}
     found: list[str] = []
-    for statement in (statements.get(prop) or []) if isinstance(statements, Mapping) else []:
+    said = statements.get(prop) if isinstance(statements, Mapping) else None
+    for statement in said if isinstance(said, list) else []:
         if not isinstance(statement, Mapping) or statement.get("rank") == "deprecated":
             continue
         snak = statement.get("mainsnak")

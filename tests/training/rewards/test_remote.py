@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import training.rewards
 from tests.prefect_server import free_port
@@ -261,3 +263,70 @@ def test_the_unipercept_server_runs_as_a_script_and_its_score_is_divided_by_a_hu
     finally:
         server.terminate()
         server.wait(10)
+
+
+def raw(url, head, body=b"", *, wait_s=20):
+    """What a server answers to these bytes; empty where it hangs up."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=wait_s) as client:
+        client.sendall(head + b"\r\n\r\n" + body)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+        return answer
+
+
+@pytest.mark.parametrize(
+    "length", ["", "-1", "x", "0", "999999999999", "1e3", "٣".encode().decode("latin-1")]
+)
+def test_a_request_of_no_or_absurd_length_is_refused_before_it_is_read(length):
+    with running(make_server(scorer(), "127.0.0.1", 0)) as url:
+        head = f"POST /score HTTP/1.1\r\nContent-Length: {length}".encode("latin-1")
+        assert raw(url, head).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_request_that_drips_is_left(monkeypatch):
+    monkeypatch.setattr("training.rewards.servers.reward_server.ARRIVES_S", 0.5)
+    with running(make_server(scorer(), "127.0.0.1", 0)) as url:
+        answer = raw(url, b"POST /score HTTP/1.1\r\nContent-Length: 5000", b'{"images"')
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def png(width, height):
+    sink = io.BytesIO()
+    Image.new("1", (width, height)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["bomb", "eps", "gif", "text"])
+def test_what_is_no_png_of_a_bounded_size_is_not_decoded(kind):
+    gif = io.BytesIO()
+    Image.new("L", (4, 4), 200).save(gif, "GIF")
+    content = {
+        # 30 megapixels in 4 kB.
+        "bomb": png(6000, 5000),
+        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "gif": gif.getvalue(),
+        "text": b"hello",
+    }[kind]
+    fine = io.BytesIO()
+    Image.new("L", (4, 4), 255).save(fine, "PNG")
+    images = [base64.b64encode(one).decode() for one in (content, fine.getvalue())]
+    body = json.dumps({"images": images}).encode()
+    with running(make_server(scorer(), "127.0.0.1", 0)) as url:
+        request = urllib.request.Request(url + "/score", data=body)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert json.load(answer)["scores"] == [None, 1.0]
+
+
+def test_more_connections_than_it_serves_are_closed(monkeypatch):
+    monkeypatch.setattr("training.rewards.servers.reward_server.MOST_AT_ONCE", 2)
+    with running(make_server(scorer(), "127.0.0.1", 0)) as url:
+        host, port = url.removeprefix("http://").split(":")
+        held = [socket.create_connection((host, int(port)), timeout=20) for _ in range(2)]
+        for client in held:
+            client.sendall(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert raw(url, b"GET /info HTTP/1.1\r\nHost: x") == b""
+        for client in held:
+            client.close()
