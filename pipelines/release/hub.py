@@ -7,6 +7,7 @@ HF_TOKEN, `hf auth login`).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,8 +130,9 @@ def told_errors(repo: str) -> Generator[None]:
     except HfHubHTTPError as error:
         raise PushError(_advice(repo, error.response.status_code, str(error))) from error
     except (transport_error(), OSError) as error:
+        why = re.sub(r"\[Errno -?\d+\] ", "", str(error))
         raise PushError(
-            f"The connection to the Hub failed ({type(error).__name__}: {error}). Run the same command again: what has "
+            f"The connection to the Hub failed ({type(error).__name__}: {why}). Run the same command again: what has "
             "arrived is not sent twice, and nobody sees a half release."
         ) from error
 

@@ -82,7 +82,7 @@ class TestWithoutTorch:
     @pytest.mark.parametrize(
         "command",
         [
-            "explain Brick",
+            "explain e",
             "whatif degraded.min=0.7 piqe.max=60",
             "failures",
             "politeness",
@@ -94,8 +94,10 @@ class TestWithoutTorch:
     def test_looking_and_deciding_work(self, light, light_build, tmp_path, command):
         words = command.format(tmp=tmp_path).split()
         done = lucidlr(light, *words, "--out", light_build)
-        expected = 1 if command.startswith("explain") and "candidates have" in done.stderr else 0
-        assert done.returncode == expected, done.stderr[-2000:]
+        # Every title has the letter, so that the answer is a list to choose from.
+        several = command == "explain e"
+        assert done.returncode == (1 if several else 0), done.stderr[-2000:]
+        assert ("candidates have 'e' in their title" in done.stderr) == several
         assert "Traceback" not in done.stderr
 
     def test_near_duplicates_work(self, light, tmp_path):
@@ -111,7 +113,8 @@ class TestWithoutTorch:
         )
         assert done.returncode == 1
         assert "Traceback" not in done.stderr, done.stderr[-2000:]
-        assert "127.0.0.1" in done.stderr
+        assert "The connection to the Hub failed" in done.stderr
+        assert "[Errno" not in done.stderr
 
     @pytest.mark.parametrize(
         ("command", "extra"),
