@@ -100,7 +100,8 @@ def yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "Image":
         return {"name": name, "dtype": "image"}
     if kind == "Value":
-        return {"name": name, "dtype": feature["dtype"]}
+        # Parquet has no seconds: a reader gets milliseconds.
+        return {"name": name, "dtype": feature["dtype"].replace("timestamp[s,", "timestamp[ms,")}
     if kind == "List":
         return {"name": name, "list": feature["feature"]["dtype"]}
     return {"name": name, "struct": [yaml_feature(k, inner) for k, inner in feature.items()]}

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from catalog import files
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 from training.image_names import IMAGES, is_image, shown_name
@@ -36,9 +37,8 @@ def screen_folder(
     if not found:
         raise RecipeError(f"{folder} holds no image ({', '.join(sorted(IMAGES))}).")
     count = failed = 0
-    partial = to.with_name(f"{to.name}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     with (
+        files.writing(to) as partial,
         pq.ParquetWriter(partial, _schema()) as writer,
         ProcessPoolExecutor(workers) as pool,
         progress.stage("images", len(found)) as advance,
@@ -53,7 +53,6 @@ def screen_folder(
                 writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
                 rows = []
             advance(1)
-    partial.replace(to)
     return count, failed
 
 

@@ -137,9 +137,9 @@ def test_a_change_of_the_sampling_or_of_the_twins_is_a_change_too(built):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("degraded", "write <rule>"),
+        ("degraded", "Use RULE.FIELD=VALUE"),
         ("sharpness.min=1", "no rule or section 'sharpness'"),
-        ("degraded.mean=1", "there is no 'mean'; there are"),
+        ("degraded.mean=1", "there is no field 'mean'. Did you mean 'min'"),
         ("degraded.min=high", "degraded.min=high"),
         ("sampling.max_samples=0", "at least 1"),
     ],
