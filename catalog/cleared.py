@@ -19,8 +19,7 @@ from catalog.views import opened
 def add_cleared(catalog: Catalog, name: str, rows: Sequence[ClearedRow]) -> None:
     """Writes rows as one part; nothing when there are none."""
     if rows:
-        number = len(list((catalog.parts / "cleared" / "all").glob("*.parquet")))
-        catalog.write_rows("cleared", "all", f"{number:06d}-{name}", to_table(rows, ClearedRow))
+        catalog.write_twice("cleared", name, to_table(rows, ClearedRow))
 
 
 def all_cleared(catalog: Catalog) -> pa.Table:

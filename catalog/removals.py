@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,7 +18,7 @@ from catalog.database import text_literal
 from catalog.errors import NotAFile
 from catalog.records import AGAIN, REDIRECT_FROM, TombstoneRow, to_table
 from catalog.release.tombstones import PAGE, TOMBSTONES, VERSION
-from catalog.store import Catalog, next_number, write_parquet
+from catalog.store import Catalog
 from catalog.views import opened
 
 NOT_REMOVED = "none"
@@ -109,19 +108,10 @@ def released_tombstones(catalog: Catalog) -> pa.Table:
         return connection.sql(query).to_arrow_table().cast(TOMBSTONES)
 
 
-def copy_of(catalog: Catalog, name: str) -> Path:
-    """The second place of a part of tombstones."""
-    return catalog.root / "copies" / "tombstone" / f"{name}.parquet"
-
-
 def add_tombstones(catalog: Catalog, name: str, rows: Sequence[TombstoneRow]) -> None:
     """Writes tombstones as one part; nothing when there are none."""
     if rows:
-        number = next_number(catalog.parts / "tombstone" / "all")
-        table = to_table(rows, TombstoneRow)
-        # They cannot be made again, so they are kept twice; the copy first.
-        write_parquet(copy_of(catalog, f"{number:06d}-{name}"), table)
-        catalog.write_rows("tombstone", "all", f"{number:06d}-{name}", table)
+        catalog.write_twice("tombstone", name, to_table(rows, TombstoneRow))
 
 
 Named = Callable[[str], int | str | None]

@@ -5,7 +5,7 @@ What a stage can do again is planned again by being away. The rest:
     listing      from the damaged part on, a source is listed again: each part holds the cursor for the next
     plan         its keys are planned again under a new number; what its batches committed stays
     original     the download part that speaks of it goes, so that its batch is fetched again
-    tombstone    comes back from its copy; without one nothing is released before somebody has looked
+    tombstone, cleared    come back from their copies; without that of a tombstone nothing is released
     request, check, record    cannot be made again: set aside, named, and read as if it had never been
 """
 
@@ -23,11 +23,12 @@ import pyarrow.parquet as pq
 from catalog import files, sums
 from catalog.errors import Expected
 from catalog.records import AGAIN
-from catalog.removals import copy_of
 from catalog.store import DAMAGED, Catalog
 
 BATCHES = ("download", "hash", "measure", "score", "embed")
 """Stages whose parts are planned batches."""
+TWICE = ("tombstone", "cleared")
+"""Stages whose parts cannot be made again, and are kept twice."""
 RECORDS = ("runs", "recipes", "rules", "shortfalls", "limits")
 """Folders of JSON files."""
 Kind = Literal["damaged", "lost"]
@@ -71,7 +72,7 @@ def faults(catalog: Catalog, *, again: bool = False) -> list[Fault]:
             if not sums.is_whole(path):
                 what = path.relative_to(folder).parts[0] if kind == "part" else kind
                 found.append(Fault(path=path, kind="damaged", what=what))
-    return found + _holes(catalog) + _lost_tombstones(catalog)
+    return found + _holes(catalog) + _lost_of_two(catalog)
 
 
 def _holes(catalog: Catalog) -> list[Fault]:
@@ -89,13 +90,12 @@ def _holes(catalog: Catalog) -> list[Fault]:
     return found
 
 
-def _lost_tombstones(catalog: Catalog) -> list[Fault]:
-    there = catalog.parts / "tombstone" / "all"
-    copies = sorted((catalog.root / "copies" / "tombstone").glob("*.parquet"))
+def _lost_of_two(catalog: Catalog) -> list[Fault]:
     return [
-        Fault(path=there / copy.name, kind="lost", what="tombstone")
-        for copy in copies
-        if not (there / copy.name).exists()
+        Fault(path=catalog.parts / stage / "all" / copy.name, kind="lost", what=stage)
+        for stage in TWICE
+        for copy in sorted((catalog.root / "copies" / stage).glob("*.parquet"))
+        if not (catalog.parts / stage / "all" / copy.name).exists()
     ]
 
 
@@ -111,8 +111,8 @@ def heal(catalog: Catalog, say: Say) -> list[Fault]:
     found = faults(catalog)
     aside = catalog.root / DAMAGED / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
     for fault in found:
-        if fault.what == "tombstone":
-            _tombstone(catalog, fault, aside)
+        if fault.what in TWICE:
+            _from_copy(catalog, fault, aside)
         elif fault.what == "listing" and fault.path.parent.name not in (AGAIN, "listing"):
             _listing(catalog, fault.path, aside)
         elif fault.what == "failure":
@@ -129,7 +129,7 @@ def heal(catalog: Catalog, say: Say) -> list[Fault]:
 _CONSEQUENCE = {
     "listing": "set aside; the source is listed again from there on",
     "plan": "set aside; what it held is planned again",
-    "tombstone": "restored from its copy",
+    **dict.fromkeys(TWICE, "restored from its copy, where there is one"),
     **dict.fromkeys(
         ("request", "check", *RECORDS), "set aside; it cannot be made again, and is left out"
     ),
@@ -137,7 +137,7 @@ _CONSEQUENCE = {
 
 
 def _adopt(catalog: Catalog) -> None:
-    """Sums for what has none yet, and copies of tombstones; what cannot be read is left for `faults`."""
+    """Sums for what has none yet, and copies of what is kept twice; what cannot be read is left for `faults`."""
     for folder, pattern in (
         (catalog.parts, "*.parquet"),
         (catalog.plans, "*.parquet"),
@@ -146,10 +146,11 @@ def _adopt(catalog: Catalog) -> None:
         for path in folder.rglob(pattern):
             if not sums.known(path):
                 sums.adopt(path)
-    for part in (catalog.parts / "tombstone" / "all").glob("*.parquet"):
-        copy = copy_of(catalog, part.stem)
-        if not copy.exists() and sums.is_whole(part):
-            sums.put(copy, files.get(part))
+    for stage in TWICE:
+        for part in (catalog.parts / stage / "all").glob("*.parquet"):
+            copy = catalog.copy_of(stage, part.stem)
+            if not copy.exists() and sums.is_whole(part):
+                sums.put(copy, files.get(part))
 
 
 def _away(catalog: Catalog, paths: Iterable[Path], aside: Path) -> None:
@@ -170,18 +171,17 @@ def _listing(catalog: Catalog, damaged: Path, aside: Path) -> None:
         _away(catalog, [*verdicts, part], aside)
 
 
-def _tombstone(catalog: Catalog, fault: Fault, aside: Path) -> None:
-    copy = copy_of(catalog, fault.path.stem)
-    if fault.path.parent.name == "tombstone":
-        _away(catalog, [fault.path], aside)  # the empty part
-        return
-    if not sums.is_whole(copy):
+def _from_copy(catalog: Catalog, fault: Fault, aside: Path) -> None:
+    copy = catalog.copy_of(fault.what, fault.path.stem)
+    empty = fault.path.parent.name == fault.what
+    if fault.what == "tombstone" and not empty and not sums.is_whole(copy):
         raise TombstoneLost(
             f"{fault.path} says what may not be released; it is damaged and has no copy. Put it back from a backup, or "
             "give its takedowns again (`lucidlr takedown`, `lucidlr refresh --all`) and delete it with its .sha256."
         )
     _away(catalog, [fault.path], aside)
-    sums.put(fault.path, files.get(copy))
+    if not empty and sums.is_whole(copy):
+        sums.put(fault.path, files.get(copy))
 
 
 # -- originals ---------------------------------------------------------------------------------------

@@ -157,7 +157,8 @@ class Catalog:
         holder = folder / "build.holder.json"
         lock = FileLock(folder / "build.lock")
         try:
-            lock.acquire(timeout=0)
+            with files.room_for(folder / "build.lock"):
+                lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text() if holder.exists() else "{}"
             try:
@@ -244,6 +245,16 @@ class Catalog:
     def write_rows(self, stage: str, config: str, name: str, table: pa.Table) -> None:
         """Writes a part that no plan asked for (decisions, requests, listing failures)."""
         write_parquet(self.parts / stage / config / f"{name}.parquet", table)
+
+    def write_twice(self, stage: str, name: str, table: pa.Table) -> None:
+        """Writes a part of what people said or what was said once, and cannot be made again; the copy first."""
+        name = f"{next_number(self.parts / stage / 'all'):06d}-{name}"
+        write_parquet(self.copy_of(stage, name), table)
+        self.write_rows(stage, "all", name, table)
+
+    def copy_of(self, stage: str, name: str) -> Path:
+        """The second place of such a part."""
+        return self.root / "copies" / stage / f"{name}.parquet"
 
     # -- plans ---------------------------------------------------------------------------------
 
