@@ -107,6 +107,8 @@ def heal(catalog: Catalog, say: Say) -> list[Fault]:
     Raises:
         TombstoneLost: one is damaged and has no copy.
     """
+    # A process that builds for weeks must not rely on what it found whole at its first build.
+    sums.forget()
     _adopt(catalog)
     found = faults(catalog)
     aside = catalog.root / DAMAGED / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
