@@ -26,6 +26,7 @@ import urllib3
 
 from catalog.records import RequestRow
 from crawler.answers import CHUNK_BYTES, Body, DoorSession, TooLarge, broken, is_maxlag, read_body
+from crawler.attempts import Attempts
 from crawler.breaker import Breaker
 from crawler.connections import timed_session, within
 from crawler.hosts import AllowList, Kind, redirect_target
@@ -82,8 +83,7 @@ class PoliteDoor:
             schemes=schemes,
             host_map=self.host_map,
         )
-        self.run_id = run_id
-        self.log = log
+        self.attempts = Attempts(run_id, log, clock)
         self.clock = clock
         self.trouble = Trouble(say, clock)
         self.ended = threading.Event()
@@ -97,9 +97,7 @@ class PoliteDoor:
             "api": Lane(limits.api_in_flight, TokenBucket(per_s, 1, clock)),
             "media": Lane(limits.media_in_flight, None),
         }
-        self.reports: dict[str, HostReport] = {}
         self.breaker = Breaker(limits)
-        self.lock = threading.Lock()
         # What the machine's environment says about proxies and credentials is none of Wikimedia's business.
         self.http = timed_session(trust_env=not self.host_map)
         version = metadata.version("lucidlr")
@@ -151,8 +149,7 @@ class PoliteDoor:
 
     def report(self) -> dict[str, HostReport]:
         """What every host was asked so far."""
-        with self.lock:
-            return dict(self.reports)
+        return self.attempts.report()
 
     def end(self) -> None:
         """Ends every wait at once and lets nobody in any more: the person who runs this wants to leave."""
@@ -191,12 +188,12 @@ class PoliteDoor:
                 }
                 response, outcome = self._send(kind, method, target, options)
                 if response is not None and self.host_map and BROKEN in response.headers:
-                    self._record(row, response, "broken", started)
+                    self.attempts.record(row, response, "broken", started)
                     raise broken(response)
                 wait = self._verdict(kind, response, outcome, attempt, url)
                 if wait is None and response is not None:
                     if response.is_redirect and redirects < MAX_REDIRECTS:
-                        self._record(row, response, "redirect", started)
+                        self.attempts.record(row, response, "redirect", started)
                         redirects, waited, came_from = redirects + 1, 0.0, url
                         url, options = redirect_target(response, url), {}
                         response.close()
@@ -204,10 +201,10 @@ class PoliteDoor:
                     try:
                         yield response
                     finally:
-                        self._record(row, response, outcome, started)
+                        self.attempts.record(row, response, outcome, started)
                         response.close()
                     return
-                self._record(row, response, outcome, started)
+                self.attempts.record(row, response, outcome, started)
             finally:
                 with lane.lock:
                     lane.in_flight -= 1
@@ -338,26 +335,3 @@ class PoliteDoor:
         """Exponential with full jitter above half: between 0.5 and 1 times backoff_s * 2^(attempt-1)."""
         top = min(self.limits.backoff_max_s, self.limits.backoff_s * 2 ** (attempt - 1))
         return top * self.random.uniform(0.5, 1.0)
-
-    def _record(
-        self, row: dict[str, Any], response: requests.Response | None, outcome: str, started: float
-    ) -> None:
-        size = 0
-        retry_after = None
-        if response is not None:
-            retry_after = retry_after_s(response.headers.get("Retry-After"))
-            streamed = getattr(response.raw, "tell", lambda: 0)()
-            size = streamed or 0
-        entry = RequestRow(
-            run_id=self.run_id,
-            status=None if response is None else response.status_code,
-            size_bytes=size,
-            seconds=round(self.clock() - started, 4),
-            retry_after_s=retry_after,
-            outcome=outcome,
-            **row,
-        )
-        with self.lock:
-            self.reports.setdefault(entry.host, HostReport()).add(entry)
-        if self.log is not None:
-            self.log(entry)
