@@ -76,14 +76,11 @@ def resume(context: Context) -> tuple[str, bool]:
 
 
 def _words(context: Context, kind: str, processes: int) -> list[str]:
-    spec = {
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in context.options().items()},
-        "out": str(context.out / kind),
-        "on_gpu": context.on_gpu,
-    }
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in context.options().items()}
     if context.on_gpu:
         # Each process takes a device of its own.
-        spec["options"].pop("device")
+        options.pop("device")
+    spec = {"options": options, "out": str(context.out / kind), "on_gpu": context.on_gpu}
     file = context.out / f"{kind}.json"
     files.put(file, json.dumps(spec))
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
@@ -146,7 +143,7 @@ def _reduced(world: Any) -> dict[str, Any]:
 
 def _one_step(spec: dict[str, Any], world: Any) -> dict[str, float]:
     from training.backbones.lucidflux import load
-    from training.gpu_check.single import _pair
+    from training.gpu_check.single import forward_and_backward
     from training.one_state import share_state
 
     torch.manual_seed(world.rank)
@@ -155,7 +152,7 @@ def _one_step(spec: dict[str, Any], world: Any) -> dict[str, float]:
     parameters = list(model.adapter_parameters("default").values())
     before = _spread(world, parameters)
     optimizer = torch.optim.AdamW(parameters, lr=1e-3)
-    _pair(model)()
+    forward_and_backward(model)()
     world.sum_gradients(parameters)
     optimizer.step()
     return {"before": before, "after": _spread(world, parameters)}

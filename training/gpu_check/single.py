@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,11 +31,12 @@ def golden(context: Context) -> tuple[str, bool]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         found: dict[str, Tensor] = {}
-        for name, device, dtype in (
+        runs: tuple[tuple[str, str, Literal["bfloat16", "float32"]], ...] = (
             ("cpu", "cpu", "float32"),
             ("gpu", context.device, "float32"),
             ("half", context.device, "bfloat16"),
-        ):
+        )
+        for name, device, dtype in runs:
             model = load(weights=weights, width=128, height=64, device=device, dtype=dtype)
             found[name] = _trajectory(model, 4).float().cpu()
     finally:
@@ -65,7 +66,7 @@ def adapters(context: Context) -> tuple[str, bool]:
     model = context.model()
     trained = model.adapter_parameters("default")
     count = sum(p.numel() for p in trained.values())
-    _pair(model)()
+    forward_and_backward(model)()
     ids = {id(p) for p in trained.values()}
     stray = [
         name
@@ -84,13 +85,13 @@ def peak(context: Context) -> tuple[str, bool]:
     context.needs_gpu()
     context.needs_full_size()
     model = context.model()
-    with_it = _peak_gib(_pair(model))
+    with_it = _peak_gib(forward_and_backward(model))
     for module in model.trainable_modules().values():
         for part in module.modules():
             if hasattr(part, "gradient_checkpointing"):
                 part.gradient_checkpointing = False
     try:
-        without = f"{_peak_gib(_pair(model)):.1f} GiB"
+        without = f"{_peak_gib(forward_and_backward(model)):.1f} GiB"
     except torch.OutOfMemoryError:
         without = "out of memory"
     finally:
@@ -134,7 +135,7 @@ def speed(context: Context) -> tuple[str, bool]:
     z, t, cond = _sample(model)
     with torch.no_grad():
         velocity = _seconds(context, lambda: model.velocity(z, t, cond), 3)
-    pair = _seconds(context, _pair(model), 1)
+    pair = _seconds(context, forward_and_backward(model), 1)
     context.kept["velocity_s"], context.kept["pair_s"] = velocity, pair
     found = (
         f"velocity {velocity:.3f} s, rollout {ROLLOUT_STEPS * velocity:.2f} s, pair {pair:.2f} s"
@@ -275,7 +276,8 @@ def _trajectory(model: Any, steps: int) -> Tensor:
     return z
 
 
-def _pair(model: Any) -> Callable[[], None]:
+def forward_and_backward(model: Any) -> Callable[[], None]:
+    """One sample as a training step has it: two forward passes without gradients, one with, and backward."""
     z, t, cond = _sample(model)
 
     def run() -> None:

@@ -36,8 +36,9 @@ class LucidConsistencyReward:
     def version(self) -> str:
         """Of the encoder's preprocessing, and whether there is a head."""
         encoder = self.scorer.encoder
-        kinds = {type(None): "no head", Head: "head"}
-        head = kinds.get(type(self.scorer.head), "paired head")
+        head = "no head" if self.scorer.head is None else "paired head"
+        if isinstance(self.scorer.head, Head):
+            head = "head"
         return f"1, {encoder.name} {encoder.version}, {head}"
 
     @property
