@@ -7,6 +7,7 @@ both than its original. In a cluster with a clean member no degraded member stay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,14 @@ def find_twins(
     seen = None
     if recipe.dedupe.embedding is not None:
         seen = (some.column("embedding").to_pylist(), some.column("thumbnail").to_pylist())
-    uploaded = some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64())
+    uploaded = pc.fill_null(
+        some.column("uploaded_at").cast(pa.timestamp("s")).cast(pa.int64()), 0
+    ).to_numpy()
     labelled = pc.fill_null(pc.list_value_length(labels["labels"]), -1)
     count = labelled.combine_chunks() if isinstance(labelled, pa.ChunkedArray) else labelled
     borne = count.to_numpy()[rows]
+    borne_by = labels["labels"].take(pa.array(rows)).to_pylist()
+    pixels = numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64)
     phash, dhash, other_phash, other_dhash = looks
     result = dedupe(
         page_ids=numbers("page_id", np.int64),
@@ -74,13 +79,13 @@ def find_twins(
         phash_mirror=other_phash,
         dhash_mirror=other_dhash,
         spread=spread,
-        pixels=numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64),
+        pixels=pixels,
         size_bytes=numbers("size_bytes", np.int64),
-        uploaded_at=pc.fill_null(uploaded, 0).to_numpy().astype(np.int64),
+        uploaded_at=uploaded.astype(np.int64),
         policy=recipe.dedupe,
         seen=seen,
         edges=edges,
-        processed=_processed(some, borne, labels, rows),
+        processed=_processed(some, borne, _enlarged(borne_by, edges, pixels)),
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0
@@ -103,14 +108,28 @@ def find_twins(
     )
 
 
-def _processed(some: pa.Table, borne: Ints, labels: dict[str, Any], rows: Ints) -> Ints:
+def _enlarged(
+    borne: Sequence[Sequence[str] | None], edges: Ints, pixels: Ints
+) -> NDArray[np.bool_]:
+    """[n] whether it bears the label of an enlarged picture and has more pixels than a twin without that label."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(pixels)
+    labelled = np.array(
+        [any(label in ENLARGED for label in one or ()) for one in borne], dtype=bool
+    )
+    pairs = (np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1]))
+    count, member_of = connected_components(coo_matrix(pairs, shape=(n, n)), directed=False)
+    smallest = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(smallest, member_of[~labelled], pixels[~labelled])
+    return labelled & (pixels > smallest[member_of])
+
+
+def _processed(some: pa.Table, borne: Ints, enlarged: NDArray[np.bool_]) -> Ints:
     """[n] how much speaks for a copy having been worked on: 4 where it bears a label (before all else, a clean twin is
     the better one), 2 where it was enlarged, 1 where EXIF names no camera."""
-    points = 4 * (borne > 0).astype(np.int64)
-    borne_by = labels["labels"].take(pa.array(rows)).to_pylist()
-    points += 2 * np.array(
-        [any(label in ENLARGED for label in one or ()) for one in borne_by], dtype=np.int64
-    )
+    points = 4 * (borne > 0).astype(np.int64) + 2 * enlarged.astype(np.int64)
     if "camera" in some.column_names:
         points += some.column("camera").is_null().to_numpy().astype(np.int64)
     return points

@@ -15,7 +15,7 @@ from catalog.release.export import verify_dataset
 from catalog.release.licenses import licenses_of
 from catalog.release.manifest import DatasetError, load_manifest
 from catalog.release.tombstones import read_tombstones
-from catalog.store import Catalog
+from catalog.store import Catalog, write_parquet
 from crawler.download import ObjectStore
 from pipelines.build.refresh import purge_removed, take_down
 from pipelines.recipe import load_recipe
@@ -214,7 +214,7 @@ def test_the_same_bytes_under_another_page_are_taken_down_with_the_page_that_was
         field = table.schema.field(at)
         metadata = table.schema.metadata
         table = table.set_column(at, field, pa.array(hashes, field.type))
-        pq.write_table(table.replace_schema_metadata(metadata), part)
+        write_parquet(part, table.replace_schema_metadata(metadata))
     take_down(built, [other])
     export_again(built)
     assert row["sha1"] not in rows_of(built, "sha1")["sha1"].to_pylist()
