@@ -21,7 +21,7 @@ from filters.measures import NotAnImage, open_photo
 from pipelines.build.encoder import load_embedder
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
-from training.image_names import is_image, shown_name
+from training.image_names import IMAGES, is_image, shown_name
 
 pc: Any = compute
 MOST_PIXELS = 4_000_000
@@ -54,6 +54,10 @@ def dedup_report(
         policy = replace(policy, embedding=replace(stage, encoder=encoder))
     embed = load_embedder(policy.embedding.encoder).embed if policy.embedding else None
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    if len(files) < 2:
+        raise RecipeError(
+            f"{folder} holds {len(files)} photographs ({', '.join(sorted(IMAGES))}); at least two are needed."
+        )
     step = max(1.0, len(files) / most)
     chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
     with progress.stage("photographs", len(chosen)) as advance:

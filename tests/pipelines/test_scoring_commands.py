@@ -95,7 +95,7 @@ def test_a_head_is_trained_reported_and_then_used_to_score(tmp_path, lucidlr):
     lr, sr, _ = folders(tmp_path)
     code, said, problem = lucidlr("consistency", lr, sr, "--head", out / "head.safetensors")
     assert code == 0, problem
-    assert "with head" in said
+    assert "mean of 2 (efficientnet_lite0)" in said
 
 
 def test_a_folder_without_photographs_says_what_to_do(tmp_path, lucidlr):
