@@ -228,8 +228,11 @@ class TrainConfig:
 
         Nor can where weights lie or how they are run: what they are is told by their hashes, which a checkpoint keeps.
         """
-        values = dataclasses.asdict(self)
-        return decisive({name: _plain(value) for name, value in values.items()})
+        return decisive(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """All fields as plain values, as a checkpoint keeps them."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:

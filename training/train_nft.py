@@ -276,7 +276,8 @@ def main(
             last = save_checkpoint(
                 config.out,
                 state,
-                config=decisive,
+                # All of it: who exports a run asks where its weights lie. Only what is decisive is compared.
+                config={**config.plain(), **{k: decisive[k] for k in ("lrs", "reward_versions")}},
                 weights_sha256=base,
                 keep=config.keep_checkpoints,
                 write=world.main,
