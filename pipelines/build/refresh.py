@@ -235,7 +235,8 @@ def _kind_of(reason: str) -> str:
     """Reason of a tombstone for an objection of the license gate."""
     if reason.startswith(("restricted", "subject")):
         return "restricted"
-    if any(sign.name == reason for sign in signs()):
+    # A page that says "not free" has another license now; other signs are tags on a page whose license stands.
+    if reason != "non_free" and any(sign.name == reason for sign in signs()):
         return "tagged"
     return "relicensed"
 
