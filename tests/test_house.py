@@ -19,6 +19,7 @@ ALLOWED = {
     "training/rewards/servers/unipercept_server.py": "runs in an environment of its own; a scratch file for its model",
     "training/evaluation/methods.py:copyfile": "into a scratch folder for somebody else's command",
     "training/evaluation/methods.py:mkdir": "the same",
+    "pipelines/prefect_care.py:save": "a block of the Prefect server, no file",
 }
 """File, or file:name of what is called -> why it may."""
 
