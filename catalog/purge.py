@@ -70,6 +70,10 @@ def purge(
         _check_release(dataset, pages, hashes)
     objects = sum(remove_object(sha1) for sha1 in sorted(hashes))
     page_ids, sha1s = pa.array(sorted(pages), pa.int64()), pa.array(sorted(hashes), pa.string())
+    for sha1 in sorted(hashes):
+        # What the review page made of it.
+        for small in (catalog.root / "thumbnails" / sha1[:2]).glob(f"{sha1}-*"):
+            files.delete(small)
     urls = _addresses(catalog, page_ids, sha1s)
     parts = 0
     for stage in (
