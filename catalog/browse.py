@@ -36,12 +36,13 @@ SAID = pa.schema(
         ("label_right", pa.list_(pa.string())),
         ("label_wrong", pa.list_(pa.string())),
         ("reviewers", pa.list_(pa.string())),
+        ("answered", pa.bool_()),
     ]
 )
 """What people said of a row; joined to it in every question."""
 SHOWN = (
     *("n", "title", "keep", "reason", "labels", "severity", "license", "artist", "width", "height"),
-    *("verdict", "votes_keep", "votes_drop", "label_right", "label_wrong"),
+    *("object", "verdict", "votes_keep", "votes_drop", "label_right", "label_wrong", "answered"),
 )
 """What a tile needs."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from catalog import files
 from catalog.errors import Expected
 from catalog.reviews import (
     SampleRow,
@@ -198,3 +199,25 @@ def verified(catalog: Catalog, *, reviewers: int = 2) -> list[tuple[int, str, tu
         for (page, sha1), word in found.items()
         if word.votes[0] >= reviewers and word.votes[1] == 0
     )
+
+
+def freeze_test_split(catalog: Catalog, path: Path) -> int:
+    """Writes the verified pictures as a CSV of sha1, page_id and labels, by SHA-1; how many. An old file stays.
+
+    Raises:
+        NotEnoughVerdicts: two people agreed on none.
+        Expected: there is such a file.
+    """
+    if path.exists():
+        raise Expected(
+            f"There is {path} already: a frozen split stays as it is. Name another file."
+        )
+    found = sorted(verified(catalog), key=lambda row: row[1])
+    if not found:
+        raise NotEnoughVerdicts("No picture was kept by two reviewers yet.")
+    lines = [
+        "sha1,page_id,labels",
+        *(f"{sha1},{page},{'|'.join(names)}" for page, sha1, names in found),
+    ]
+    files.put(path, "\n".join([*lines, ""]))
+    return len(found)

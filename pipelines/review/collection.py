@@ -16,6 +16,7 @@ from catalog.release.credits import plain
 from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog, catalog_in
 from crawler.download import ObjectStore, OriginalMissing
+from crawler.walkers import load_walker
 from filters.degradation import LABELS
 from pipelines.build.decide import Outcome
 from pipelines.build.rights import creditable
@@ -64,7 +65,7 @@ def of_build(out: Path) -> Collection:
     catalog = catalog_in(out)
     with catalog.locked():
         outcome, recipe = outcome_of(out, catalog)
-        rows = rows_of(outcome, catalog)
+        rows = rows_of(outcome, catalog, recipe)
     store = ObjectStore(catalog.root / "objects")
 
     def read(sha1: str) -> bytes | None:
@@ -92,7 +93,7 @@ def of_build(out: Path) -> Collection:
     )
 
 
-def rows_of(outcome: Outcome, catalog: Catalog) -> pa.Table:
+def rows_of(outcome: Outcome, catalog: Catalog, recipe: Recipe) -> pa.Table:
     """One row per candidate: what the page filters, sorts and shows. What was taken down is left out."""
     here = pc.equal(outcome.facts.column("removed"), NOT_REMOVED)
     facts, decisions = outcome.facts.filter(here), outcome.decisions.filter(here)
@@ -102,6 +103,9 @@ def rows_of(outcome: Outcome, catalog: Catalog) -> pa.Table:
         columns[name] = facts.column(name)
     for name in ("keep", "reason", "split", "duplicate_of"):
         columns[name] = decisions.column(name)
+    called = {recipe.source_key(one): load_walker(one.kind).label(one) for one in recipe.sources}
+    sources = [called.get(key, key) for key in columns["source"].to_pylist()]
+    columns["source"] = pa.array(sources, pa.string())
     columns["year"] = facts.column("upload_year")
     failed = outcome.ledger.failed[mask]
     names = np.array([rule.name for rule in outcome.ledger.rules], dtype=object)

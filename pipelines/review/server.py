@@ -59,6 +59,8 @@ class Verdict(_Strict):
     ns: list[int] = Field(default=[], max_length=20_000)
     chosen: dict[str, Any] | None = None
     said: list[tuple[str, str | None]] = Field(min_length=1, max_length=40)
+    labels: list[str] | None = None
+    """Of a sample, whose every label is asked for: those that are there. The others are not."""
     why: str = Field(default="", max_length=500)
 
 
@@ -224,7 +226,10 @@ def _deeds(app: FastAPI, state: State) -> None:
             raise Expected("There is no such row.")
         # In bulk those without bytes are left out: there was nothing to look at.
         ns = [n for n in ns if state.keys[n][1]] if given.chosen is not None else ns
-        return {"ids": state.say(ns, given.said, why=given.why), "rows": len(ns)}
+        said = list(given.said)
+        if given.labels is not None:
+            said += state.every_label(given.labels)
+        return {"ids": state.say(ns, said, why=given.why), "rows": len(ns)}
 
     @app.post("/api/undo")
     def undo(given: TakenBack) -> dict[str, Any]:
@@ -270,11 +275,28 @@ def _pictures(app: FastAPI, state: State) -> None:
 
 
 def serve(state: State, *, port: int, say: Callable[[str], None]) -> None:
-    """Serves the page until it is interrupted."""
+    """Serves the page until it is interrupted.
+
+    Raises:
+        Expected: somebody else has the port.
+    """
     import uvicorn
 
     app, address = make_app(state, port=port)
-    say(f"Open {address}")
-    say("Ctrl-C ends it; every verdict is on the disk when the page shows it.")
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
-    uvicorn.Server(config).run()
+
+    class Telling(uvicorn.Server):
+        """Says where it is when somebody can come in, and not before."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            say(f"Open {address}")
+            say("Ctrl-C ends it; a verdict is on the disk when the page shows it.")
+
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Expected(f"Port {port} is taken: use another --port.") from error
+        config = uvicorn.Config(app, log_level="warning", lifespan="off")
+        Telling(config).run(sockets=[listening])

@@ -89,7 +89,13 @@ class State:
 
     def _show(self) -> None:
         rows: list[dict[str, Any]] = []
-        for key, word in words(standing(self._said)).items():
+        stands = standing(self._said)
+        answered = {
+            (row["page_id"], row["sha1"])
+            for row in stands
+            if row["reviewer"] == self.reviewer and row["question"] == self.question
+        }
+        for key, word in words(stands).items():
             n = self._place.get(key)
             if n is not None:
                 rows.append(
@@ -101,6 +107,7 @@ class State:
                         "label_right": list(word.right),
                         "label_wrong": list(word.wrong),
                         "reviewers": list(word.reviewers),
+                        "answered": key in answered,
                     }
                 )
         self.browser.said(pa.Table.from_pylist(rows, schema=SAID))
@@ -116,33 +123,44 @@ class State:
             ReadOnlyPage: there is no catalog.
             catalog.reviews.BadReviews: it cannot be a verdict.
         """
+        if len(ns) > MOST_AT_ONCE:
+            raise Expected(f"At most {MOST_AT_ONCE:,} pictures at once.")
+        return self._write([(n, what, label, why) for n in ns for what, label in said])
+
+    def _write(self, words_: Sequence[tuple[int, str, str | None, str]]) -> list[str]:
+        """Writes (row, what, label, why) as one part."""
         catalog = self.collection.catalog
         if catalog is None:
             raise ReadOnlyPage("This page is read-only: there is no catalog to keep verdicts in.")
-        if len(ns) > MOST_AT_ONCE:
-            raise Expected(f"At most {MOST_AT_ONCE:,} pictures at once.")
         moment = datetime.now(UTC).replace(microsecond=0)
         rows: list[ReviewRow] = []
-        for n in ns:
+        for n, what, label, why in words_:
             page_id, sha1 = self.keys[n]
-            for what, label in said:
-                row = ReviewRow(
-                    page_id=page_id,
-                    sha1=sha1 or "",
-                    reviewer=self.reviewer,
-                    what=what,
-                    label=label,
-                    why=why,
-                    reviewed_at=moment,
-                    question=self.question,
-                    row_id=new_id(),
-                )
-                rows.append(checked(row, labels=self.collection.labels))
+            row = ReviewRow(
+                page_id=page_id,
+                sha1=sha1 or "",
+                reviewer=self.reviewer,
+                what=what,
+                label=label,
+                why=why,
+                reviewed_at=moment,
+                question=self.question,
+                row_id=new_id(),
+            )
+            rows.append(checked(row, labels=self.collection.labels))
         add_reviews(catalog, rows)
         with self._lock:
             self._said += [vars(row) for row in rows]
         self._show()
         return [row.row_id for row in rows]
+
+    def every_label(self, there: Sequence[str]) -> list[tuple[str, str | None]]:
+        """What it says of each label that these are there, and no other."""
+        known = self.collection.labels
+        unknown = sorted(set(there) - set(known))
+        if unknown:
+            raise Expected(f"There is no label {unknown[0]!r}; there are {', '.join(known)}.")
+        return [("right_label" if name in there else "wrong_label", name) for name in known]
 
     def take_back(self, ids: Sequence[str]) -> list[int]:
         """Undoes verdicts by their ids: what the reviewer said before stands again. The rows that changed."""
@@ -157,13 +175,12 @@ class State:
                 # The last word before (or after) it, if there is one.
                 back[key] = row
         touched = {(r["page_id"], r["sha1"], r["label"]) for r in mine if r["row_id"] in wanted}
-        changed: list[int] = []
+        again: list[tuple[int, str, str | None, str]] = []
         for page_id, sha1, label in sorted(touched, key=str):
-            n = self._place[page_id, sha1]
             before = back[page_id, sha1, label]
-            self.say([n], [(before["what"], label)], why=before["why"])
-            changed.append(n)
-        return changed
+            again.append((self._place[page_id, sha1], before["what"], label, before["why"]))
+        self._write(again)
+        return sorted({n for n, *_ in again})
 
     def mine(self, n: int) -> list[dict[str, Any]]:
         """What everybody says of a row now."""
