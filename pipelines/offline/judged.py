@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +27,8 @@ from catalog.reviews import (
     words,
 )
 from catalog.store import Catalog
-from filters.degradation import LABELS
-from filters.reviewing import draw, refit, strata
+from filters.degradation import LABELS, NOT_DEGRADED
+from filters.reviewing import Answers, draw, refit, strata
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
@@ -129,31 +130,42 @@ class Proposal:
     held_out: float
 
 
-def propose(out: Path, catalog: Catalog, name: str | None = None) -> tuple[list[Proposal], Recipe]:
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a sample's verdicts propose."""
+
+    proposals: tuple[Proposal, ...]
+    recipe: Recipe
+    """With those that agree better on verdicts that they were not fitted to."""
+    reliability: tuple[tuple[str, int, float, float], ...]
+    """Band of severity, verdicts, mean severity, share of pictures in which people saw any damage."""
+    answered: int
+
+
+def propose(out: Path, catalog: Catalog, name: str | None = None) -> Fitted:
     """Bounds of the rules on what was measured in the picture, each fitted to the verdicts on what passes all other
-    rules, and the recipe with those that agree better on verdicts that they were not fitted to.
+    rules. Under the catalog's lock.
 
     Raises:
         NotEnoughVerdicts: fewer than FEWEST.
     """
-    names = [name] if name else list(reversed(sample_names(catalog)))
-    for one in names:
+    for one in [name] if name else list(reversed(sample_names(catalog))):
         rows, said, _ = answers_to(catalog, one)
         if len(rows) >= FEWEST:
-            return proposals(out, catalog, rows, said)
+            outcome, recipe = outcome_of(out, catalog, reviewed=False)
+            return fitted(outcome, recipe, rows, said)
     raise NotEnoughVerdicts(
         f"No sample has {FEWEST} verdicts: run `lucidlr review --draw 200` and answer them."
     )
 
 
-def proposals(
-    out: Path, catalog: Catalog, rows: Sequence[SampleRow], said: Sequence[Word]
-) -> tuple[list[Proposal], Recipe]:
-    """As `propose`, from answers that are at hand."""
-    outcome, recipe = outcome_of(out, catalog, reviewed=False)
+def fitted(
+    outcome: Outcome, recipe: Recipe, rows: Sequence[SampleRow], said: Sequence[Word]
+) -> Fitted:
+    """As `propose`, from what is at hand."""
     at = {page: i for i, page in enumerate(outcome.facts.column("page_id").to_pylist())}
     here = [i for i, row in enumerate(rows) if row.page_id in at]
-    place = np.array([at[rows[i].page_id] for i in here])
+    place = np.array([at[rows[i].page_id] for i in here], dtype=np.int64)
     answers = as_answers([rows[i] for i in here], [said[i] for i in here])
     found: list[Proposal] = []
     for rule in recipe.rules:
@@ -169,22 +181,70 @@ def proposals(
         if int(use.sum()) < FEWEST or len(set(answers.keep[use].tolist())) < 2:
             continue
         side, now = bounded[0]
-        fitted = refit(
-            values[use], answers.keep[use], answers.weights[use], now, lower=side == "min"
-        )
+        best = refit(values[use], answers.keep[use], answers.weights[use], now, lower=side == "min")
         found.append(
             Proposal(
-                change=f"{rule.name}.{side}={fitted.value:.6g}",
+                change=f"{rule.name}.{side}={best.value:.6g}",
                 rule=rule.name,
                 now=now,
-                value=fitted.value,
-                before=fitted.before,
-                agreement=fitted.agreement,
-                held_out=fitted.held_out,
+                value=best.value,
+                before=best.before,
+                agreement=best.agreement,
+                held_out=best.held_out,
             )
         )
-    better = [p.change for p in found if p.held_out > p.before]
-    return found, changed_recipe(recipe, better)
+    better = [one.change for one in found if one.held_out > one.before]
+    severity = outcome.facts.column("severity").cast(pa.float64()).to_numpy()[place]
+    return Fitted(
+        proposals=tuple(found),
+        recipe=changed_recipe(recipe, better),
+        reliability=tuple(_reliability(severity, answers)),
+        answered=len(here),
+    )
+
+
+def _reliability(
+    severity: np.ndarray[Any, Any], answers: Answers
+) -> list[tuple[str, int, float, float]]:
+    damaged = np.zeros(len(severity), dtype=bool)
+    for name, seen in answers.seen.items():
+        if name not in NOT_DEGRADED:
+            damaged |= seen
+    found: list[tuple[str, int, float, float]] = []
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        band = (severity >= low) & (severity < low + 0.2 + (low > 0.7))
+        if band.any():
+            weights = answers.weights[band]
+            found.append(
+                (
+                    f"{low:.1f} to {low + 0.2:.1f}",
+                    int(band.sum()),
+                    float(np.average(severity[band], weights=weights)),
+                    float(np.average(damaged[band], weights=weights)),
+                )
+            )
+    return found
+
+
+def proposal_lines(found: Fitted) -> list[str]:
+    """For a terminal."""
+    lines = [f"{found.answered} verdicts; agreement with them, each standing for its stratum:"]
+    lines.append(f"  {'change':<34}{'now':>9}{'before':>9}{'fitted':>9}{'held out':>10}")
+    for one in found.proposals:
+        mark = "" if one.held_out > one.before else "   not better, left as it is"
+        lines.append(
+            f"  {one.change:<34}{one.now:>9.4g}{one.before:>9.3f}{one.agreement:>9.3f}{one.held_out:>10.3f}{mark}"
+        )
+    if not found.proposals:
+        lines.append(
+            "  no rule has one bound on what was measured in the picture, and enough verdicts"
+        )
+    lines.append(f"  {'severity':<16}{'verdicts':>9}{'mean':>8}{'damage seen':>13}")
+    lines += [
+        f"  {band:<16}{count:>9}{mean:>8.2f}{seen:>13.2f}"
+        for band, count, mean, seen in found.reliability
+    ]
+    return lines
 
 
 # -- a test split that people verified ------------------------------------------------------------------

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
-from catalog import files
 from catalog.browse import SAID, Browser
 from catalog.errors import Expected
 from catalog.records import ReviewRow
@@ -30,8 +28,7 @@ from catalog.reviews import (
 )
 from filters.policy import Rule
 from pipelines.build.decide import decide
-from pipelines.offline.changes import changed_recipe
-from pipelines.recipe import Recipe
+from pipelines.offline.changes import changed_recipe, save_recipe
 from pipelines.review.collection import Collection
 from pipelines.review.pictures import Pictures
 
@@ -281,24 +278,6 @@ class State:
         if recipe is None or out is None:
             raise ReadOnlyPage("There is no recipe behind this page.")
         return save_recipe(changed_recipe(recipe, changes), out, name)
-
-
-def save_recipe(recipe: Recipe, out: Path, name: str) -> Path:
-    """Writes a recipe as YAML to <out>/recipes/<name>.yaml.
-
-    Raises:
-        Expected: there is such a file, or the name is none.
-    """
-    if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
-        raise Expected(f"{name[:60]!r} is no name for a recipe: use a to z, 0 to 9, - and _.")
-    path = out / "recipes" / f"{name}.yaml"
-    if path.exists():
-        raise Expected(f"There is {path} already: use another name.")
-    content = recipe.model_dump(mode="json", exclude_defaults=True)
-    for source, given in zip(content.get("sources", []), recipe.sources, strict=False):
-        source["kind"] = given.kind
-    files.put(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return path
 
 
 def _bound_of(rule: Rule, numbers: Sequence[str]) -> list[dict[str, Any]]:
