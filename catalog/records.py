@@ -157,6 +157,26 @@ class ClearedRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewRow:
+    """What one person said of one picture (catalog/reviews.py). A later row about the same thing takes its place."""
+
+    page_id: int
+    sha1: str
+    """Of the bytes that were looked at."""
+    reviewer: str
+    what: str
+    """keep, drop, skip, wrong_label, right_label, or undo."""
+    label: str | None
+    """For wrong_label and right_label, and for an undo of one."""
+    why: str
+    reviewed_at: datetime
+    question: str
+    """What was asked, with its version: page@1, or sample-<name>@1 where every label was asked for."""
+    row_id: str
+    """Grows with time: of two rows of one second the larger is later; a row that is taken in twice counts once."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectRecord:
     """An original that was downloaded and checked; its bytes stand in the object store under `sha1`."""
 

@@ -24,6 +24,7 @@ from pipelines.commands import (
     experiments,
     releasing,
     restoring,
+    reviewing,
     rights,
     scoring,
     training,
@@ -36,6 +37,7 @@ from pipelines.terminal import printable
 GROUPS = (
     building,
     asking,
+    reviewing,
     rights,
     curating,
     releasing,

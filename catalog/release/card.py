@@ -175,6 +175,7 @@ def render_card(
     notice: str | None = None,
     tombstones: pa.Table | None = None,
     rights: Mapping[str, Any] | None = None,
+    reviews: Mapping[str, Any] | None = None,
 ) -> str:
     """README.md of a release.
 
@@ -186,6 +187,7 @@ def render_card(
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
         tombstones: As the release holds them; None where it has no such file.
         rights: What the license gate excluded, as pipelines.build.rights.rights_told gives it; None where nobody asked.
+        reviews: What people said, as pipelines.build.measured.reviews_told gives it; None: nobody reviewed.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.
@@ -234,6 +236,7 @@ def render_card(
         absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,
+        reviews=reviews,
     )
 
 
