@@ -215,6 +215,20 @@ def listed_without_page(catalog: Catalog, titles: Sequence[str]) -> dict[str, st
     return dict(rows)
 
 
+def listed_by(catalog: Catalog, source: str, *, fields: Sequence[str]) -> pa.Table:
+    """These fields of the files that one source listed, one row per page (or per title without one), as last seen."""
+    columns = ", ".join(column_name(name) for name in fields)
+    mine, again = text_literal(source), text_literal(AGAIN)
+    query = (
+        f"SELECT {columns} FROM listing WHERE source_key = {mine} OR (source_key = {again} AND page_id IN "
+        f"(SELECT page_id FROM listing WHERE source_key = {mine})) QUALIFY row_number() OVER "
+        "(PARTITION BY page_id, CASE WHEN page_id IS NULL THEN title END "
+        f"ORDER BY source_key = {again} DESC, part DESC, part_row DESC) = 1"
+    )
+    with opened(catalog, "listing") as connection:
+        return connection.sql(query).to_arrow_table()
+
+
 def record_fields(names: Sequence[str]) -> list[str]:
     """Those of `names` that are fields of FileRecord, sorted."""
     return sorted(set(names) & set(schema(FileRecord).names))
