@@ -22,6 +22,7 @@ from pipelines.commands import (
     curating,
     evaluating,
     experiments,
+    lucidflux,
     releasing,
     restoring,
     rights,
@@ -43,6 +44,7 @@ GROUPS = (
     restoring,
     evaluating,
     training,
+    lucidflux,
     experiments,
 )
 INTERRUPTED = 130
