@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from training.backbones.lucidflux.backbone import LucidFlux
 
 
+def notice() -> str:
+    """The weights' license, in a sentence."""
+    from training.backbones.lucidflux.folder import LICENSE_NOTE
+
+    return LICENSE_NOTE
+
+
 def load(
     *,
     weights: Path | str,
@@ -97,4 +104,5 @@ def load(
         gradient_checkpointing=gradient_checkpointing,
         adapters=adapters,
         decode_batch=decode_batch,
+        merged=adapter is not None,
     )
