@@ -25,6 +25,7 @@ from pipelines.commands import (
     lucidflux,
     releasing,
     restoring,
+    reviewing,
     rights,
     scoring,
     training,
@@ -37,6 +38,7 @@ from pipelines.terminal import printable
 GROUPS = (
     building,
     asking,
+    reviewing,
     rights,
     curating,
     releasing,

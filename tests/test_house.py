@@ -12,7 +12,10 @@ import pytest
 HOME = Path(__file__).parents[1]
 PACKAGES = ("catalog", "crawler", "filters", "pipelines", "training")
 MODULES = sorted(path for name in PACKAGES for path in (HOME / name).rglob("*.py"))
-OPEN_TO_ALL = {"catalog.records", "catalog.errors", "catalog.files", "catalog.plugins"}
+OPEN_TO_ALL = {
+    *("catalog.records", "catalog.errors", "catalog.files", "catalog.plugins"),
+    "catalog.image_names",
+}
 
 ALLOWED = {
     "catalog/files.py": "the one way",
@@ -197,7 +200,7 @@ def test_one_set_of_image_suffixes():
         if isinstance(node, ast.Tuple | ast.Set | ast.List)
         and {".jpg", ".png"} <= {e.value for e in node.elts if isinstance(e, ast.Constant)}
     ]
-    assert telling == ["training/image_names.py"]
+    assert telling == ["catalog/image_names.py"]
 
 
 KNOWS_LUCIDFLUX = {

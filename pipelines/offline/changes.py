@@ -7,10 +7,14 @@ import difflib
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
+from catalog import files
+from catalog.errors import Expected
 from filters.policy import Rule
 from pipelines.recipe import Recipe, RecipeError, problems_of
 
@@ -119,3 +123,21 @@ def _by_name(said: str, content: dict[str, Any]) -> str:
         return str(rule.get("name") or _tail(str(rule.get("value"))))
 
     return re.sub(r"\b(rules|gate)\.(\d+)\b", name, said)
+
+
+def save_recipe(recipe: Recipe, out: Path, name: str) -> Path:
+    """Writes a recipe as YAML to <out>/recipes/<name>.yaml.
+
+    Raises:
+        Expected: there is such a file, or the name is none.
+    """
+    if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
+        raise Expected(f"{name[:60]!r} is no name for a recipe: use a to z, 0 to 9, - and _.")
+    path = out / "recipes" / f"{name}.yaml"
+    if path.exists():
+        raise Expected(f"There is {path} already: use another name.")
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    for source, given in zip(content.get("sources", []), recipe.sources, strict=False):
+        source["kind"] = given.kind
+    files.put(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return path

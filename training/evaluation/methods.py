@@ -1,6 +1,6 @@
 """Methods: who made an output. A folder of outputs, a backbone of ours, a command, or a baseline that runs here.
 
-The paper's ten are known by name, with their repositories and licences: `ResShift=path/to/outputs` is all it takes to
+The paper's ten are known by name, with their repositories and licenses: `ResShift=path/to/outputs` is all it takes to
 put one's own run of ResShift beside the published numbers. Whatever makes them, outputs are files on a disk, and it is
 these files that are scored.
 """

@@ -2,7 +2,7 @@
 
 Stock modules of diffusers, transformers, peft and spandrel; what the official inference does is reproduced, oddities
 included (oddities.py names them). Facts and what was verified: docs/lucidflux.md. The weights are under a
-non-commercial licence.
+non-commercial license.
 """
 
 from __future__ import annotations
