@@ -62,7 +62,7 @@ def candidates(
     Args:
         sources: (source key, cap) in the recipe's order; the cap counts listed rows. A file that several sources
             listed belongs to the first.
-        gate_version: whose licence verdicts to join; `pipelines.build.gate` has judged every listing part by then.
+        gate_version: whose license verdicts to join; `pipelines.build.gate` has judged every listing part by then.
         fields: fields of FileRecord that are wanted besides `ALWAYS`.
         measures: (name, version) wanted; become columns `measure.<name>`.
         scores: likewise `score.<name>`.

@@ -46,6 +46,7 @@ from catalog.records import (
     MeasureRecord,
     ObjectRecord,
     RequestRow,
+    ReviewRow,
     ScoreRecord,
     TombstoneRow,
     TwinRow,
@@ -71,6 +72,7 @@ STAGES: dict[str, pa.Schema] = {
     "check": schema(CheckRow),
     "tombstone": schema(TombstoneRow),
     "cleared": schema(ClearedRow),
+    "review": schema(ReviewRow),
 }
 """Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
 

@@ -22,8 +22,10 @@ from pipelines.commands import (
     curating,
     evaluating,
     experiments,
+    lucidflux,
     releasing,
     restoring,
+    reviewing,
     rights,
     scoring,
     training,
@@ -36,6 +38,7 @@ from pipelines.terminal import printable
 GROUPS = (
     building,
     asking,
+    reviewing,
     rights,
     curating,
     releasing,
@@ -43,6 +46,7 @@ GROUPS = (
     restoring,
     evaluating,
     training,
+    lucidflux,
     experiments,
 )
 INTERRUPTED = 130
