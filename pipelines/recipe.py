@@ -36,6 +36,7 @@ from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
+from pipelines.runner_config import RunnerConfig
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
@@ -77,7 +78,9 @@ MEASURED_VALUES = (
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
-UNHASHED = {"limits", "batch_size", "title", "description", "refresh", "version", "previous"}
+UNHASHED = {
+    *("limits", "batch_size", "title", "description", "refresh", "version", "previous", "runner"),
+}
 """Sections of a recipe that cannot change a decision."""
 
 
@@ -168,6 +171,8 @@ class Recipe(BaseModel):
     export: ExportConfig = ExportConfig()
     refresh: RefreshPolicy = RefreshPolicy()
     """How often the files are asked for again; does not change the build."""
+    runner: RunnerConfig = RunnerConfig()
+    """Where batches run; does not change the result."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 256
     """Items per batch: the unit of work, of output and of resume. Does not change the result."""
 

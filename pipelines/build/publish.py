@@ -38,7 +38,7 @@ DEMO_NOTICE = (
 )
 
 
-UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous"}
+UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (

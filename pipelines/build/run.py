@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog import files
 from catalog.store import Catalog
 from pipelines.build.runners import Runner
 from pipelines.memory import give_back
@@ -47,6 +48,7 @@ def start_run(
     now: datetime | None = None,
 ) -> Build:
     """A run that has done nothing yet, on the catalog in `out`; `now` takes the place of the clock."""
+    files.local(out)
     began = (now or datetime.now(UTC)).replace(microsecond=0)
     return Build(
         recipe=recipe,
