@@ -234,7 +234,7 @@ def main() -> None:
         print(f"{f'{CANDIDATES:,} candidates':<44}{'seconds':>9}{'peak MB':>9}")
         first = run("refilter", recipe, "--out", str(out))
         print(
-            f"{'refilter, licences judged for the first time':<44}{first.seconds:>9.1f}{first.peak_mb:>9.0f}"
+            f"{'refilter, licenses judged for the first time':<44}{first.seconds:>9.1f}{first.peak_mb:>9.0f}"
         )
         for name, command in (
             ("refilter", ("refilter", recipe, "--out", str(out))),

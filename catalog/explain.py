@@ -159,7 +159,7 @@ def explain_lines(
     lines = [
         f"{found['title']}  (page {page_id}, sha1 {found['sha1']})",
         f"  {'kept' if found['keep'] else 'dropped'}: {found['reason']}",
-        f"  licence: {found['license_outcome']}, {found['license'] or 'none'} ({found['license_reason']})",
+        f"  license: {found['license_outcome']}, {found['license'] or 'none'} ({found['license_reason']})",
     ]
     lines += [f"  seen in {path} at {at:%Y-%m-%d %H:%M:%S} UTC" for path, at in seen]
     if found["labels"]:

@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -355,10 +355,15 @@ def _of(temporary: Path) -> str:
     return temporary.name[1:].rsplit(".", 2)[0]
 
 
-def sweep(folder: Path, *, deep: bool = True) -> int:
+def sweep(folder: Path, *, deep: bool = True, skip: Sequence[str] = ()) -> int:
     """Takes away what killed processes left in a folder, `deep` also below it; how many. Only while nobody else writes
-    there."""
-    found = folder.rglob(".*") if deep else folder.glob(".*")
+    there.
+
+    Args:
+        skip: names of folders directly in `folder` that are not looked into.
+    """
+    below = [path for path in folder.glob("*") if path.is_dir() and path.name not in skip]
+    found = [*folder.glob(".*"), *(path for one in below if deep for path in one.rglob(".*"))]
     left = [path for path in found if _LEFT.fullmatch(path.name)]
     return sum(delete(path) for path in left)
 

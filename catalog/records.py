@@ -57,7 +57,7 @@ class FileRecord:
     categories: tuple[str, ...] | None = None
     """Real categories (prop=categories), hidden ones included, without the `Category:` prefix, sorted."""
     license_code: str | None = None
-    """extmetadata `License`, e.g. cc-by-sa-4.0, cc0, pd; absent when CommonsMetadata could not parse the licence."""
+    """extmetadata `License`, e.g. cc-by-sa-4.0, cc0, pd; absent when CommonsMetadata could not parse the license."""
     license_short_name: str | None = None
     license_url: str | None = None
     usage_terms: str | None = None
@@ -106,7 +106,7 @@ AGAIN = "refresh"
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """What one version of the licence gate says of one listed row; same part, same order as the listing."""
+    """What one version of the license gate says of one listed row; same part, same order as the listing."""
 
     page_id: int | None
     license: str | None
@@ -137,7 +137,7 @@ class TombstoneRow:
     reason: str
     """deleted, hidden, overwritten, relicensed, restricted, tagged, requested, or restored."""
     detail: str
-    """For a person: what the log or the licence gate says."""
+    """For a person: what the log or the license gate says."""
     removed_at: datetime
 
 
@@ -270,7 +270,7 @@ class ScoreRecord:
     lower_better: bool
     weights_sha256: str | None
     license: str
-    """Licence of the scorer, SPDX id: some forbid commercial use of what they computed."""
+    """License of the scorer, SPDX id: some forbid commercial use of what they computed."""
     device: str
     """cpu or cuda: the last digits depend on it."""
     precision: str

@@ -22,6 +22,7 @@ from pipelines.commands import (
     curating,
     evaluating,
     experiments,
+    lucidflux,
     releasing,
     restoring,
     reviewing,
@@ -45,6 +46,7 @@ GROUPS = (
     restoring,
     evaluating,
     training,
+    lucidflux,
     experiments,
 )
 INTERRUPTED = 130

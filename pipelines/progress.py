@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from pipelines.terminal import printable
 
@@ -114,6 +115,54 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """See Progress.say."""
         self.console.print(printable(text), markup=False)
+
+
+class LineProgress:
+    """A bar that is one line of text, written over itself: what a notebook shows, which is no terminal."""
+
+    def __init__(self, stream: TextIO | None = None, *, every_s: float = 0.2) -> None:
+        self.stream = stream or sys.stderr
+        self.every_s = every_s
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Generator[Advance]:
+        """See Progress.stage."""
+        if total == 0:
+            yield lambda count: None
+            return
+        started, lock = time.monotonic(), threading.Lock()
+        counted, told = 0, 0.0
+
+        def line(end: str = "") -> None:
+            share = 1.0 if total is None else min(1.0, counted / total)
+            bar = "" if total is None else f" {'█' * round(30 * share):<30} "
+            of = "" if total is None else f"/{total}"
+            took = _duration(time.monotonic() - started)
+            self.stream.write(f"\r{printable(name)}{bar or ' '}{counted}{of}, {took}   {end}")
+            self.stream.flush()
+
+        def advance(count: int) -> None:
+            nonlocal counted, told
+            with lock:
+                counted += count
+                if time.monotonic() - told >= self.every_s:
+                    told = time.monotonic()
+                    line()
+
+        try:
+            yield advance
+        finally:
+            line("\n")
+
+    def say(self, text: str) -> None:
+        """See Progress.say."""
+        self.stream.write(printable(text) + "\n")
+
+
+def shown_progress() -> Progress:
+    """Bars where this process is watched: in a notebook, in a terminal, or lines in a log file."""
+    kernel = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return LineProgress() if hasattr(kernel, "kernel") else TerminalProgress()
 
 
 def _duration(seconds: float) -> str:

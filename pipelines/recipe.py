@@ -23,7 +23,7 @@ from catalog.errors import Expected
 from catalog.plugins import nearest
 from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
-from crawler.sources import SiteConfig, source_key
+from crawler.sources import LATER, SiteConfig, source_key
 from crawler.sources import Source as AnySource
 from crawler.walkers import source_kinds
 from filters.degradation import LABELS, DegradationPolicy
@@ -228,6 +228,12 @@ class Recipe(BaseModel):
     def hash(self, versions: Sequence[str], limit: int | None = None) -> str:
         """12 hex digits over all that can change a decision: the recipe, what measured (name@version), the limit."""
         content = self.model_dump(mode="json", exclude=UNHASHED)
+        for source in content["sources"]:
+            # When a source is looked at again says nothing about its files; a later key that is not given is not there.
+            source.pop("relist", None)
+            for name in LATER:
+                if source.get(name) is None:
+                    source.pop(name, None)
         content |= {"versions": sorted(versions), "limit": limit}
         if self.degradation.classifier is not None:
             content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
-
-def shown_name(file: PurePath) -> str:
-    """A path as text that can be written anywhere: bytes of a name that are not UTF-8 stand as \\xNN."""
-    return os.fsencode(file.as_posix()).decode("utf-8", "backslashreplace")
-
-
-def is_image(file: PurePath) -> bool:
-    """By its suffix; hidden files are none."""
-    return file.suffix.lower() in IMAGES and not file.name.startswith(".")
+from catalog.image_names import IMAGES as IMAGES
+from catalog.image_names import is_image as is_image
+from catalog.image_names import shown_name as shown_name
 
 
 def image_stem(file: PurePath) -> str:

@@ -1,7 +1,7 @@
 """Charts of the report as Plotly figures in plain JSON: what is counted is counted here, the page only draws.
 
 Colours are roles (`var:kept`), which the page replaces by the colours of its light or dark theme. All text is escaped,
-because Plotly reads a few HTML tags in labels: the name of a licence must not become a link.
+because Plotly reads a few HTML tags in labels: the name of a license must not become a link.
 """
 
 from __future__ import annotations

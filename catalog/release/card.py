@@ -1,6 +1,6 @@
 """The dataset card: README.md of a release, in Hugging Face's form, every number computed from what is released.
 
-The card says what is inside, under which licences, how it was chosen and what was not verified. It takes the manifest
+The card says what is inside, under which licenses, how it was chosen and what was not verified. It takes the manifest
 and the table of samples and types no number by hand, so a new release cannot carry an old card's figures.
 """
 
@@ -62,7 +62,7 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
 
 
 def _licenses(samples: pa.Table) -> list[dict[str, Any]]:
-    """One row per licence id, with the wording and address that most of its photographs have."""
+    """One row per license id, with the wording and address that most of its photographs have."""
     names = ("license", "license_short_name", "license_url", "family")
     found = Counter(zip(*(samples.column(name).to_pylist() for name in names), strict=True))
     rows: dict[str, dict[str, Any]] = {}

@@ -1,6 +1,6 @@
 """The gate: what is worth downloading, by metadata alone.
 
-Licence verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
+License verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
 verdicts are kept beside it. So asking again is a join, and a new version of the gate needs no network.
 """
 

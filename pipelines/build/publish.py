@@ -34,7 +34,7 @@ pc: Any = compute
 
 DEMO_NOTICE = (
     "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
-    "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
+    "stand-in for Wikimedia Commons. Titles, authors and licenses are invented. It shows the pipeline, not LucidLR."
 )
 
 

@@ -161,7 +161,7 @@ class PoolRunner:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def leave_interrupts_to_the_parent() -> None:
     """A terminal sends Ctrl-C to every process; the parent ends the others in order, without their tracebacks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -185,7 +185,7 @@ def pool_runner(kind: Kind, workers: int | None = None) -> Generator[PoolRunner]
     def processes() -> Executor:
         spawn = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(
-            max_workers=count, mp_context=spawn, initializer=_leave_interrupts_to_the_parent
+            max_workers=count, mp_context=spawn, initializer=leave_interrupts_to_the_parent
         )
 
     runner = PoolRunner(threads if kind == "threads" else processes, count)

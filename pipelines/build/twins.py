@@ -7,7 +7,7 @@ needs no search at all. Other radii are other facts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from catalog.latest import Keys, latest_rows
 from catalog.records import TwinRow, schema
 from catalog.store import Catalog, config_hash, next_number
 from filters.duplicates.confirm import VERSION as CONFIRM_VERSION
-from filters.duplicates.dedupe import DedupePolicy, edges_of_new
+from filters.duplicates.dedupe import DedupePolicy, confirmed_edges, edges_of_new
 from filters.duplicates.hashing import LOOKS, MIRRORED, VERSION
 
 pc: Any = compute
@@ -92,6 +92,24 @@ def edges_among(
         edges = np.column_stack([np.sort(ends, axis=1), edges[:, 2:]])[ours]
         found = np.concatenate([found, edges])
     return _by_row(found, keys.of_row, hashed, len(keys))
+
+
+def edges_within(
+    hashed: pa.Table, policy: DedupePolicy, thumbnails: Callable[[Ints], Sequence[bytes | None]]
+) -> Ints:
+    """The same of rows that have no catalog; nothing is remembered.
+
+    Args:
+        hashed: [N] sha1 and the hashes; all of them have hashes.
+        thumbnails: gives those of some rows.
+    """
+    keys = Keys(hashed.column("sha1"))
+    one = hashed.take(pa.array(keys.first))
+    spread = one.column("spread").to_numpy()
+    edges = confirmed_edges(
+        *looks_of(one), spread, policy, lambda rows: thumbnails(np.asarray(keys.first)[rows])
+    )
+    return _by_row(edges, keys.of_row, np.arange(hashed.num_rows), len(keys))
 
 
 _HASHES = (

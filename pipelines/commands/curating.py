@@ -13,6 +13,47 @@ from pipelines.terminal import echo
 app = typer.Typer()
 
 
+@app.command()
+def label(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Folders or files of pictures, WebDataset shards (.tar), Parquet files.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="For the results; default: out/labels/<name of the folder>.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Whose labels, twins and rules; default: readable, and not a copy."),
+    ] = None,
+    workers: Workers = None,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Write a page to look at.")] = True,
+) -> None:
+    """Label your own pictures: which are blurred, noisy, dark, enlarged or copies. No network; resumes."""
+    import os
+
+    from pipelines.photos.label import label as run_label
+    from pipelines.photos.label import label_lines
+    from pipelines.progress import TerminalProgress
+
+    out = out or Path("out/labels") / (folders[0].resolve().name or "pictures")
+    done = run_label(
+        folders,
+        out,
+        recipe=recipe,
+        workers=workers or os.cpu_count() or 1,
+        page=page,
+        progress=TerminalProgress(),
+    )
+    for line in label_lines(done):
+        echo(line)
+    if page:
+        echo(f"page       {out / 'index.html'}")
+
+
 @app.command("dedup-report")
 def dedup_report(
     folder: Annotated[Path, typer.Argument(help="Photographs of yours, no two of them alike.")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,18 @@ def _validated(recipe: Recipe, update: dict[str, Any], change: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{change!r}: {'; '.join(problems_of(error))}") from error
+        said = "; ".join(problems_of(error))
+        raise RecipeError(f"{change!r}: {_by_name(said, content)}") from error
+
+
+def _by_name(said: str, content: dict[str, Any]) -> str:
+    """`degraded.min` instead of `rules.2.min`: nobody who typed a change counts the recipe's rules."""
+
+    def name(found: re.Match[str]) -> str:
+        rule = content[found[1]][int(found[2])]
+        return str(rule.get("name") or _tail(str(rule.get("value"))))
+
+    return re.sub(r"\b(rules|gate)\.(\d+)\b", name, said)
 
 
 def save_recipe(recipe: Recipe, out: Path, name: str) -> Path:

@@ -76,7 +76,7 @@ def test_a_hostile_title_stays_text(browser, page):
         labels = seen.page.eval_on_selector_all(
             "#chart-reasons .ytick text", "all => all.map(one => one.textContent)"
         )
-        assert "licence not free: <b>nc</b>" in labels
+        assert "license not free: <b>nc</b>" in labels
         assert seen.page.locator("#content td", has_text="jpeg <b>").count() == 1
         assert seen.complaints == []
 
