@@ -175,7 +175,7 @@ def figures(
     ] = None,
 ) -> None:
     """Draw figures of a build for a paper: funnel, labels, severity, licenses, years, sizes, a contact sheet."""
-    from catalog.release.figures import draw_figures
+    from catalog.page.figures import draw_figures
     from crawler.download import ObjectStore, OriginalMissing
     from pipelines.build.doors import view
 

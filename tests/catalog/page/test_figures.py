@@ -7,7 +7,7 @@ import re
 import duckdb
 import pytest
 
-from catalog.release.figures import SHEET, UnknownFormat, draw_figures
+from catalog.page.figures import SHEET, UnknownFormat, draw_figures
 from crawler.download import ObjectStore
 from pipelines.build.doors import view
 
