@@ -251,6 +251,22 @@ def _publish(result: BuildResult) -> None:
         key="build-failures",
         description="Open failures by kind; `lucidlr failures` says how to retry them",
     )
-    create_link_artifact(
-        result.report.as_uri(), key="build-report", description="The HTML report of the build"
+    _link_report(result.report)
+
+
+def _link_report(report: Path) -> None:
+    """A link where somebody serves reports, else where it lies: browsers follow no link from a page to a disk."""
+    from pipelines.review.reports import report_address
+
+    address = report_address(report)
+    if address is not None:
+        create_link_artifact(
+            address, key="build-report", description="The HTML report of the build"
+        )
+        return
+    create_markdown_artifact(
+        f"The report lies on the worker's disk: `{report}`\n\nTo open it from here, serve it "
+        "(`python -m pipelines.review.reports FOLDER`) and set LUCIDLR_REPORTS_URL and LUCIDLR_REPORTS_ROOT.",
+        key="build-report",
+        description="Where the HTML report of the build is",
     )
