@@ -53,6 +53,9 @@ def review(
         Path | None,
         typer.Option("--import", help="Take in verdicts from a CSV or Parquet file."),
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Of a labelled folder: where its pictures are.")
+    ] = None,
     test_split: Annotated[
         Path | None,
         typer.Option(help="Freeze what two people kept as a list of SHA-1s, in a file."),
@@ -68,7 +71,7 @@ def review(
         from pipelines.review.folders import of_labels
 
         echo("This folder has no catalog: verdicts are not kept, the page is read-only.")
-        _show(of_labels(out), port)
+        _show(of_labels(out, pictures), port)
         return
     if export is not None or take is not None or measure or test_split is not None:
         from catalog.store import catalog_in

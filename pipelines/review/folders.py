@@ -98,8 +98,15 @@ def of_release(folder: Path) -> Collection:
     return Collection(title=folder.resolve().name, rows=_numbered(rows), read=read)
 
 
-def of_labels(folder: Path) -> Collection:
-    """What `lucidlr label` wrote; the pictures are where they were when it ran."""
+def of_labels(folder: Path, pictures: Path | None = None) -> Collection:
+    """What `lucidlr label` wrote.
+
+    Args:
+        pictures: the folder that was labelled; None: they are looked for beside the table and above it.
+
+    Raises:
+        NothingToExplore: the table is of something else.
+    """
     table = pq.read_table(folder / LABEL_FILE, partitioning=None)
     lacking = {"file", "sha1", "labels", "severity", "keep", "reason"} - set(table.column_names)
     if lacking:
@@ -125,21 +132,15 @@ def of_labels(folder: Path) -> Collection:
         bad = table.column("error").to_pylist()
         columns["object"] = pa.array(["unreadable" if e else "present" for e in bad], pa.string())
 
+    homes = [folder, folder.parent] if pictures is None else [pictures]
+
     def read(sha1: str) -> bytes | None:
         path = where.get(sha1)
-        found = (
-            None
-            if path is None
-            else next((p for p in _candidates(folder, path) if p.is_file()), None)
-        )
+        places = [] if path is None else [home / path for home in homes]
+        found = next((place for place in places if place.is_file()), None)
         return None if found is None else found.read_bytes()
 
     return Collection(title=folder.resolve().name, rows=_numbered(pa.table(columns)), read=read)
-
-
-def _candidates(folder: Path, path: Path) -> list[Path]:
-    """Where a file may be that a table names: as it says, beside the table, or above it."""
-    return [path] if path.is_absolute() else [path, folder / path, folder.parent / path]
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.errors import Expected
-from pipelines.review.folders import NothingToExplore, of_folder
+from pipelines.review.folders import NothingToExplore, of_folder, of_labels
 from pipelines.review.state import ReadOnlyPage, State
 from tests.catalog.release.release_samples import release
 from tests.pipelines.review.pages import png
@@ -49,23 +49,25 @@ def test_a_release_is_shown_with_its_pictures_and_credits(exported):
 
 
 def test_a_labelled_folder_is_shown_with_twins_and_what_cannot_be_read(tmp_path):
+    (tmp_path / "mine").mkdir()
     for n in range(3):
-        (tmp_path / f"{n}.png").write_bytes(png(n))
+        (tmp_path / "mine" / f"{n}.png").write_bytes(png(n))
     table = pa.table(
         {
-            "file": [*(str(tmp_path / f"{n}.png") for n in range(3)), "gone.jpg"],
+            "file": ["0.png", "1.png", "2.png", "gone.jpg"],
             "sha1": [*(f"{n:040x}" for n in range(3)), None],
             "error": [None, None, None, "not an image"],
             "labels": pa.array([["blur"], [], ["noise"], None], pa.list_(pa.string())),
             "severity": [0.9, 0.1, 0.6, None],
             "severity_blur": [0.9, 0.1, 0.0, None],
-            "twin_of": [None, str(tmp_path / "0.png"), None, None],
+            "twin_of": [None, "0.png", None, None],
             "keep": [True, False, True, False],
             "reason": ["kept", "near_duplicate", "kept", "unreadable"],
         }
     )
     pq.write_table(table, tmp_path / "labels.parquet")
-    state = State(of_folder(tmp_path), reviewer="Ann")
+    assert of_folder(tmp_path).read(f"{1:040x}") is None  # not told where they are
+    state = State(of_labels(tmp_path, tmp_path / "mine"), reviewer="Ann")
     assert state.browser.ask({"labels": ["blur"]}).rows[0]["n"] == 0
     assert [twin["n"] for twin in state.item(0)["twins"]] == [1]
     assert state.pictures.original(f"{1:040x}") == (png(1), "image/png")
