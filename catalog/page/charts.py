@@ -266,7 +266,7 @@ def severity_map(
 ) -> Figure | None:
     """Samples per label and tenth of its severity, as a map; None without a label."""
     counted = Counter(
-        (label, min(steps - 1, int((levels or {}).get(label, 0.0) * steps)))
+        (label, min(steps - 1, int(((levels or {}).get(label) or 0.0) * steps)))
         for levels, names in zip(severities, labels, strict=True)
         for label in names or ()
         if (levels or {}).get(label) is not None

@@ -29,7 +29,7 @@ WIDTH_IN = 5.5
 KEPT, DROPPED, THIRD = "#0072B2", "#B8B8B8", "#D55E00"
 SHEET = 24
 """Photographs of the contact sheet."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,

@@ -108,10 +108,10 @@ def rows_of(outcome: Outcome, catalog: Catalog, recipe: Recipe) -> pa.Table:
     columns["source"] = pa.array(sources, pa.string())
     columns["year"] = facts.column("upload_year")
     failed = outcome.ledger.failed[mask]
-    names = np.array([rule.name for rule in outcome.ledger.rules], dtype=object)
     columns["failed"] = decisions.column("failed_rules")
-    alone = np.where(failed.sum(axis=1) == 1, names[failed.argmax(axis=1)], None)
-    columns["alone"] = pa.array(alone.tolist(), pa.string())
+    names = pa.array([rule.name for rule in outcome.ledger.rules], pa.string())
+    several = failed.sum(axis=1) != 1
+    columns["alone"] = names.take(pa.array(failed.argmax(axis=1), mask=several))
     columns["borderline"] = _borderline(outcome, facts)
     credit = creditable(records_at(catalog, facts.select(PLACE), CREDIT))
     for name in CREDIT:

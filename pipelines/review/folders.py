@@ -107,7 +107,7 @@ def of_labels(folder: Path, pictures: Path | None = None) -> Collection:
     Raises:
         NothingToExplore: the table is of something else.
     """
-    table = pq.read_table(folder / LABEL_FILE, partitioning=None)
+    table = pq.ParquetFile(folder / LABEL_FILE).read()
     lacking = {"file", "sha1", "labels", "severity", "keep", "reason"} - set(table.column_names)
     if lacking:
         raise NothingToExplore(f"{folder / LABEL_FILE} has no column {min(lacking)!r}.")
