@@ -69,6 +69,7 @@ MEASURED_VALUES = (
     "object",
     "twin",
     "leak_distance",
+    "leak_points",
     "severity",
     "undecided",
     *(f"severity.{x}" for x in LABELS),
@@ -163,7 +164,8 @@ class Recipe(BaseModel):
     """What of the license gate does not count here, and a classifier of contents."""
     dedupe: DedupePolicy = DedupePolicy()
     leakage: LeakagePolicy = LeakagePolicy()
-    """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy)."""
+    """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy) and, with
+    `dedupe.partial` and points in the index, `leak_points` (points of a common part; 0 is none)."""
     degradation: DegradationPolicy = DegradationPolicy()
     rules: tuple[Rule, ...]
     """Rules on what was measured, in order; the first that fails gives the reason."""
@@ -242,6 +244,9 @@ class Recipe(BaseModel):
         content |= {"versions": sorted(versions), "limit": limit}
         if self.degradation.classifier is not None:
             content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256
+        if self.dedupe.partial is None:
+            # As before there was such a key: the decisions are the same.
+            del content["dedupe"]["partial"]
         if self.leakage.index is not None:
             # What the index holds counts, not where it lies.
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))

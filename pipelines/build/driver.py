@@ -119,8 +119,9 @@ def _gather(
     _compute(run, "hash", present, [HASH_VERSION])
     for stage in ("measure", "score"):
         _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
-    if joined["embedding"] is not None:
-        _compute(run, "embed", present, ["@".join(joined["embedding"])])
+    for seen in ("embedding", "points"):
+        if joined[seen] is not None:
+            _compute(run, "embed", present, ["@".join(joined[seen])])
     return joined, recipe_hash
 
 

@@ -50,6 +50,10 @@ def _of_seen() -> str:
     return f"+{VERSION}"
 
 
+POINTS = "points"
+"""The name, in stage `embed`, of points for partial copies."""
+
+
 def _parted(version: str) -> tuple[str, str, str]:
     return version.rpartition("@")
 
@@ -138,6 +142,8 @@ def _embed_worker(versions: tuple[str, ...]) -> Worker:
     from filters.measures import open_photo
     from pipelines.build.encoder import load_embedder
 
+    if versions[0].startswith(f"{POINTS}@"):
+        return _points_worker(versions)
     embedder = load_embedder(versions[0].split("@")[0])
 
     def work(sha1: str, data: bytes) -> list[Any]:
@@ -151,6 +157,29 @@ def _embed_worker(versions: tuple[str, ...]) -> Worker:
                 license=embedder.license,
                 vector=seen.vector,
                 thumbnail=seen.thumbnail,
+            )
+        ]
+
+    return work
+
+
+def _points_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.duplicates.hashing import hash_pixels
+    from filters.duplicates.points import points_of
+    from filters.picture import open_picture
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        with open_picture(data) as picture:
+            grey = picture.grey
+        return [
+            EmbeddingRecord(
+                sha1=sha1,
+                name=POINTS,
+                version=versions[0].rpartition("@")[2],
+                weights_sha256="",
+                license="Apache-2.0",
+                vector=points_of(grey),
+                thumbnail=hash_pixels(grey).thumbnail,
             )
         ]
 
@@ -248,3 +277,10 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
         return []
     embedder = load_embedder(policy.embedding.encoder)
     return [f"{embedder.name}@{embedder.version}{_of_seen()}"]
+
+
+def point_versions(policy: DedupePolicy) -> list[str]:
+    """`name@version` of the points that partial copies are found by; none where the recipe does not ask for them."""
+    from filters.duplicates.points import VERSION
+
+    return [] if policy.partial is None else [f"{POINTS}@{VERSION}{_of_seen()}"]

@@ -15,13 +15,11 @@ from skimage import data
 
 from filters.duplicates.hashing import hash_image, hash_seen
 from filters.measures import load_measure, measure_names, photo_of
-from filters.picture import MOST_BYTES, NotAnImage, header, open_picture
+from filters.picture import WORKER_BYTES, NotAnImage, header, open_picture
 from filters.screening import screen
 from tests.counts import rounds
 
 PHOTO = Image.fromarray(np.ascontiguousarray(data.astronaut()[60:124, 150:230]))
-WORKER_BYTES = MOST_BYTES + 3_000_000_000
-"""What a worker may take: the largest picture, and what hashing and measuring need beside it; 3.5 GB were measured."""
 
 
 def saved(image, kind, **options):
@@ -108,15 +106,24 @@ PEAK = """
 import json, resource, sys
 import cv2, imagehash
 from filters.duplicates.hashing import hash_image, hash_seen
-from filters.measures import photo_of
+from filters.measures import load_measure, measure_names, photo_of
+from filters.metrics import Scoring, load_metric
 from filters.picture import NotAnImage, open_picture
+from filters.screening import screen
 told = []
 for path in sys.argv[1:]:
+    data = open(path, "rb").read()
     try:
-        with open_picture(open(path, "rb").read()) as picture:
+        with open_picture(data) as picture:
             hash_image(picture.image)
             hash_seen(picture)
-            photo_of(picture).luma_counts
+            photo = photo_of(picture)
+        for name in measure_names():
+            load_measure(name).measure(photo)
+        if "piqe" in path:
+            load_metric("piqe", Scoring()).score(photo)
+        del photo, picture
+        screen(data)
         told.append(None)
     except NotAnImage as error:
         told.append([error.kind, str(error)])
@@ -142,14 +149,19 @@ def test_a_worker_stays_under_the_stated_bound_with_bombs_among_its_files(tmp_pa
         "rgba.png": Image.new("RGBA", (13_000, 13_000)),
         "rgb.png": Image.new("RGB", (13_000, 13_000)),
         "largest.png": Image.new("RGB", (10_500, 10_500)),
-        "bits.png": Image.new("1", (13_300, 13_300)),
+        "wide.png": Image.new("I;16", (12_000, 12_000)),
+        "grey, piqe.png": Image.new("L", (6_000, 6_000), 9),
         "progressive.jpg": Image.new("RGB", (9_500, 9_500)),
         "fits.jpg": Image.new("RGB", (8_700, 8_700)),
+        "largest, at once.jpg": Image.new("RGB", (11_900, 11_900)),
         "canvas.webp": Image.new("RGB", (6_000, 6_000)),
         "wide.webp": Image.new("RGB", (16_000, 8_000)),
     }
     for name, image in bombs.items():
-        image.save(tmp_path / name, **({"progressive": True} if name.endswith("jpg") else {}))
+        image.save(
+            tmp_path / name,
+            **({"progressive": True} if name in ("progressive.jpg", "fits.jpg") else {}),
+        )
         image.close()
     names = list(bombs)
     told, peak = in_a_worker([tmp_path / name for name in names])
