@@ -35,11 +35,12 @@ from crawler.plausible import DAMAGED, is_sha1, trouble_of
 from crawler.politeness import PoliteDoor
 from pipelines.build.fetched import fetched, fetched_where_they_moved
 from pipelines.build.gate import gated
+from pipelines.build.own_files import Shelf, own_keys, places_of, take_in
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
 from pipelines.build.statements import with_structured_data
 from pipelines.progress import Advance
-from pipelines.recipe import Source
+from pipelines.recipe import OWN_KINDS, Source
 
 pc: Any = compute
 DOWNLOAD_VERSION = "original@1"
@@ -70,6 +71,9 @@ def opened_door(
             )
             host_map = stack.enter_context(server).host_map
             contact = contact or "https://localhost/embedded-demo"
+        if not run.recipe.asks_a_wiki:
+            # The door stays shut: nothing is behind it.
+            contact = contact or "https://localhost/own-files"
         requests = _RequestLog(run)
         _note_limits(run, local=bool(host_map))
         door = PoliteDoor(
@@ -149,7 +153,8 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
     ]
     # A source is walked by one thread, because each answer says how to ask for the next; several sources together
     # use the whole of the allowed rate although answers take their time.
-    commons = Commons(door, run.recipe.site)
+    asks = any(source.kind not in OWN_KINDS for source, _, _ in open_sources)
+    commons = Commons(door, run.recipe.site) if asks else None
     stop = threading.Event()
     with (
         run.timed("list"),
@@ -157,7 +162,10 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
         ThreadPoolExecutor(run.recipe.limits.api_in_flight) as pool,
     ):
         walks = [
-            pool.submit(_list_source, run, commons.twin(), source, count, cursor, advance, stop)
+            pool.submit(
+                _list_source,
+                *(run, _behind(commons, source), source, count, cursor, advance, stop),
+            )
             for source, count, cursor in open_sources
         ]
         try:
@@ -173,9 +181,14 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
             raise
 
 
+def _behind(commons: Commons | None, source: Source) -> Any:
+    """What a source is listed from."""
+    return Shelf() if commons is None or source.kind in OWN_KINDS else commons.twin()
+
+
 def _list_source(
     run: Build,
-    commons: Commons,
+    commons: Any,
     source: Source,
     count: int | None,
     cursor: Cursor | None,
@@ -186,11 +199,12 @@ def _list_source(
     listed = 0
     waiting: list[tuple[FileRecord, ListingRow]] = []
     key = run.recipe.source_key(source)
-    base = run.out / "corpus" if run.recipe.corpus else None
+    own = source.kind in OWN_KINDS
+    base = run.out / "corpus" if run.recipe.corpus and not own else None
     for batch in list_files(commons, source, cursor, key=key, base=base):
         if batch.problem:
             _note_problem(run, key, batch.problem)
-        waiting += with_structured_data(run, commons, batch.files)
+        waiting += batch.files if own else with_structured_data(run, commons, batch.files)
         listed += len(batch.files)
         advance(len(batch.files))
         for warning, asked in commons.warnings.items():
@@ -246,11 +260,10 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
     from filters.picture import refusal
 
     table, passing = gated(run)
+    own = pc.is_in(table.column("source"), value_set=pa.array(own_keys(run.recipe), pa.string()))
+    have = pc.and_(table.column("sha1").is_valid(), pc.or_(table.column("url").is_valid(), own))
     wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
-    wanted = wanted.filter(pa.array(passing))
-    wanted = wanted.filter(
-        pc.and_(wanted.column("sha1").is_valid(), wanted.column("url").is_valid())
-    )
+    wanted = wanted.filter(pc.and_(have, pa.array(passing)))
     known = wanted.column("sha1")
     refs = run.catalog.plan(
         "download",
@@ -272,6 +285,9 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 # Parts of older versions may hold such.
                 said = f"{sha1[:60]!r} is no SHA-1; with --retry the page is asked for again."
                 return failure("download", sha1, "bad_sha1", said, retryable=True)
+            if row["url"] is None:
+                advance(1)
+                return take_in(store, row, places.get(sha1, ()))
             try:
                 fetch_original(
                     door,
@@ -288,6 +304,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 advance(1)
             return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
 
+        places: Mapping[str, Any] = {}
         for ref in refs:
             keys = run.catalog.keys_of(ref)
             places = pc.index_in(pa.array(keys, pa.string()), value_set=known).drop_null()
@@ -297,6 +314,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
+            places = places_of(run, [key for key, row in rows.items() if row["url"] is None])
             # What ended the last run is asked for last, so that it can't end every run.
             failed_before = run.catalog.failed_so_far(ref)
             keys.sort(key=lambda key: key in failed_before)
