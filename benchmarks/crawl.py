@@ -2,7 +2,7 @@
 
 Everything is served by the loopback Commons in a process of its own.
 
-- Requests: a category of 5,000 files, with metadata, licence fields and categories.
+- Requests: a category of 5,000 files, with metadata, license fields and categories.
 - Rate: three sources with the real limits at 200 requests a minute, from a wiki that takes half a second to answer; a
   wiki that needs longer than 3 slots allow would be the limit itself. The share is what was sent over what the bucket
   would have given, from the first request to the last.

@@ -145,6 +145,7 @@ def explain_lines(
             "SELECT title, reason FROM decisions WHERE page_id = ?",
             [found["duplicate_of"]],
         )
+        said = _verdicts(connection, page_id, found["sha1"])
         others = connection.execute(
             "SELECT page_id, title, reason FROM decisions WHERE cluster_id = ? AND page_id <> ? ORDER BY page_id",
             [found["cluster_id"], page_id],
@@ -158,7 +159,7 @@ def explain_lines(
     lines = [
         f"{found['title']}  (page {page_id}, sha1 {found['sha1']})",
         f"  {'kept' if found['keep'] else 'dropped'}: {found['reason']}",
-        f"  licence: {found['license_outcome']}, {found['license'] or 'none'} ({found['license_reason']})",
+        f"  license: {found['license_outcome']}, {found['license'] or 'none'} ({found['license_reason']})",
     ]
     lines += [f"  seen in {path} at {at:%Y-%m-%d %H:%M:%S} UTC" for path, at in seen]
     if found["labels"]:
@@ -169,6 +170,7 @@ def explain_lines(
         lines += [f"    {line}" for line in why_labels(found["labels"], measures)]
     lines += [f"  failure in {stage}: {kind}: {error}" for stage, kind, error in failed]
     lines += [f"  {reason} on {at:%Y-%m-%d}: {detail}" for reason, at, detail in stones]
+    lines += said
     if winner:
         lines.append(f"  beaten by {winner['title']} ({winner['reason']})")
     lines += [f"  same cluster: {name} (page {page}, {reason})" for page, name, reason in others]
@@ -180,6 +182,27 @@ def explain_lines(
         for rule, value, threshold, verdict in rules
     ]
     return lines
+
+
+def _verdicts(connection: duckdb.DuckDBPyConnection, page_id: int, sha1: str | None) -> list[str]:
+    """What people said of a file, a line each; older databases know nothing of it."""
+    known = connection.execute(
+        "SELECT count(*) FROM duckdb_views() WHERE view_name = 'reviews'"
+    ).fetchone()
+    if not known or not known[0]:
+        return []
+    rows = connection.execute(
+        "SELECT reviewer, what, label, why, reviewed_at, sha1 FROM reviews WHERE page_id = ? "
+        "QUALIFY row_number() OVER (PARTITION BY sha1, reviewer, label ORDER BY reviewed_at DESC, row_id DESC) = 1 "
+        "ORDER BY reviewed_at, row_id",
+        [page_id],
+    ).fetchall()
+    return [
+        f"  {reviewer} said {what.replace('_', ' ')}{f' {label}' if label else ''} on {at:%Y-%m-%d}"
+        f"{f': {why}' if why else ''}{'' if of == sha1 else ' (of other bytes)'}"
+        for reviewer, what, label, why, at, of in rows
+        if what != "undo"
+    ]
 
 
 def _plain_name(file: str) -> int | str:

@@ -62,7 +62,7 @@ def candidates(
     Args:
         sources: (source key, cap) in the recipe's order; the cap counts listed rows. A file that several sources
             listed belongs to the first.
-        gate_version: whose licence verdicts to join; `pipelines.build.gate` has judged every listing part by then.
+        gate_version: whose license verdicts to join; `pipelines.build.gate` has judged every listing part by then.
         fields: fields of FileRecord that are wanted besides `ALWAYS`.
         measures: (name, version) wanted; become columns `measure.<name>`.
         scores: likewise `score.<name>`.
@@ -227,6 +227,20 @@ def listed_without_page(catalog: Catalog, titles: Sequence[str]) -> dict[str, st
             "WHERE page_id IS NULL GROUP BY title ORDER BY title"
         ).fetchall()
     return dict(rows)
+
+
+def listed_by(catalog: Catalog, source: str, *, fields: Sequence[str]) -> pa.Table:
+    """These fields of the files that one source listed, one row per page (or per title without one), as last seen."""
+    columns = ", ".join(column_name(name) for name in fields)
+    mine, again = text_literal(source), text_literal(AGAIN)
+    query = (
+        f"SELECT {columns} FROM listing WHERE source_key = {mine} OR (source_key = {again} AND page_id IN "
+        f"(SELECT page_id FROM listing WHERE source_key = {mine})) QUALIFY row_number() OVER "
+        "(PARTITION BY page_id, CASE WHEN page_id IS NULL THEN title END "
+        f"ORDER BY source_key = {again} DESC, part DESC, part_row DESC) = 1"
+    )
+    with opened(catalog, "listing") as connection:
+        return connection.sql(query).to_arrow_table()
 
 
 def record_fields(names: Sequence[str]) -> list[str]:

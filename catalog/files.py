@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +37,28 @@ class DiskFull(Expected, RuntimeError):
 
 class ReadOnly(Expected, PermissionError):
     """A folder may not be written to."""
+
+
+class NotHere(Expected, ValueError):
+    """An address of a bucket or a site where a folder of this machine is needed."""
+
+
+_ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
+
+
+def local(path: Path | str) -> Path:
+    """A folder of this machine.
+
+    Raises:
+        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it.
+    """
+    if _ADDRESS.match(str(path)):
+        raise NotHere(
+            f"{path} is an address, and a build needs a folder on a disk of this machine, or on one that all workers "
+            "mount. Buckets are not supported: build into a folder and copy dataset/ there, for example with "
+            "`aws s3 sync`."
+        )
+    return Path(path)
 
 
 class FolderGone(Missing):
@@ -355,10 +377,15 @@ def _of(temporary: Path) -> str:
     return temporary.name[1:].rsplit(".", 2)[0]
 
 
-def sweep(folder: Path, *, deep: bool = True) -> int:
+def sweep(folder: Path, *, deep: bool = True, skip: Sequence[str] = ()) -> int:
     """Takes away what killed processes left in a folder, `deep` also below it; how many. Only while nobody else writes
-    there."""
-    found = folder.rglob(".*") if deep else folder.glob(".*")
+    there.
+
+    Args:
+        skip: names of folders directly in `folder` that are not looked into.
+    """
+    below = [path for path in folder.glob("*") if path.is_dir() and path.name not in skip]
+    found = [*folder.glob(".*"), *(path for one in below if deep for path in one.rglob(".*"))]
     left = [path for path in found if _LEFT.fullmatch(path.name)]
     return sum(delete(path) for path in left)
 

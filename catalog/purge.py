@@ -70,11 +70,29 @@ def purge(
         _check_release(dataset, pages, hashes)
     objects = sum(remove_object(sha1) for sha1 in sorted(hashes))
     page_ids, sha1s = pa.array(sorted(pages), pa.int64()), pa.array(sorted(hashes), pa.string())
+    for sha1 in sorted(hashes):
+        # What the review page made of it.
+        for small in (catalog.root / "thumbnails" / sha1[:2]).glob(f"{sha1}-*"):
+            files.delete(small)
     urls = _addresses(catalog, page_ids, sha1s)
     parts = 0
-    for stage in ("listing", *_BY_SHA1, "twin", "failure", "decision", "ledger", "request"):
+    for stage in (
+        "listing",
+        *_BY_SHA1,
+        "twin",
+        "failure",
+        "decision",
+        "ledger",
+        "request",
+        "review",
+    ):
         for file in catalog.whole_parts(stage):
             parts += _rewrite(stage, file, page_ids, sha1s, urls)
+    # Second places of verdicts, and samples that were drawn for them.
+    for folder in (catalog.root / "copies" / "review", catalog.root / "samples"):
+        for file in sorted(folder.glob("*.parquet")):
+            sums.check([file])
+            _rewrite("review", file, page_ids, sha1s, urls)
     # What was set aside as damaged may hold anything.
     files.delete(catalog.root / DAMAGED)
     for file in sorted(catalog.plans.glob("*/*/*.parquet")):

@@ -59,7 +59,7 @@ class FileRecord:
     categories: tuple[str, ...] | None = None
     """Real categories (prop=categories), hidden ones included, without the `Category:` prefix, sorted."""
     license_code: str | None = None
-    """extmetadata `License`, e.g. cc-by-sa-4.0, cc0, pd; absent when CommonsMetadata could not parse the licence."""
+    """extmetadata `License`, e.g. cc-by-sa-4.0, cc0, pd; absent when CommonsMetadata could not parse the license."""
     license_short_name: str | None = None
     license_url: str | None = None
     usage_terms: str | None = None
@@ -108,7 +108,7 @@ AGAIN = "refresh"
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
-    """What one version of the licence gate says of one listed row; same part, same order as the listing."""
+    """What one version of the license gate says of one listed row; same part, same order as the listing."""
 
     page_id: int | None
     license: str | None
@@ -139,7 +139,7 @@ class TombstoneRow:
     reason: str
     """deleted, hidden, overwritten, relicensed, restricted, tagged, requested, or restored."""
     detail: str
-    """For a person: what the log or the licence gate says."""
+    """For a person: what the log or the license gate says."""
     removed_at: datetime
 
 
@@ -156,6 +156,26 @@ class ClearedRow:
     """Who looked."""
     why: str
     cleared_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewRow:
+    """What one person said of one picture (catalog/reviews.py). A later row about the same thing takes its place."""
+
+    page_id: int
+    sha1: str
+    """Of the bytes that were looked at."""
+    reviewer: str
+    what: str
+    """keep, drop, skip, wrong_label, right_label, or undo."""
+    label: str | None
+    """For wrong_label and right_label, and for an undo of one."""
+    why: str
+    reviewed_at: datetime
+    question: str
+    """What was asked, with its version: page@1, or sample-<name>@1 where every label was asked for."""
+    row_id: str
+    """Grows with time: of two rows of one second the larger is later; a row that is taken in twice counts once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +272,7 @@ class ScoreRecord:
     lower_better: bool
     weights_sha256: str | None
     license: str
-    """Licence of the scorer, SPDX id: some forbid commercial use of what they computed."""
+    """License of the scorer, SPDX id: some forbid commercial use of what they computed."""
     device: str
     """cpu or cuda: the last digits depend on it."""
     precision: str

@@ -5,7 +5,7 @@ What a stage can do again is planned again by being away. The rest:
     listing      from the damaged part on, a source is listed again: each part holds the cursor for the next
     plan         its keys are planned again under a new number; what its batches committed stays
     original     the download part that speaks of it goes, so that its batch is fetched again
-    tombstone, cleared    come back from their copies; without that of a tombstone nothing is released
+    tombstone, cleared, review    come back from their copies; without that of a tombstone nothing is released
     request, check, record    cannot be made again: set aside, named, and read as if it had never been
 """
 
@@ -27,7 +27,7 @@ from catalog.store import DAMAGED, Catalog
 
 BATCHES = ("download", "hash", "measure", "score", "embed")
 """Stages whose parts are planned batches."""
-TWICE = ("tombstone", "cleared")
+TWICE = ("tombstone", "cleared", "review")
 """Stages whose parts cannot be made again, and are kept twice."""
 RECORDS = ("runs", "recipes", "rules", "shortfalls", "limits")
 """Folders of JSON files."""

@@ -17,11 +17,12 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shlex
 import socket
 import sys
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from catalog.records import (
     MeasureRecord,
     ObjectRecord,
     RequestRow,
+    ReviewRow,
     ScoreRecord,
     TombstoneRow,
     TwinRow,
@@ -70,6 +72,7 @@ STAGES: dict[str, pa.Schema] = {
     "check": schema(CheckRow),
     "tombstone": schema(TombstoneRow),
     "cleared": schema(ClearedRow),
+    "review": schema(ReviewRow),
 }
 """Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
 
@@ -78,6 +81,9 @@ DAMAGED = "damaged"
 _NUMBER = re.compile(r"\d+")
 PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 CURSOR = b"lucidlr.cursor"
+WALK = b"lucidlr.walk"
+ID = ".catalog-id"
+"""Name of the file that tells one catalog from another, in its root and beside its originals."""
 VERSIONS = b"lucidlr.versions"
 PLANNED_AT = b"lucidlr.planned_at"
 
@@ -101,6 +107,10 @@ class BatchRef:
     """Keys that killed the process that worked on them; they become failures."""
     probe: tuple[int, int] | None = None
     """Try these keys only, from and to by their place, and commit nothing: to find which of them kills a process."""
+    keys: tuple[str, ...] | None = None
+    """Of the batch, in planned order, so that no worker reads the whole plan for its share; None: read them there."""
+    catalog: str = ""
+    """Id of the catalog that the batch belongs to; empty: whatever lies at `root`."""
 
 
 def command_line() -> str:
@@ -126,6 +136,32 @@ def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | No
         pq.write_table(table, sink, compression="zstd")
 
 
+class CatalogUnseen(Expected, RuntimeError):
+    """A worker on another machine, or in another container, does not see the catalog that its batch belongs to."""
+
+
+def recognized(ref: BatchRef) -> None:
+    """Before a worker touches anything: that the catalog at `root`, and its originals, are those of the batch.
+
+    Raises:
+        CatalogUnseen: they are not.
+    """
+    if not ref.catalog:
+        return
+    root = Path(ref.root)
+    for folder, what in ((root, "the catalog"), (root / "objects", "the catalog's originals")):
+        try:
+            said = (folder / ID).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            said = "nothing"
+        if said != ref.catalog:
+            raise CatalogUnseen(
+                f"The worker on {socket.gethostname()} does not see {what} at {folder}: it finds {said} there, not "
+                f"{ref.catalog}. Mount the build's folder there under the same path (docs/clusters.md) and run the "
+                "same command again; nothing was written."
+            )
+
+
 class Catalog:
     """One catalog folder. Opening it creates what is missing and reads nothing."""
 
@@ -142,6 +178,17 @@ class Catalog:
             empty = self.parts / stage / f"empty-{config_hash(stage_schema.names)}.parquet"
             if not empty.exists():
                 write_parquet(empty, stage_schema.empty_table())
+
+    def identify(self) -> str:
+        """The id of this catalog, made at its first build. A copy of the folder has the same one."""
+        place = self.root / ID
+        if not place.exists():
+            files.put_if_absent(place, secrets.token_hex(16) + "\n")
+        named = files.get(place).decode("ascii").strip()
+        beside = self.root / "objects" / ID
+        if not beside.exists():
+            files.put(beside, named + "\n")
+        return named
 
     # -- locks ---------------------------------------------------------------------------------
 
@@ -179,7 +226,7 @@ class Catalog:
             }
             files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
-            files.sweep(self.root)
+            self._sweep()
             with self._still_there():
                 yield
         finally:
@@ -187,6 +234,16 @@ class Catalog:
                 files.delete(holder)
             finally:
                 lock.release()
+
+    def _sweep(self) -> None:
+        """What a killed process left. Among a million originals it is looked for only where one can lie: batches are
+        fetched one after the other, so what was cut off belongs to the first that is not committed."""
+        files.sweep(self.root, skip=("objects",))
+        objects = self.root / "objects"
+        files.sweep(objects, deep=False)
+        for ref in self.with_keys(self.pending("download", None, most=1)):
+            for folder in sorted({objects / key[:2] / key[2:4] for key in ref.keys or ()}):
+                files.sweep(folder, deep=False)
 
     @contextlib.contextmanager
     def _still_there(self) -> Generator[None]:
@@ -266,12 +323,15 @@ class Catalog:
         Keys keep their order. A key that was planned for some of the versions is planned for the others only.
         """
         missing = np.ones((len(keys), len(versions)), dtype=bool)
+        place: dict[str, int] = {}
         for file in self._plan_files(stage):
             covered = [i for i, v in enumerate(versions) if v in _versions_of(file)]
             if covered:
-                planned = set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
-                rows = np.fromiter((key in planned for key in keys), dtype=bool, count=len(keys))
-                missing[np.ix_(np.flatnonzero(rows), np.array(covered))] = False
+                # One look-up for each key that was ever planned: not one for each key in each plan.
+                place = place or {key: i for i, key in enumerate(keys)}
+                planned = pq.read_table(file, columns=["key"]).column("key").to_pylist()
+                rows = [i for i in map(place.get, planned) if i is not None]
+                missing[np.ix_(rows, covered)] = False
         open_rows = np.flatnonzero(missing.any(axis=1))
         if len(open_rows):
             for pattern in np.unique(missing[open_rows], axis=0):
@@ -285,33 +345,68 @@ class Catalog:
         if keys:
             self._freeze(stage, list(keys), [version], batch_size)
 
-    def pending(self, stage: str, versions: Sequence[str]) -> list[BatchRef]:
-        """Planned batches of a stage, for any of these versions, without a committed part."""
+    def pending(
+        self, stage: str, versions: Sequence[str] | None, *, most: int | None = None
+    ) -> list[BatchRef]:
+        """Planned batches of a stage, for any of these versions (None: for whatever), without a committed part.
+
+        Args:
+            most: no more than so many, the first.
+        """
         found: list[BatchRef] = []
+        place = self.root / ID
+        named = place.read_text("ascii").strip() if place.exists() else ""
         for file in self._plan_files(stage):
             held = _versions_of(file)
-            if not set(held) & set(versions):
+            if versions is not None and not set(held) & set(versions):
                 continue
+            done = {part.stem for part in (self.parts / stage / file.parent.name).glob("*.parquet")}
             table = pq.read_table(file, columns=["batch"])
             for entry in table.column("batch").value_counts().to_pylist():
-                ref = BatchRef(
-                    root=str(self.root),
-                    stage=stage,
-                    config=file.parent.name,
-                    batch=entry["values"],
-                    versions=tuple(held),
-                    size=entry["counts"],
+                if entry["values"] in done:
+                    continue
+                found.append(
+                    BatchRef(
+                        root=str(self.root),
+                        stage=stage,
+                        config=file.parent.name,
+                        batch=entry["values"],
+                        versions=tuple(held),
+                        size=entry["counts"],
+                        catalog=named,
+                    )
                 )
-                if not self.part_path(ref).exists():
-                    found.append(ref)
+                if len(found) == most:
+                    return found
         return found
+
+    def with_keys(self, refs: Iterable[BatchRef]) -> Generator[BatchRef]:
+        """The same, with their keys, as they are taken; a plan is read once for all of its batches that follow each
+        other, and only one is in memory."""
+        held: Path | None = None
+        keys: dict[str, list[str]] = {}
+        for ref in refs:
+            file = self._plan_of(ref)
+            if file != held:
+                sums.check([file])
+                table, held, keys = pq.read_table(file), file, {}
+                for batch, key in zip(
+                    *(table.column(name).to_pylist() for name in ("batch", "key")), strict=True
+                ):
+                    keys.setdefault(batch, []).append(key)
+            yield replace(ref, keys=tuple(keys[ref.batch]))
 
     def keys_of(self, ref: BatchRef) -> list[str]:
         """The keys of a batch, in planned order."""
-        file = self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
+        if ref.keys is not None:
+            return list(ref.keys)
+        file = self._plan_of(ref)
         sums.check([file])
         table = pq.read_table(file, filters=[("batch", "=", ref.batch)])
         return table.column("key").to_pylist()
+
+    def _plan_of(self, ref: BatchRef) -> Path:
+        return self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
 
     def versions_planned(self, stage: str) -> list[str]:
         """All versions that a stage was ever planned for."""
@@ -343,10 +438,38 @@ class Catalog:
         """Name of the part that `append_listing` will write next."""
         return f"{next_number(self.parts / 'listing' / source):06d}"
 
-    def append_listing(self, source: str, table: pa.Table, cursor: dict[str, Any] | None) -> None:
-        """Commits the next stretch of a source's listing together with the cursor behind it (None: the end)."""
+    def append_listing(
+        self,
+        source: str,
+        table: pa.Table,
+        cursor: dict[str, Any] | None,
+        walk: dict[str, Any] | None = None,
+    ) -> None:
+        """Commits the next stretch of a source's listing together with the cursor behind it (None: the end).
+
+        Args:
+            walk: what is known of the walk that it belongs to (pipelines.build.relist); default: as before. Of walks
+                that found nothing new the last leaves its part in the place of the one before, so that weekly looks
+                make no pile of empty parts.
+        """
+        found = sorted((self.parts / "listing" / source).glob("*.parquet"))
         path = self.parts / "listing" / source / f"{self.next_listing(source)}.parquet"
-        write_parquet(path, table, {CURSOR: json.dumps(cursor).encode()})
+        held = self.walk_of(source)
+        if walk is not None and found and held is not None and table.num_rows == 0:
+            path = found[-1] if pq.read_metadata(found[-1]).num_rows == 0 else path
+        kept = {CURSOR: json.dumps(cursor).encode()}
+        if walk is not None or held is not None:
+            kept[WALK] = json.dumps(walk or held).encode()
+        write_parquet(path, table, kept)
+
+    def walk_of(self, source: str) -> dict[str, Any] | None:
+        """What the last part of a source's listing says of its walk; None where it says nothing."""
+        parts = sorted((self.parts / "listing" / source).glob("*.parquet"))
+        if not parts:
+            return None
+        sums.check(parts[-1:])
+        held = (pq.read_schema(parts[-1]).metadata or {}).get(WALK)
+        return None if held is None else json.loads(held)
 
     def listing_state(self, source: str) -> tuple[int, dict[str, Any] | None, bool]:
         """Rows listed so far, the cursor to go on from, and whether the source is exhausted."""
@@ -376,7 +499,7 @@ def catalog_in(out: Path) -> Catalog:
     Raises:
         NoBuild: there is none.
     """
-    if not holds_build(out):
+    if not holds_build(files.local(out)):
         raise NoBuild(
             f"{out} holds no build (no catalog/parts in it). Name a build's output folder with --out, or build first."
         )

@@ -48,7 +48,7 @@ def create_views(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, only: Sequence[str] = ()
 ) -> None:
     """Creates listing, files, evidence, verdicts, objects, hashes, measures, scores, embeddings, twins, failures,
-    requests, checks, tombstones, cleared, all_decisions and ledger; or `only` some."""
+    requests, checks, tombstones, cleared, reviews, all_decisions and ledger; or `only` some."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
@@ -103,6 +103,7 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
         "file_row_number::BIGINT AS part_row "
         f"FROM {scan(catalog, 'tombstone', rows=True)}",
         "cleared": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'cleared')}",
+        "reviews": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'review')}",
         "all_decisions": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'decision')}",
     }
 

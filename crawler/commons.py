@@ -58,7 +58,7 @@ class SiteConfig:
     media_hosts: tuple[str, ...] = ("upload.wikimedia.org",)
     """Hosts of the originals."""
     structured_data: bool = False
-    """Ask for the licence statements (P275, P6216) of files that the rest of the gate accepts: one more request for 50
+    """Ask for the license statements (P275, P6216) of files that the rest of the gate accepts: one more request for 50
     of them. Commons has structured data; a plain MediaWiki does not."""
 
 

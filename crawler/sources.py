@@ -38,10 +38,17 @@ __all__ = [
     "source_key",
 ]
 
+NOT_ITS_OWN = ("max_files", "relist")
+"""Keys that do not define what a source lists: with another cap or rhythm it resumes where it was."""
+LATER = ("last",)
+"""Optional keys that sources got after catalogs had been made."""
+
 
 def source_key(source: Source, *, wiki: str) -> str:
     """12 hex digits for what defines a source on a wiki; its cap does not, so that a higher cap goes on listing."""
     config: Any = source
-    content = {key: value for key, value in asdict(config).items() if key != "max_files"}
+    content = {key: value for key, value in asdict(config).items() if key not in NOT_ITS_OWN}
+    # A key of a later version that is not given is not there: the source keeps the name it had.
+    content = {k: v for k, v in content.items() if not (k in LATER and v is None)}
     text = json.dumps([wiki, content], sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Structured data on Commons: the licence and copyright statements of files, for the gate to compare with the page.
+"""Structured data on Commons: the license and copyright statements of files, for the gate to compare with the page.
 
 Coverage is partial, so statements confirm or contradict; they never replace what the page says.
 """

@@ -7,8 +7,8 @@ rule the columns `<rule>:verdict`, `:value` (a number), `:text` (anything else) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -169,6 +169,14 @@ def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
             np.zeros(facts.num_rows, dtype=np.int8), (rule.threshold,)
         )
     return Ledger(rules=tuple(rules), wide=pa.table(columns), verdicts=verdicts, failed=failed)
+
+
+def set_aside(
+    ledger: Ledger, *, rows: np.ndarray[Any, np.dtype[np.bool_]], rules: Collection[str]
+) -> Ledger:
+    """The ledger where these rules drop none of `rows` [N]: a person decided. What they said stays in it."""
+    here = np.array([rule.name in rules for rule in ledger.rules], dtype=bool)
+    return replace(ledger, failed=ledger.failed & ~(rows[:, None] & here[None, :]))
 
 
 def _repeating(

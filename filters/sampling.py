@@ -51,7 +51,7 @@ class SamplingPolicy:
     uncapped_categories: str = (
         r"^(CC-|PD-|Self-published|License|Files? |Media |Uploaded|Taken |Photographs taken)"
     )
-    """Categories (regular expression) that the cap on categories leaves out: licences, tools, cameras."""
+    """Categories (regular expression) that the cap on categories leaves out: licenses, tools, cameras."""
     validation_share: float = 0.0
     """Share of groups that go to the `validation` split, 0 to 1; the rest is `train`."""
     together: tuple[Literal["cluster", "uploader"], ...] = ("cluster", "uploader")

@@ -22,8 +22,10 @@ from pipelines.commands import (
     curating,
     evaluating,
     experiments,
+    lucidflux,
     releasing,
     restoring,
+    reviewing,
     rights,
     scoring,
     training,
@@ -36,6 +38,7 @@ from pipelines.terminal import printable
 GROUPS = (
     building,
     asking,
+    reviewing,
     rights,
     curating,
     releasing,
@@ -43,6 +46,7 @@ GROUPS = (
     restoring,
     evaluating,
     training,
+    lucidflux,
     experiments,
 )
 INTERRUPTED = 130
@@ -144,6 +148,7 @@ def main() -> None:
     modest_memory()
     signal.signal(signal.SIGINT, _interrupted)
     try:
+        _folders_are_here(sys.argv[1:])
         app()
     except BrokenPipeError:
         # `lucidlr failures | head` closes the pipe early; that is no error of ours.
@@ -163,6 +168,20 @@ def main() -> None:
         if said is None:
             raise
         _fail(said)
+
+
+def _folders_are_here(arguments: list[str]) -> None:
+    """Before `Path` makes a folder named `s3:` of an address.
+
+    Raises:
+        catalog.files.NotHere: --out or --to is an address.
+    """
+    from catalog.files import local
+
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, given = option.partition("=")
+        if name in ("--out", "--to"):
+            local(given or value)
 
 
 def _fail(error: object) -> None:

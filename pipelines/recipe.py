@@ -23,7 +23,7 @@ from catalog.errors import Expected
 from catalog.plugins import nearest
 from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
-from crawler.sources import SiteConfig, source_key
+from crawler.sources import LATER, SiteConfig, source_key
 from crawler.sources import Source as AnySource
 from crawler.walkers import source_kinds
 from filters.degradation import LABELS, DegradationPolicy
@@ -36,6 +36,7 @@ from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
+from pipelines.runner_config import RunnerConfig
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
@@ -77,7 +78,9 @@ MEASURED_VALUES = (
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
-UNHASHED = {"limits", "batch_size", "title", "description", "refresh", "version", "previous"}
+UNHASHED = {
+    *("limits", "batch_size", "title", "description", "refresh", "version", "previous", "runner"),
+}
 """Sections of a recipe that cannot change a decision."""
 
 
@@ -172,6 +175,8 @@ class Recipe(BaseModel):
     export: ExportConfig = ExportConfig()
     refresh: RefreshPolicy = RefreshPolicy()
     """How often the files are asked for again; does not change the build."""
+    runner: RunnerConfig = RunnerConfig()
+    """Where batches run; does not change the result."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 256
     """Items per batch: the unit of work, of output and of resume. Does not change the result."""
 
@@ -241,6 +246,12 @@ class Recipe(BaseModel):
     def hash(self, versions: Sequence[str], limit: int | None = None) -> str:
         """12 hex digits over all that can change a decision: the recipe, what measured (name@version), the limit."""
         content = self.model_dump(mode="json", exclude=UNHASHED)
+        for source in content["sources"]:
+            # When a source is looked at again says nothing about its files; a later key that is not given is not there.
+            source.pop("relist", None)
+            for name in LATER:
+                if source.get(name) is None:
+                    source.pop(name, None)
         content |= {"versions": sorted(versions), "limit": limit}
         if self.degradation.classifier is not None:
             content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256

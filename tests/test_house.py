@@ -201,3 +201,33 @@ def test_one_set_of_image_suffixes():
         and {".jpg", ".png"} <= {e.value for e in node.elts if isinstance(e, ast.Constant)}
     ]
     assert telling == ["catalog/image_names.py"]
+
+
+KNOWS_LUCIDFLUX = {
+    "training/backbones/lucidflux/": "the model itself",
+    "pipelines/commands/lucidflux.py": "its commands",
+    "pipelines/cli.py": "where its commands are gathered, and",
+    "pipelines/commands/panels.py": "where its commands stand in the help",
+    "training/gpu_check/": "`lucidlr gpu-check`, a command of its own: it checks a machine for this model",
+    "pipelines/recipes/nft/lucidflux.yaml": "its training",
+    "pipelines/recipes/evaluate_paper.yaml": "a method of the paper's table",
+    "training/evaluation/methods.py": "the same",
+    "training/evaluation/tables.py": "the same",
+    "training/evaluation/published/": "the same",
+}
+"""Place (a folder ends in /) -> why the word may stand there."""
+
+
+def test_lucidflux_is_known_to_its_own_rooms_only():
+    found = {
+        str(path.relative_to(HOME))
+        for name in PACKAGES
+        for path in (HOME / name).rglob("*")
+        if path.suffix in {".py", ".yaml", ".yml", ".json", ".csv", ".html", ".j2", ".sql"}
+        and "lucidflux" in path.read_text(encoding="utf-8").lower()
+    }
+    allowed = {name for name in found if name.startswith(tuple(KNOWS_LUCIDFLUX))}
+    assert found - allowed == set()
+    # A reason that nothing needs any more is taken off the list.
+    idle = [place for place in KNOWS_LUCIDFLUX if not any(n.startswith(place) for n in found)]
+    assert idle == []

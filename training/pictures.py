@@ -16,7 +16,7 @@ def read_pixels(file: Path, *, upright: bool = True) -> Pixels:
     """uint8 RGB [H,W,3]; of an animation the first frame.
 
     Args:
-        upright: turn it by its EXIF tag; the official LucidFlux script takes images as stored.
+        upright: turn it by its EXIF tag; some official scripts take images as stored.
 
     Raises:
         filters.picture.NotAnImage: the bytes do not decode; the message says why.

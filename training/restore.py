@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from PIL import Image, PngImagePlugin
@@ -21,15 +21,14 @@ from torch import Tensor
 from catalog import files
 from catalog.errors import Expected
 from filters.picture import NotAnImage, header
-from training.backbones import Backbone
+from training.backbones import Backbone, HasOwnSettings, OwnSettings, Seeds
 from training.data import to_bytes
 from training.flow_matching import SOLVERS, Solver, solve
 from training.image_names import IMAGES, is_image
 from training.pictures import read_pixels
+from training.train_config import decisive_options
 
 ENTRY = "lucidlr"
-
-Seeds = Literal["constant", "per-image"]
 
 
 class RestoreError(Expected, RuntimeError):
@@ -75,6 +74,38 @@ class Restored:
     """Were there already, made from the same image by the same settings."""
     failed: list[tuple[Path, str]]
     """Images that could not be read, and why."""
+
+
+def settings_for(
+    backbone: Backbone,
+    options: Mapping[str, Any],
+    *,
+    steps: int | None = None,
+    solver: str = "euler",
+    seed: int | None = None,
+    seeds: str | None = None,
+) -> Settings:
+    """What was asked for, for the rest the backbone's own, or sensible ones.
+
+    Args:
+        options: what the backbone was loaded with; those that can change a result go into the PNG's entry.
+
+    Raises:
+        RestoreError: no such solver, or less than one step.
+    """
+    if isinstance(backbone, HasOwnSettings):
+        own = backbone.own_settings
+    else:
+        notes = {key: str(value) for key, value in decisive_options(options).items()}
+        own = OwnSettings(seed=0, seeds="per-image", upright=True, notes=notes)
+    given: dict[str, Any] = {
+        "solver": solver,
+        "seed": own.seed if seed is None else seed,
+        "seeds": seeds or own.seeds,
+        "upright": own.upright,
+        "notes": tuple(sorted(own.notes.items())),
+    }
+    return Settings(**given) if steps is None else Settings(steps=steps, **given)
 
 
 def restore(

@@ -43,7 +43,7 @@ PUBLISHED = {
     ("decoupled", "top-1"): {2: 1.53, 4: 1.98, 8: 2.59, 12: 2.81, 16: 2.85},
     ("scalarized, global std", "top-1"): {2: 0.29, 4: 0.54, 8: 0.71, 12: 0.80, 16: 0.86},
 }
-"""Read off the paper's figure, for LucidFlux with LucidConsistency and UniPercept on RealLQ250."""
+"""Read off the paper's figure, for its base model with LucidConsistency and UniPercept on RealLQ250."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +235,6 @@ def plot(found: Sequence[Separability], rewards: Tensor, file: Path) -> None:
     axes[3].boxplot(boxes, showmeans=True)
     axes[3].set_xticklabels(["decoupled", "scal. global", "scal. group"])
     axes[3].set(title=f"top-1 by sum, M = {raw.shape[1]}, over groups")
-    figure.suptitle("Crosses: read off the paper's figure (LucidFlux, RealLQ250)", fontsize=9)
+    figure.suptitle("Crosses: read off the paper's figure (its base model, RealLQ250)", fontsize=9)
     with files.stream(file) as sink:
         figure.savefig(sink, format="png", dpi=90)

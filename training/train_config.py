@@ -239,16 +239,16 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration (as plain values, also of an older version) can change a trained weight."""
     kept = {name: value for name, value in values.items() if name not in _INDECISIVE}
     if "backbone_options" in kept:
-        kept["backbone_options"] = _without_operational(kept["backbone_options"])
+        kept["backbone_options"] = decisive_options(kept["backbone_options"])
     if "rewards" in kept:
         kept["rewards"] = [
-            {**reward, "options": _without_operational(reward["options"])}
-            for reward in kept["rewards"]
+            {**reward, "options": decisive_options(reward["options"])} for reward in kept["rewards"]
         ]
     return kept
 
 
-def _without_operational(options: Mapping[str, Any]) -> dict[str, Any]:
+def decisive_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a backbone's or reward's options can change a result; see OPERATIONAL."""
     return {name: value for name, value in options.items() if name not in OPERATIONAL}
 
 

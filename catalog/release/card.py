@@ -1,6 +1,6 @@
 """The dataset card: README.md of a release, in Hugging Face's form, every number computed from what is released.
 
-The card says what is inside, under which licences, how it was chosen and what was not verified. It takes the manifest
+The card says what is inside, under which licenses, how it was chosen and what was not verified. It takes the manifest
 and the table of samples and types no number by hand, so a new release cannot carry an old card's figures.
 """
 
@@ -62,7 +62,7 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
 
 
 def _licenses(samples: pa.Table) -> list[dict[str, Any]]:
-    """One row per licence id, with the wording and address that most of its photographs have."""
+    """One row per license id, with the wording and address that most of its photographs have."""
     names = ("license", "license_short_name", "license_url", "family")
     found = Counter(zip(*(samples.column(name).to_pylist() for name in names), strict=True))
     rows: dict[str, dict[str, Any]] = {}
@@ -212,6 +212,7 @@ def render_card(
     notice: str | None = None,
     tombstones: pa.Table | None = None,
     rights: Mapping[str, Any] | None = None,
+    reviews: Mapping[str, Any] | None = None,
 ) -> str:
     """README.md of a release.
 
@@ -223,6 +224,7 @@ def render_card(
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
         tombstones: As the release holds them; None where it has no such file.
         rights: What the license gate excluded, as pipelines.build.rights.rights_told gives it; None where nobody asked.
+        reviews: What people said, as pipelines.build.measured.reviews_told gives it; None: nobody reviewed.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.
@@ -273,6 +275,7 @@ def render_card(
         absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,
+        reviews=reviews,
     )
 
 

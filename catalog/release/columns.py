@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 FAMILIES = ("pd_cc0", "cc_by", "cc_by_sa")
-"""Licence families: folders of a release and configurations of the card, from no conditions to share-alike."""
+"""License families: folders of a release and configurations of the card, from no conditions to share-alike."""
 
 _TEXT = pa.string()
 _TEXTS = pa.list_(pa.string())
@@ -51,18 +51,18 @@ RELEASED: tuple[Column, ...] = (
     Column(name="page_id", type=_WHOLE, about="Commons page id; survives a move of the page."),
     Column(name="title", type=_TEXT, about="Title on Commons, with `File:`."),
     Column(name="sha1", type=_TEXT, about="SHA-1 of the bytes, as Commons gives it, checked."),
-    Column(name="license", type=_TEXT, about="SPDX id of this photograph's licence."),
+    Column(name="license", type=_TEXT, about="SPDX id of this photograph's license."),
     Column(name="family", type=_TEXT, about="`pd_cc0`, `cc_by` or `cc_by_sa`."),
-    Column(name="license_short_name", type=_TEXT, about="The licence as Commons names it."),
-    Column(name="license_url", type=_TEXT, about="Address of the licence text."),
+    Column(name="license_short_name", type=_TEXT, about="The license as Commons names it."),
+    Column(name="license_url", type=_TEXT, about="Address of the license text."),
     Column(
         name="attribution_line",
         type=_TEXT,
-        about="Ready credit: title, author, source, licence, changes.",
+        about="Ready credit: title, author, source, license, changes.",
         made=True,
     ),
     Column(name="attribution", type=_TEXT, about="Attribution that the author words themselves."),
-    Column(name="attribution_required", type=pa.bool_(), about="Whether the licence asks for it."),
+    Column(name="attribution_required", type=pa.bool_(), about="Whether the license asks for it."),
     Column(name="copyrighted", type=pa.bool_(), about="What Commons says about copyright."),
     Column(name="artist", type=_TEXT, about="Author, as text."),
     Column(name="artist_url", type=_TEXT, about="Link to the author, where the page has one."),

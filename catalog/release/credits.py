@@ -1,8 +1,8 @@
-"""Who made each photograph, and under which licence: the attribution line of a row, and CREDITS for the whole dataset.
+"""Who made each photograph, and under which license: the attribution line of a row, and CREDITS for the whole dataset.
 
-CC BY and CC BY-SA ask a re-user for title, author, source and licence (TASL) and for a note of changes. The line is
+CC BY and CC BY-SA ask a re-user for title, author, source and license (TASL) and for a note of changes. The line is
 made once, at export, so that nobody downstream has to put it together again. A row for which it cannot be made
-complete stops the export: a dataset with one photograph uncredited is not licence-clean.
+complete stops the export: a dataset with one photograph uncredited is not license-clean.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from catalog.errors import Expected
 from catalog.records import OWN_IDS, FileRecord
 
 FREE_OF_CONDITIONS = "pd_cc0"
-"""The family whose files ask for nothing: an author may be unknown there, a licence text need not exist."""
+"""The family whose files ask for nothing: an author may be unknown there, a license text need not exist."""
 
 CREDIT_COLUMNS = (
     "license",
@@ -51,7 +51,7 @@ _NEEDED = (
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 # Control characters (C0, DEL, C1; the next-line sign of C1 counts as white space), and those that reorder the text
-# around them (overrides, embeddings, isolates): a line of credit with one of these in a name would show licence and
+# around them (overrides, embeddings, isolates): a line of credit with one of these in a name would show license and
 # address in another order than they stand in.
 _UNSEEN = re.compile(
     "[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
@@ -60,7 +60,7 @@ _CC = re.compile(r"(?:LicenseRef-)?(CC-BY(?:-SA)?)-(\d\.\d)(?:-([A-Za-z]{2,}))?"
 
 
 class AttributionError(Expected, ValueError):
-    """A row lacks something that its licence asks a re-user to state."""
+    """A row lacks something that its license asks a re-user to state."""
 
 
 def plain(text: str | None, *, markup: bool = True) -> str:
@@ -76,9 +76,9 @@ def plain(text: str | None, *, markup: bool = True) -> str:
 
 
 def license_terms(license: str, short_name: str | None, url: str | None) -> tuple[str, str]:
-    """Name and address of a licence as they should be printed; the address is "" where there is none.
+    """Name and address of a license as they should be printed; the address is "" where there is none.
 
-    What Commons said has the first word; what it left out follows from the SPDX id, for ported licences too.
+    What Commons said has the first word; what it left out follows from the SPDX id, for ported licenses too.
     """
     name, address = plain(short_name), plain(url)
     if address.startswith("//"):
@@ -108,15 +108,15 @@ def attribution_line(
     attribution: str | None = None,
     via_commons: bool = True,
 ) -> str:
-    """One line with title, author, source, licence and the note that nothing was changed (TASL).
+    """One line with title, author, source, license and the note that nothing was changed (TASL).
 
-    `"<title>" by <author> (<author url>), via Wikimedia Commons, <file page url>, licensed under <licence name>
-    (<licence url>), unmodified.` Where the author asks for an attribution of their own wording (`attribution`), it
-    stands in the place of the author, word for word. Public domain and CC0 name no licence to comply with, and go
+    `"<title>" by <author> (<author url>), via Wikimedia Commons, <file page url>, licensed under <license name>
+    (<license url>), unmodified.` Where the author asks for an attribution of their own wording (`attribution`), it
+    stands in the place of the author, word for word. Public domain and CC0 name no license to comply with, and go
     without an author where none is known. Files of one's own do not come `via Wikimedia Commons` (`via_commons`).
 
     Raises:
-        AttributionError: title, file page, author or licence address is missing; the message names which.
+        AttributionError: title, file page, author or license address is missing; the message names which.
     """
     name, address = license_terms(license, license_short_name, license_url)
     work = plain(title, markup=False).removeprefix("File:").strip()
@@ -128,7 +128,7 @@ def attribution_line(
             ("a title", work),
             ("the address of its file page", plain(file_page_url)),
             ("an author or an attribution text", author or override or free),
-            (f"the address of the licence {license}", address or free),
+            (f"the address of the license {license}", address or free),
         )
         if not there
     ]
@@ -183,14 +183,14 @@ def attribution_lines(samples: pa.Table) -> list[str]:
     if failed:
         more = f"\n  and {len(failed) - 20} more" if len(failed) > 20 else ""
         raise AttributionError(
-            f"{len(failed)} of {samples.num_rows} samples cannot be attributed; drop them with a licence rule, or "
+            f"{len(failed)} of {samples.num_rows} samples cannot be attributed; drop them with a license rule, or "
             "refresh their metadata:\n  " + "\n  ".join(failed[:20]) + more
         )
     return lines
 
 
 def write_credits(samples: pa.Table, path: Path) -> None:
-    """Write CREDITS.csv: one row per sample, grouped by licence, then by page id; the same bytes for any row order.
+    """Write CREDITS.csv: one row per sample, grouped by license, then by page id; the same bytes for any row order.
 
     CSV rather than prose: it opens in a spreadsheet, can be searched, and addresses stay addresses. The columns that
     hold free text begin with `File:` or a quotation mark, so a spreadsheet takes none of them for a formula.

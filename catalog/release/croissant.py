@@ -78,16 +78,16 @@ _TYPES = {
 }
 
 _RESPONSIBLE: dict[str, Any] = {
-    "rai:dataCollection": "Files were listed through the API of Wikimedia Commons, judged by licence, and downloaded "
+    "rai:dataCollection": "Files were listed through the API of Wikimedia Commons, judged by license, and downloaded "
     "as originals whose SHA-1 was checked. The recipe in manifest.json says which.",
     "rai:dataAnnotationProtocol": "No person labelled anything: labels and severities follow from measures and "
     "thresholds.",
     "rai:dataBiases": "Commons over-represents some regions, cameras and years; the choice prefers photographs that "
     "the measures take for degraded, deliberate blur and old prints among them.",
-    "rai:dataLimitations": "There is no clean twin of any photograph. Licences are what file pages said when they "
+    "rai:dataLimitations": "There is no clean twin of any photograph. Licenses are what file pages said when they "
     "were fetched; rights of persons shown, of works shown and trademarks are not cleared.",
     "rai:personalSensitiveInformation": "Photographs can show people, and were not screened for that beyond the "
-    "recipe. Names of authors and uploaders are kept because the licences ask for credit. Takedowns are honoured: see "
+    "recipe. Names of authors and uploaders are kept because the licenses ask for credit. Takedowns are honoured: see "
     "README.md and tombstones.parquet.",
     "rai:dataUseCases": "Training and judging image super-resolution on natural degradations, without ground truth.",
     "rai:dataReleaseMaintenancePlan": "Releases drop what was deleted, relicensed or asked for, and list it in "
@@ -101,13 +101,13 @@ def croissant(
     """The description as JSON-able values.
 
     Args:
-        samples: the table that was exported, for its columns and licences.
+        samples: the table that was exported, for its columns and licenses.
         notice: What a reader has to know first.
         url: Where the release can be found, once it is somewhere.
     """
     about = (
         f"{manifest.rows:,} naturally degraded photographs from Wikimedia Commons, each the original file with its own "
-        "licence, author and ready attribution line, for real-world image super-resolution without ground truth. An "
+        "license, author and ready attribution line, for real-world image super-resolution without ground truth. An "
         "open re-creation of the LucidLR described in the LucidNFT paper; the images are not theirs."
     )
     return {

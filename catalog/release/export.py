@@ -96,7 +96,7 @@ def _plan(samples: pa.Table) -> pa.Table:
         raise SampleError(f"{len(twice)} pages are chosen more than once, page {min(twice)} first.")
     odd = set(samples.column("family").to_pylist()) - set(FAMILIES)
     if odd:
-        raise SampleError(f"Unknown licence family {sorted(odd)}; known are {', '.join(FAMILIES)}.")
+        raise SampleError(f"Unknown license family {sorted(odd)}; known are {', '.join(FAMILIES)}.")
     odd = {split for split in samples.column("split").to_pylist() if not _SPLIT.fullmatch(split)}
     if odd:
         raise SampleError(f"{sorted(odd)} cannot name a split: lower-case letters, digits and _.")

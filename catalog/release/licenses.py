@@ -1,6 +1,6 @@
-"""LICENSES.md of a release: every licence that occurs in it, where its text stands, and what it asks of a user.
+"""LICENSES.md of a release: every license that occurs in it, where its text stands, and what it asks of a user.
 
-The obligations are told in our words, so that a reader knows what to look for; the licence text decides. SPDX ids that
+The obligations are told in our words, so that a reader knows what to look for; the license text decides. SPDX ids that
 begin with `LicenseRef-` are ours: SPDX has no entry for them.
 """
 
@@ -22,7 +22,7 @@ _SITE = "https://creativecommons.org"
 
 @dataclass(frozen=True, kw_only=True)
 class LicenseFacts:
-    """One licence id, and where to read more."""
+    """One license id, and where to read more."""
 
     spdx: str
     family: str
@@ -38,7 +38,7 @@ class LicenseFacts:
 
 
 def licenses_of(samples: pa.Table) -> list[LicenseFacts]:
-    """The licences of a table of samples, from no conditions to share-alike, the most frequent first.
+    """The licenses of a table of samples, from no conditions to share-alike, the most frequent first.
 
     Args:
         samples: with `license` and `family`.
@@ -82,7 +82,7 @@ def _asks_of_cc(kind: str, version: str, port: str | None) -> tuple[str, ...]:
     fourth = version == "4.0"
     title = "" if fourth else "; name the title too, where there is one"
     asks = [
-        "Credit: name the author as they ask for it, the source, and this licence with its address, and keep "
+        "Credit: name the author as they ask for it, the source, and this license with its address, and keep "
         f"copyright notices{title}. `attribution_line` holds all of it.",
         "Say whether you changed the photograph.",
         "Add no terms or technical locks that take these rights from others.",
@@ -105,10 +105,10 @@ def _asks_of_cc(kind: str, version: str, port: str | None) -> tuple[str, ...]:
 
 def _share_alike(version: str) -> str:
     under = {
-        "1.0": "this same licence",
-        "4.0": "this licence, a later version of it, or one that Creative Commons lists as compatible",
+        "1.0": "this same license",
+        "4.0": "this license, a later version of it, or one that Creative Commons lists as compatible",
     }.get(
-        version, "this licence, a later version of it, or a national version with the same elements"
+        version, "this license, a later version of it, or a national version with the same elements"
     )
     return f"Share alike: what you adapt from the photograph and publish goes under {under}."
 
@@ -117,11 +117,11 @@ def licenses_text(samples: pa.Table) -> str:
     """LICENSES.md of a release; the same text for any order of rows."""
     found = licenses_of(samples)
     lines = [
-        "# Licences of the photographs",
+        "# Licenses of the photographs",
         "",
-        "There is no licence for the collection as a whole: each photograph has its own, in the column `license`, with "
+        "There is no license for the collection as a whole: each photograph has its own, in the column `license`, with "
         "a ready credit in `attribution_line` (all of them in `CREDITS.csv`). What follows tells in short what each "
-        "licence asks; it is no legal advice, and the licence's own text decides.",
+        "license asks; it is no legal advice, and the license's own text decides.",
         "",
         "| SPDX id | configuration | photographs | text |",
         "|---|---|---:|---|",

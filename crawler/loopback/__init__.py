@@ -4,7 +4,7 @@
         ...                                             # server.host_map for the crawler's door
 
 server.py listens; core.py puts answers together from api.py (the query loop and its continuation), lists/ (a file
-each), props.py, meta.py and search.py; pages.py knows the pages, metadata.py what Commons says about licences.
+each), props.py, meta.py and search.py; pages.py knows the pages, metadata.py what Commons says about licenses.
 """
 
 from crawler.loopback.server import LoggedRequest, LoopbackCommons, ManifestError, serve

@@ -1,7 +1,7 @@
 """What the embedded Commons says about a file: wikitext of a manifest item -> categories and extmetadata.
 
 Commons derives extmetadata from the rendered description page. Here the few constructs that a manifest may hold are
-turned into the HTML that MediaWiki makes of them, and the licence templates stand in a table. The contract tests
+turned into the HTML that MediaWiki makes of them, and the license templates stand in a table. The contract tests
 compare every field with a real MediaWiki. Other wikitext (tables, HTML tags, nested templates) is out of scope: it
 comes out escaped.
 """
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 
 class LicenseBox(NamedTuple):
-    """What one licence template shows to machines."""
+    """What one license template shows to machines."""
 
     short: str
     terms: str
@@ -125,7 +125,7 @@ def _markup(found: re.Match[str], site: str, exists: Callable[[str], bool]) -> s
 
 
 def templates(item: Mapping[str, Any]) -> Iterator[str]:
-    """Names of the licence and other templates of an item, in the order of its page; {{Self|X}} gives X."""
+    """Names of the license and other templates of an item, in the order of its page; {{Self|X}} gives X."""
     listed = item.get("license") or []
     sources = [listed] if isinstance(listed, str) else list(listed)
     extra = [m.group(1) + m.group(2) for m in _TEMPLATE.finditer(item.get("extra") or "")]
@@ -137,7 +137,7 @@ def templates(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def categories(item: Mapping[str, Any]) -> list[str]:
-    """Categories of a file, with those of its licence templates, in the order of MediaWiki."""
+    """Categories of a file, with those of its license templates, in the order of MediaWiki."""
     named = [*(item.get("categories") or [])]
     named += re.findall(r"\[\[Category:([^\[\]|]+)", item.get("extra") or "")
     named += [LICENSES[name].category for name in templates(item) if name in LICENSES]
@@ -150,7 +150,7 @@ def extmetadata(
 ) -> dict[str, dict[str, Any]]:
     """All extmetadata fields of an item. `uploaded` is YYYYMMDDHHMMSS.
 
-    The rules (which licence wins, which categories are left out) are those of facts about Commons' own extension:
+    The rules (which license wins, which categories are left out) are those of facts about Commons' own extension:
     public domain before Creative Commons before anything else.
     """
     fields: dict[str, dict[str, Any]] = {}
@@ -194,7 +194,7 @@ def extmetadata(
 
 
 def _is_code(name: str) -> bool:
-    """Whether Commons takes a name for a licence: cc0, pd, cc-pd, cc-by[-sa]-<version>[-<country>]."""
+    """Whether Commons takes a name for a license: cc0, pd, cc-pd, cc-by[-sa]-<version>[-<country>]."""
     words = name.lower().replace("-", " ").split()
     if words in (["cc0"], ["pd"], ["cc", "pd"], ["public", "domain"]):
         return True

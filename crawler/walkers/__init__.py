@@ -8,6 +8,11 @@ A walker is a module `crawler/walkers/<kind>.py` with
     def count(commons, source, base) -> Counted    how large it is, in a few requests, for `lucidlr plan`
     def label(source) -> str                       what a person would call it
 
+and, where it can look for new files without walking all of them again,
+
+    def again(commons, source, cursor, key, base, since, known)    batches with what is new since a time; as `walk`
+    def closed(source, since) -> str | None        why nothing new can come after that time, and what would reopen it
+
 crawler/sources.py makes the union of all configs, by which recipes are checked; nothing else knows a kind by name.
 """
 
@@ -15,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +28,7 @@ from typing import Any, Protocol
 from catalog.plugins import Plugins
 from crawler.commons import Commons
 from crawler.listed import Counted, Cursor, ListedBatch
+from crawler.relist import Relist
 
 
 class UnknownSource(ValueError):
@@ -41,6 +48,11 @@ class Source(Protocol):
         """Rows listed at most; None: all. It is no part of what identifies a source: a higher cap resumes it."""
         ...
 
+    @property
+    def relist(self) -> Relist | None:
+        """When to look for new files; None: never. It is no part of what identifies a source either."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Walker:
@@ -53,6 +65,9 @@ class Walker:
     """(wiki, source, cursor or None for the start, name of the source in the evidence, folder of relative paths)."""
     count: Callable[[Commons, Any, Path], Counted]
     label: Callable[[Any], str]
+    again: Callable[..., Generator[ListedBatch]] | None = None
+    """As walk, with when the last walk began (UTC) and a function that says whether a file is known; None: walk."""
+    closed: Callable[[Any, datetime], str | None] | None = None
 
 
 WALKERS = Plugins(package="crawler.walkers", what="source of kind", error=UnknownSource)
@@ -79,7 +94,13 @@ def load_walker(kind: str) -> Walker:
             f"it has {len(configs)}. CONTRIBUTING.md shows one."
         )
     return Walker(
-        kind=kind, config=configs[0], walk=module.walk, count=module.count, label=module.label
+        kind=kind,
+        config=configs[0],
+        walk=module.walk,
+        count=module.count,
+        label=module.label,
+        again=getattr(module, "again", None),
+        closed=getattr(module, "closed", None),
     )
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
 from crawler.names import LARGEST_ID, named_file
+from crawler.relist import Relist
 from crawler.walkers._named import asked_for
 
 
@@ -36,6 +37,8 @@ class CandidateSource:
     pageid and id that there is; where `id` is something else, give title_column."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
 
 def walk(

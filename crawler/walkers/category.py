@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from catalog.records import FileRecord
 from crawler.commons import BATCH, PAGE_FIELDS, Commons
 from crawler.listed import Counted, Cursor, ListedBatch, all_seen
+from crawler.relist import Relist
 from crawler.walkers._resolve import Resolved, category_title, resolve_categories
 
 __all__ = ["CategorySource", "Resolved", "category_title", "resolve_categories"]
@@ -35,6 +38,8 @@ class CategorySource:
     """Categories visited at most."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
     deny: tuple[str, ...] = ()
     """Regular expressions; a category whose name has a match is not entered."""
 
@@ -47,6 +52,30 @@ def walk(
     commons: Commons, source: CategorySource, cursor: Cursor | None, key: str, base: Path
 ) -> Generator[ListedBatch]:
     """Breadth first. Cursor: queue of (title, depth, path), titles visited, `continue` within the queue's first."""
+    yield from _walked(commons, source, cursor, key, None)
+
+
+def again(
+    commons: Commons,
+    source: CategorySource,
+    cursor: Cursor | None,
+    key: str,
+    base: Path,
+    since: datetime,
+    known: Callable[[FileRecord], bool],
+) -> Generator[ListedBatch]:
+    """The same tree, each category from what was added last until a whole answer of known files."""
+    yield from _walked(commons, source, cursor, key, known)
+
+
+def _walked(
+    commons: Commons,
+    source: CategorySource,
+    cursor: Cursor | None,
+    key: str,
+    known: Callable[[FileRecord], bool] | None,
+) -> Generator[ListedBatch]:
+    """With `known`: newest first, until known ground."""
     if cursor is None:
         (root,) = resolve_categories(commons, [source.root])
         if root.problem or root.title is None:
@@ -61,10 +90,14 @@ def walk(
     while queue:
         title, depth, path = queue[0]
         members = {"generator": "categorymembers", "gcmtitle": title, "gcmtype": "file"}
+        if known is not None:
+            members |= {"gcmsort": "timestamp", "gcmdir": "older"}
         for batch in commons.batches({**PAGE_FIELDS, **members, "gcmlimit": BATCH}, carry):
             files = all_seen(commons, batch.pages, key, path)
             problem = None
-            if batch.carry is None:
+            seen_before = known is not None and bool(files) and all(known(f) for f, _ in files)
+            more = None if seen_before else batch.carry
+            if more is None:
                 queue = queue[1:]
                 room = depth < source.depth and len(visited) < source.max_categories
                 below = _subcategories(commons, title) if room else []
@@ -76,8 +109,10 @@ def walk(
                     if room and name not in visited and _may_enter(name, source):
                         visited = [*visited, name]
                         queue.append([name, depth + 1, f"{path} > {name}"])
-            here = {"queue": [*queue], "visited": visited, "carry": batch.carry}
+            here = {"queue": [*queue], "visited": visited, "carry": more}
             yield ListedBatch(files=files, cursor=here if queue else None, problem=problem)
+            if more is None:
+                break
         carry = None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
+from crawler.relist import Relist
 from crawler.shelves import Item, ItemGone, items_of, read_item
 from crawler.shelves.records import check_stated, json_object, read_table, record_of
 
@@ -41,6 +42,8 @@ class FolderSource:
     """Address of a page that states the license; also the source of images whose fields name none."""
     max_files: int | None = None
     """Files listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
     def __post_init__(self) -> None:
         check_stated(self)

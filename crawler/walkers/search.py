@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from catalog.records import FileRecord
 from crawler.commons import Commons
 from crawler.listed import Counted, Cursor, ListedBatch
+from crawler.relist import OVERLAP, Relist
 from crawler.walkers import _hits
 from crawler.walkers._hits import count_hits, hits_of
 
@@ -26,6 +29,8 @@ class SearchSource:
     """e.g. create_timestamp_asc on Commons, so that the order is stable; None: the wiki's default."""
     max_files: int | None = None
     """Rows listed at most; Commons shows no more than 10,000 hits of one query."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
 
 def walk(
@@ -41,6 +46,21 @@ def walk(
             )
         here = {"carry": batch.carry} if batch.carry else None
         yield ListedBatch(files=batch.files, cursor=here, problem=problem)
+
+
+def again(
+    commons: Commons,
+    source: SearchSource,
+    cursor: Cursor | None,
+    key: str,
+    base: Path,
+    since: datetime,
+    known: Callable[[FileRecord], bool],
+) -> Generator[ListedBatch]:
+    """The same search for pages created since, where the wiki has CirrusSearch; a query with dates as it is."""
+    if "creationdate:" not in source.query:
+        source = replace(source, query=f"{source.query} creationdate:>={since - OVERLAP:%Y-%m-%d}")
+    yield from walk(commons, source, cursor, key, base)
 
 
 def count(commons: Commons, source: SearchSource, base: Path) -> Counted:

@@ -10,14 +10,16 @@ bound, and a file of exactly b KiB is kept in the lower one only.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from catalog.records import FileRecord
 from crawler.commons import Commons
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
+from crawler.relist import OVERLAP, Relist
 from crawler.walkers import _hits
 from crawler.walkers._hits import count_hits, hits_of
 
@@ -43,6 +45,8 @@ class SearchShardSource:
     """So that the order of the hits is stable."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
     def __post_init__(self) -> None:
         for name in ("width", "size_kib"):
@@ -158,6 +162,37 @@ def walk(
             yield ListedBatch(files=files, cursor=here(fits, batch.carry), problem=problem)
             problem = None
         fits, carry = False, None
+
+
+def again(
+    commons: Commons,
+    source: SearchShardSource,
+    cursor: Cursor | None,
+    key: str,
+    base: Path,
+    since: datetime,
+    known: Callable[[FileRecord], bool],
+) -> Generator[ListedBatch]:
+    """The same search for pages created since; without days of its own up to the day after the last that it knows."""
+    first = (since - OVERLAP).date()
+    if source.created_from is not None:
+        first = max(first, source.created_from)
+    last = source.created_to or datetime.now(UTC).date() + timedelta(days=1)
+    if first > last:
+        yield ListedBatch(files=(), cursor=None)
+        return
+    newer = replace(source, created_from=first, created_to=last)
+    for batch in walk(commons, newer, cursor, key, base):
+        # That nothing is new is no problem of the query.
+        nothing = batch.cursor is None and not batch.files and cursor is None
+        yield replace(batch, problem=None) if nothing else batch
+
+
+def closed(source: SearchShardSource, since: datetime) -> str | None:
+    """Once its last day is over."""
+    if source.created_to is None or (since - OVERLAP).date() <= source.created_to:
+        return None
+    return f"its last day {source.created_to} has passed: give it a later created_to"
 
 
 def count(commons: Commons, source: SearchShardSource, base: Path) -> Counted:

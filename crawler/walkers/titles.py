@@ -12,6 +12,7 @@ from catalog.files import named_text
 from crawler.commons import BATCH, Commons
 from crawler.listed import Counted, Cursor, ListedBatch
 from crawler.names import read_name
+from crawler.relist import Relist
 from crawler.walkers._named import asked_for
 
 
@@ -30,6 +31,8 @@ class TitleSource:
     """Text file: a title, a page id or an address a line; blank lines and lines that start with # are skipped."""
     max_files: int | None = None
     """Rows listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
     def __post_init__(self) -> None:
         if not (self.titles or self.page_ids or self.path):

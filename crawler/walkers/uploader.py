@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from catalog.records import FileRecord
 from crawler.commons import Commons
 from crawler.listed import Counted, Cursor, ListedBatch
+from crawler.relist import OVERLAP, Relist
 from crawler.walkers._by_time import walk_by_time
 
 MOST_COUNTING_REQUESTS = 4
@@ -29,6 +31,8 @@ class UploaderSource:
     kind: Literal["uploader"] = "uploader"
     max_files: int | None = None
     """Rows listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
     def __post_init__(self) -> None:
         if not _name(self.user) or set("#<>[]|{}") & set(self.user):
@@ -58,6 +62,27 @@ def walk(
             return
         cursor = batch.cursor
         yield batch
+
+
+def again(
+    commons: Commons,
+    source: UploaderSource,
+    cursor: Cursor | None,
+    key: str,
+    base: Path,
+    since: datetime,
+    known: Callable[[FileRecord], bool],
+) -> Generator[ListedBatch]:
+    """Uploads since then."""
+    user = _name(source.user)
+    yield from walk_by_time(
+        commons,
+        {"gaiuser": user},
+        cursor,
+        start=max(since - OVERLAP, COMMONS_BEGAN),
+        key=key,
+        path=f"uploads of {user}",
+    )
 
 
 def count(commons: Commons, source: UploaderSource, base: Path) -> Counted:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from catalog.errors import Missing
 from catalog.image_names import is_picture
 from crawler.listed import Counted, Cursor, ListedBatch, Seen
+from crawler.relist import Relist
 from crawler.shelves.records import check_stated, json_object, record_of
 from crawler.shelves.tars import TarTrouble, samples, tar_bytes
 
@@ -35,6 +36,8 @@ class WebDatasetSource:
     """Address of a page that states the license; also the source of images whose fields name none."""
     max_files: int | None = None
     """Files listed at most; None: all."""
+    relist: Relist | None = None
+    """When to look for new files; None: what was listed to its end stays as it is."""
 
     def __post_init__(self) -> None:
         check_stated(self)

@@ -54,7 +54,7 @@ def is_held_out(photograph: str) -> bool:
 
 
 def examples_of(table: pa.Table) -> Examples:
-    """The table of `pipelines.studies.calibrate.measured_examples` as arrays; nulls become NaN."""
+    """The table of `pipelines.studies.measured.measured_examples` as arrays; nulls become NaN."""
     about = ("photo", "view", "kind", "way")
     named: dict[str, Any] = {name: np.array(table.column(name).to_pylist()) for name in about}
     skip = {*about, "level", "turn"}

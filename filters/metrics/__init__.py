@@ -107,7 +107,7 @@ class Scorer(Protocol):
 
     @property
     def license(self) -> str:
-        """SPDX id of the scorer's licence."""
+        """SPDX id of the scorer's license."""
         ...
 
     @property

@@ -20,6 +20,7 @@ from pyarrow import compute
 from catalog import files, sums, views
 from catalog.manners import politeness_lines
 from catalog.records import (
+    AGAIN,
     FailureRecord,
     FileRecord,
     ListingRow,
@@ -30,12 +31,13 @@ from catalog.records import (
 from catalog.store import LISTING, config_hash, next_number
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
-from crawler.listing import Cursor, ListedBatch, list_files
+from crawler.listed import ListedBatch
 from crawler.plausible import DAMAGED, is_sha1, trouble_of
 from crawler.politeness import PoliteDoor
 from pipelines.build.fetched import fetched, fetched_where_they_moved
 from pipelines.build.gate import gated
 from pipelines.build.own_files import Shelf, own_keys, places_of, take_in
+from pipelines.build.relist import Known, Pair, Turn, batches_of, turns
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
 from pipelines.build.statements import with_structured_data
@@ -137,23 +139,16 @@ class _RequestLog:
 
 def list_sources(run: Build, door: PoliteDoor) -> None:
     """Lists every source up to its cap, on from the cursor of its last committed part."""
-    wanted = run.recipe.source_caps(run.limit)
-    states = [run.catalog.listing_state(key) for key, _ in wanted]
-    left = [
-        0 if exhausted else None if cap is None else max(0, cap - rows)
-        for (_, cap), (rows, _, exhausted) in zip(wanted, states, strict=True)
-    ]
-    if not any(count is None or count > 0 for count in left):
+    open_sources, told = turns(run)
+    for sentence in told:
+        run.progress.say(f"list: {sentence}")
+    if not open_sources:
         return
+    left = [None if turn.again else turn.left for turn in open_sources]
     total = None if any(count is None for count in left) else sum(count or 0 for count in left)
-    open_sources = [
-        (source, count, cursor)
-        for source, count, (_, cursor, _) in zip(run.recipe.sources, left, states, strict=True)
-        if count != 0
-    ]
     # A source is walked by one thread, because each answer says how to ask for the next; several sources together
     # use the whole of the allowed rate although answers take their time.
-    asks = any(source.kind not in OWN_KINDS for source, _, _ in open_sources)
+    asks = any(turn.source.kind not in OWN_KINDS for turn in open_sources)
     commons = Commons(door, run.recipe.site) if asks else None
     stop = threading.Event()
     with (
@@ -162,11 +157,8 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
         ThreadPoolExecutor(run.recipe.limits.api_in_flight) as pool,
     ):
         walks = [
-            pool.submit(
-                _list_source,
-                *(run, _behind(commons, source), source, count, cursor, advance, stop),
-            )
-            for source, count, cursor in open_sources
+            pool.submit(_list_source, run, _behind(commons, turn.source), turn, advance, stop)
+            for turn in open_sources
         ]
         try:
             for walk in as_completed(walks):
@@ -187,49 +179,61 @@ def _behind(commons: Commons | None, source: Source) -> Any:
 
 
 def _list_source(
-    run: Build,
-    commons: Any,
-    source: Source,
-    count: int | None,
-    cursor: Cursor | None,
-    advance: Advance,
-    stop: threading.Event,
+    run: Build, commons: Any, turn: Turn, advance: Advance, stop: threading.Event
 ) -> None:
-    """Lists one source, `count` rows at most, on from its cursor."""
+    """Lists one source, as many rows as are left at most, on from its cursor."""
     listed = 0
-    waiting: list[tuple[FileRecord, ListingRow]] = []
-    key = run.recipe.source_key(source)
-    own = source.kind in OWN_KINDS
+    waiting: list[Pair] = []
+    changed: list[Pair] = []
+    known = Known(run, turn.key) if turn.again else None
+    own = turn.source.kind in OWN_KINDS
     base = run.out / "corpus" if run.recipe.corpus and not own else None
-    for batch in list_files(commons, source, cursor, key=key, base=base):
+    for batch in batches_of(turn, commons, base, known):
         if batch.problem:
-            _note_problem(run, key, batch.problem)
-        waiting += batch.files if own else with_structured_data(run, commons, batch.files)
-        listed += len(batch.files)
-        advance(len(batch.files))
+            _note_problem(run, turn.key, batch.problem)
+        pairs = list(batch.files)
+        if known is not None:
+            pairs, moved = known.sort(pairs)
+            changed += moved if own else with_structured_data(run, commons, moved)
+        waiting += pairs if own else with_structured_data(run, commons, pairs)
+        listed += len(pairs)
+        advance(len(pairs))
         for warning, asked in commons.warnings.items():
             run.progress.say(f"list: the wiki warns: {warning} ({asked})")
         commons.warnings.clear()
-        enough = count is not None and listed >= count
+        enough = turn.left is not None and listed >= turn.left
         if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough or stop.is_set():
-            _commit_listing(run, source, waiting, batch)
-            waiting = []
+            _commit_changed(run, changed)
+            _commit_listing(run, turn, waiting, batch)
+            waiting, changed = [], []
         if enough or stop.is_set():
             break
 
 
-def _commit_listing(
-    run: Build, source: Source, rows: list[tuple[FileRecord, ListingRow]], batch: ListedBatch
-) -> None:
-    key = run.recipe.source_key(source)
+_AGAIN = threading.Lock()
+"""Sources are walked side by side, and share the listing of what was asked for again."""
+
+
+def _commit_changed(run: Build, pairs: list[Pair]) -> None:
+    """What is new about files that were listed before."""
+    if pairs:
+        with _AGAIN:
+            run.catalog.append_listing(AGAIN, _listing_of(pairs), None)
+
+
+def _listing_of(rows: list[Pair]) -> pa.Table:
     records = to_table([record for record, _ in rows], FileRecord)
     seen = to_table([row for _, row in rows], ListingRow)
-    table = pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
+    return pa.Table.from_arrays([*records.columns, *seen.columns], schema=LISTING)
+
+
+def _commit_listing(run: Build, turn: Turn, rows: list[Pair], batch: ListedBatch) -> None:
+    key = turn.key
     lost = [found for pair in rows if (found := _lost(key, *pair)) is not None]
     if lost:
         name = run.catalog.next_listing(key)
         run.catalog.write_rows("failure", f"listing-{key}", name, to_table(lost, FailureRecord))
-    run.catalog.append_listing(key, table, batch.cursor)
+    run.catalog.append_listing(key, _listing_of(rows), batch.cursor, turn.walk)
 
 
 def _lost(key: str, record: FileRecord, row: ListingRow) -> FailureRecord | None:
@@ -287,7 +291,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 return failure("download", sha1, "bad_sha1", said, retryable=True)
             if row["url"] is None:
                 advance(1)
-                return take_in(store, row, places.get(sha1, ()))
+                return take_in(store, row, kept_at.get(sha1, ()))
             try:
                 fetch_original(
                     door,
@@ -304,17 +308,21 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 advance(1)
             return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
 
-        places: Mapping[str, Any] = {}
-        for ref in refs:
+        kept_at: Mapping[str, Any] = {}
+        # Made once, and looked up for each batch; of several pages with the same bytes the first counts.
+        place = (
+            {sha1: i for i, sha1 in reversed(list(enumerate(known.to_pylist())))} if refs else {}
+        )
+        for ref in run.catalog.with_keys(refs):
             keys = run.catalog.keys_of(ref)
-            places = pc.index_in(pa.array(keys, pa.string()), value_set=known).drop_null()
+            places = pa.array([place[key] for key in keys if key in place], pa.int64())
             rows = {row["sha1"]: row for row in wanted.take(places).to_pylist()}
             # A batch that another recipe froze and did not finish is finished here: it passed that recipe's gate.
             strangers = [key for key in keys if key not in rows]
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
-            places = places_of(run, [key for key, row in rows.items() if row["url"] is None])
+            kept_at = places_of(run, [key for key, row in rows.items() if row["url"] is None])
             # What ended the last run is asked for last, so that it can't end every run.
             failed_before = run.catalog.failed_so_far(ref)
             keys.sort(key=lambda key: key in failed_before)

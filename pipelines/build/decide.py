@@ -21,6 +21,7 @@ from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, spl
 from filters.scenes import scenes
 from pipelines.build.copies import Twins, find_twins
 from pipelines.build.gate import as_decoded, gate_rules, passes_gate
+from pipelines.build.reviewed import REVIEW_RULE, corrected_labels, obeyed
 from pipelines.build.twins import looks_of
 from pipelines.recipe import Recipe
 
@@ -72,7 +73,9 @@ def decide(
     roles, clusters, duplicate_of = twins
     facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
     # All rules on all files, also behind the first that failed: `alone` and what-if need the whole ledger.
-    ledger = evaluate(facts, (*gate_rules(recipe), *recipe.rules))
+    said = (REVIEW_RULE,) if "review" in facts.column_names else ()
+    ledger = evaluate(facts, (*gate_rules(recipe), *said, *recipe.rules))
+    ledger = obeyed(ledger, facts, recipe)
     page_ids = facts.column("page_id").to_numpy()
     # Sampling draws from what passed every rule and knows nothing of the others.
     accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
@@ -221,10 +224,11 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     names = sorted(recipe.degradation.measures)
     measures = pa.table({name: candidates.column(f"measure.{name}") for name in names})
     labelled = label(measures, recipe.degradation)
-    return {
+    columns: dict[str, Any] = {
         name.replace("severity_", "severity.", 1): labelled.column(name)
         for name in labelled.column_names
     }
+    return corrected_labels(columns, candidates, recipe.degradation)
 
 
 def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:

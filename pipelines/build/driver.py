@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def build(
     progress: Progress | None = None,
     retry: bool = False,
     host_map: Mapping[str, str] | None = None,
+    now: datetime | None = None,
 ) -> BuildResult:
     """Builds a dataset into `out`; run again after an interruption it goes on, run again after the end it asks nothing.
 
@@ -62,6 +64,7 @@ def build(
         limit: most files to list, shared out among the sources.
         retry: try retryable failures once more.
         host_map: public host -> base URL of a local Commons that the caller runs, as the embedded one is run here.
+        now: takes the place of the clock when sources are looked at again; for replays and tests.
 
     Raises:
         crawler.politeness.MissingContact: no contact for a crawl of a real wiki.
@@ -77,8 +80,9 @@ def build(
     measure_versions(recipe.measures)
     score_versions(recipe.scores, recipe.scoring)
     embed_versions(recipe.dedupe)
-    run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
+    run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress, now=now)
     with run.catalog.locked():
+        run.catalog.identify()
         tidy(run)
         mend_catalog(run)
         joined, recipe_hash = _gather(run, contact, host_map or {}, retry=retry)
@@ -140,7 +144,7 @@ def _compute(run: Build, stage: str, keys: list[str], versions: list[str]) -> No
         stage, keys, versions, batch_size=_batch_size(len(keys), run)
     )
     with run.progress.stage(stage, sum(ref.size for ref in refs)) as advance:
-        results = run.runner.map(run_batch, refs)
+        results = run.runner.map(run_batch, run.catalog.with_keys(refs))
         for result in results:
             _count(run, result)
             advance(result.done + result.failed)

@@ -1,6 +1,6 @@
 """The gate: what is worth downloading, by metadata alone.
 
-Licence verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
+License verdicts are facts like any other: each listing part is judged once by each version of the gate, and the
 verdicts are kept beside it. So asking again is a join, and a new version of the gate needs no network.
 """
 
@@ -21,6 +21,7 @@ from catalog.store import Catalog
 from filters.policy import Rule, evaluate
 from filters.prefilter import hints
 from pipelines.build.keeper import Keeper, corrected
+from pipelines.build.reviewed import with_reviews
 from pipelines.build.run import Build
 from pipelines.recipe import Recipe
 
@@ -94,6 +95,7 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
     )
     table = corrected(table, run.catalog, keeper)
     table = with_hints(with_geometry(table), run.recipe)
+    table = with_reviews(table, run.catalog)
     return table, passes_gate(table, run.recipe)
 
 

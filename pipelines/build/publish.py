@@ -22,6 +22,7 @@ from catalog.store import Catalog
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
+from pipelines.build.measured import reviews_told
 from pipelines.build.page import report_of
 from pipelines.build.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
@@ -33,7 +34,7 @@ pc: Any = compute
 
 DEMO_NOTICE = (
     "This is the demo: small tiles of sample photographs, degraded by known amounts and served by an embedded "
-    "stand-in for Wikimedia Commons. Titles, authors and licences are invented. It shows the pipeline, not LucidLR."
+    "stand-in for Wikimedia Commons. Titles, authors and licenses are invented. It shows the pipeline, not LucidLR."
 )
 
 
@@ -42,7 +43,7 @@ OWN_NOTICE = (
     "and authors are what the data beside those files or the recipe state; nobody can be asked whether they still hold."
 )
 
-UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous"}
+UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (
@@ -176,7 +177,8 @@ def _release(
     with run.timed("export"):
         samples = samples_of(outcome, recipe, catalog)
         rights = rights_told(outcome.decisions, recipe, catalog)
-        manifest = _export(run, samples, outcome.funnel, recipe_hash, store, rights)
+        reviews = reviews_told(catalog, outcome.decisions)
+        manifest = _export(run, samples, outcome.funnel, recipe_hash, store, rights, reviews)
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
@@ -225,6 +227,7 @@ def _export(
     recipe_hash: str,
     store: ObjectStore,
     rights: dict[str, Any],
+    reviews: dict[str, Any] | None,
 ) -> Manifest | None:
     """Writes the dataset; None, and the dataset that was there stays, when nothing was kept."""
     from catalog.release.card import render_card
@@ -251,6 +254,7 @@ def _export(
             notice=notice,
             tombstones=stones,
             rights=rights,
+            reviews=reviews,
         )
         files.put(folder / "README.md", text)
         write_croissant(manifest, folder, samples=samples, notice=notice)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog import files
 from catalog.store import Catalog
 from pipelines.build.runners import Runner
 from pipelines.memory import give_back
@@ -38,9 +39,17 @@ class BuildResult:
 
 
 def start_run(
-    recipe: Recipe, *, out: Path, runner: Runner, limit: int | None, progress: Progress | None
+    recipe: Recipe,
+    *,
+    out: Path,
+    runner: Runner,
+    limit: int | None,
+    progress: Progress | None,
+    now: datetime | None = None,
 ) -> Build:
-    """A run that has done nothing yet, on the catalog in `out`."""
+    """A run that has done nothing yet, on the catalog in `out`; `now` takes the place of the clock."""
+    files.local(out)
+    began = (now or datetime.now(UTC)).replace(microsecond=0)
     return Build(
         recipe=recipe,
         out=out.resolve(),
@@ -48,8 +57,8 @@ def start_run(
         runner=runner,
         progress=progress or NoProgress(),
         catalog=Catalog(out / "catalog"),
-        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        started_at=datetime.now(UTC).replace(microsecond=0),
+        run_id=f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        started_at=began,
     )
 
 

@@ -20,7 +20,7 @@ from catalog.records import (
     ScoreRecord,
     to_table,
 )
-from catalog.store import BatchRef, Catalog
+from catalog.store import BatchRef, Catalog, recognized
 from crawler.download import ObjectStore, OriginalMissing
 from pipelines.build.runners import BatchResult
 
@@ -171,10 +171,12 @@ def run_batch(ref: BatchRef) -> BatchResult:
 
     Raises:
         catalog.files.DiskFull: no room for the part; the batch stays pending.
+        catalog.store.CatalogUnseen: this worker does not see the catalog, or its originals.
     """
     from filters.picture import NotAnImage, decoder_errors
 
     started = time.perf_counter()
+    recognized(ref)
     make_worker, record_type = COMPUTE[ref.stage]
     catalog = Catalog(ref.root)
     store = ObjectStore(catalog.root / "objects")

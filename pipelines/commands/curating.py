@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Workers
+from pipelines.commands.options import Workers, the_build
 from pipelines.terminal import echo
 
 app = typer.Typer()
@@ -120,8 +120,28 @@ def calibrate(
             "--clean", help="Only count the labels that clean photographs bear; trains nothing."
         ),
     ] = False,
+    reviews: Annotated[
+        bool,
+        typer.Option(
+            "--reviews", help="Fit the recipe's thresholds to what people said of a drawn sample."
+        ),
+    ] = False,
+    build: Annotated[
+        Path | None,
+        typer.Option(help="With --reviews: the build's folder; default: the last build."),
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="With --reviews: which sample; default: the newest answered.")
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(help="With --reviews: save the proposal as recipes/NAME.yaml in the build."),
+    ] = None,
 ) -> None:
-    """Judge the labels on photographs degraded by known amounts; with --real, learn them first."""
+    """Judge the labels on photographs degraded by known amounts, or by what people said (--reviews)."""
+    if reviews:
+        _by_reviews(build, sample, save)
+        return
     import os
 
     from filters.degradation import PLAIN_CLASSIFIER
@@ -180,3 +200,20 @@ def screen(
         folder, to, workers=workers or os.cpu_count() or 1, progress=TerminalProgress()
     )
     echo(f"{to}: {count} images, {failed} that do not decode (column `error`)")
+
+
+def _by_reviews(build: Path | None, sample: str | None, save: str | None) -> None:
+    from catalog.store import catalog_in
+    from pipelines.offline.changes import save_recipe
+    from pipelines.offline.judged import proposal_lines, propose
+
+    out = the_build(build)
+    catalog = catalog_in(out)
+    with catalog.locked():
+        found = propose(out, catalog, sample)
+    for line in proposal_lines(found):
+        echo(line)
+    if save is not None:
+        path = save_recipe(found.recipe, out, save)
+        echo(f"recipe     {path}")
+        echo(f"Next: lucidlr refilter {path} --out {out}")

@@ -87,7 +87,7 @@ def _write(file: Path, rows: Any) -> None:
 @app.command()
 def precompute(
     config: Annotated[
-        str, typer.Argument(help="Name (tiny, lucidflux) or path of the training's configuration.")
+        str, typer.Argument(help="Name (tiny, ...) or path of the training's configuration.")
     ],
     dataset: Annotated[
         Path | None, typer.Option(help="Folder of an exported dataset, e.g. out/demo/dataset.")

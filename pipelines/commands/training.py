@@ -20,7 +20,7 @@ def train(
     config: Annotated[
         str,
         typer.Argument(
-            help="Name (tiny, lucidflux) or path of a configuration; docs/training.md has its keys."
+            help="Name (tiny, ...) or path of a configuration; docs/training.md has its keys."
         ),
     ],
     dataset: Annotated[
@@ -73,37 +73,6 @@ def train(
     echo(f"trained    {result.epochs} epochs, {result.steps} steps")
     echo(f"log        {settings.out / 'log.csv'}, log.parquet, grids/")
     echo(f"weights    {settings.out / 'weights.safetensors'}  (averaged; raw ones in checkpoints/)")
-
-
-@app.command("gpu-check")
-def gpu_check(
-    weights: Annotated[
-        Path, typer.Argument(help="LucidFlux's weights (`lucidlr lucidflux-download`).")
-    ],
-    processes: Annotated[int, typer.Option(min=1, help="For the checks of several GPUs.")] = 1,
-    golden: Annotated[
-        Path | None, typer.Option(help="Golden values: tests/golden/lucidflux of a checkout.")
-    ] = None,
-    scorer: Annotated[Path | None, typer.Option(help="Folder of Qwen3-VL-Embedding-8B.")] = None,
-    unipercept: Annotated[str | None, typer.Option(help="Address of a UniPercept server.")] = None,
-    out: Annotated[Path, typer.Option(help="For what the checks write.")] = Path("out/gpu-check"),
-) -> None:
-    """Check a machine for training LucidFlux: fifteen figures, expected and found; exit code 1 if one fails."""
-    from training.gpu_check import run_checks
-    from training.gpu_check.checks import CHECKS, context_of
-
-    context = context_of(
-        weights, processes=processes, out=out, golden=golden, scorer=scorer, unipercept=unipercept
-    )
-    echo(f"device     {context.device_name}, {processes} process(es)")
-    if not context.on_gpu:
-        echo("           no GPU here: what runs on the CPU says `cpu`, which is no pass of a GPU")
-    outcomes = run_checks(context, CHECKS, echo)
-    counts = {v: sum(o.verdict == v for o in outcomes) for v in ("pass", "cpu", "skipped", "FAIL")}
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    echo(f"{context.device_name}: {told} of {len(outcomes)}")
-    if counts["FAIL"]:
-        raise typer.Exit(1)
 
 
 def _planned(

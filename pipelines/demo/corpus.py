@@ -153,7 +153,7 @@ def _truth(entry: Entry, content: bytes, amount: float | None) -> dict[str, Any]
         "degradation": asdict(entry.degradation) if entry.degradation else None,
         "twin_of": f"File:{entry.twin_of.item['filename']}" if entry.twin_of else None,
         "transform": {"kind": entry.transform, "amount": amount} if entry.transform else None,
-        "licence_expected": entry.licence_expected,
+        "license_expected": entry.license_expected,
         "fault": entry.item.get("fault"),
         "reach": entry.reach,
         "size_px": list(size) if size else None,

@@ -1,4 +1,4 @@
-"""How Commons would describe the files of the demo corpus: names, people, licences, categories, upload times.
+"""How Commons would describe the files of the demo corpus: names, people, licenses, categories, upload times.
 
 Pure functions of a random generator. All people, places and cameras are invented.
 """
@@ -86,7 +86,7 @@ _LONG_NAMES = (
 
 
 def free_license(rng: np.random.Generator) -> str | list[str]:
-    """A template that the licence gate has to accept."""
+    """A template that the license gate has to accept."""
     shares = np.array([share for _, share in FREE])
     return _as_json(FREE[int(rng.choice(len(FREE), p=shares / shares.sum()))][0])
 
@@ -119,7 +119,7 @@ def category_pages() -> dict[str, list[str]]:
 def describe(
     index: int, extension: str, subject: str, reach: Reach, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The manifest item of file number `index`, without licence and upload time."""
+    """The manifest item of file number `index`, without license and upload time."""
     phrase, place = _pick(rng, _PHRASES[subject]), _pick(rng, _PLACES)
     author = _pick(rng, _PEOPLE)
     linked = f"[[User:{author}|{author}]]" if rng.random() < 0.6 else author

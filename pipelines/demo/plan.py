@@ -1,4 +1,4 @@
-"""What each file of the demo corpus is to be: its role, tile, damage, licence, and for a twin what it is a copy of.
+"""What each file of the demo corpus is to be: its role, tile, damage, license, and for a twin what it is a copy of.
 
 Pure: a seed and a number of files give the whole plan; the bytes are made in pipelines/demo/files.py.
 """
@@ -52,7 +52,7 @@ class Entry:
     role: Role
     tile: Tile | None
     degradation: Degradation | None
-    licence_expected: str
+    license_expected: str
     reach: names.Reach
     seed: int
     extension: str
@@ -145,13 +145,13 @@ def _try_plan(rng: np.random.Generator, files: int) -> list[Entry] | None:
     for role in planned:
         damage = None if role in undamaged else next(damage_left)
         if role == "unfree" and rng.random() < 0.4:
-            damage = None  # the licence gate must not lean on quality
+            damage = None  # the license gate must not lean on quality
         entries.append(
             Entry(
                 role=role,
                 tile=None,
                 degradation=damage,
-                licence_expected="accept",
+                license_expected="accept",
                 reach=names.reach(rng),
                 seed=int(rng.integers(2**31)),
                 extension=_extension(role, damage, rng),
@@ -259,7 +259,7 @@ def resize_range(damage: Degradation, tile: Tile) -> tuple[float, float]:
 
 
 def _describe_all(order: list[Entry], rng: np.random.Generator) -> None:
-    """Names, authors, licences, times and planted faults."""
+    """Names, authors, licenses, times and planted faults."""
     times = names.upload_times([entry.reach for entry in order], rng)
     faults = iter(FAULTS)
     unfree = 0
@@ -269,18 +269,18 @@ def _describe_all(order: list[Entry], rng: np.random.Generator) -> None:
         item["uploaded"] = time
         item["license"] = names.free_license(rng)
         if entry.role == "unfree":
-            item["license"], entry.licence_expected = names.unfree_license(unfree)
+            item["license"], entry.license_expected = names.unfree_license(unfree)
             unfree += 1
         elif entry.role == "personality":
-            item["extra"], entry.licence_expected = "{{Personality rights}}", "reject"
+            item["extra"], entry.license_expected = "{{Personality rights}}", "reject"
         elif entry.role == "deletion":
             item["deletion_reason"] = (
                 "per Commons:Deletion requests (no permission from the author)"
             )
-            entry.licence_expected = "reject"
+            entry.license_expected = "reject"
         elif entry.role == "no_author":
             item["author"], item["license"] = "", "Cc-by-sa-4.0"
-            entry.licence_expected = "quarantine"
+            entry.license_expected = "quarantine"
         elif entry.role == "svg":
             item["mime"] = "image/svg+xml"
         elif entry.role == "gif":

@@ -26,7 +26,7 @@ def score(truth: Mapping[str, Any], decisions: Mapping[str, Judged]) -> dict[str
     """Agreement of `decisions` (by title, `File:` included) with `truth` (truth.json).
 
     Keys of the answer: `files`, `unseen` (no decision: counts as not kept); `non_free_in_dataset` (kept although the
-    licence or a restriction forbids it); `twins`, `twins_found`, `twin_recall` (a planted copy and its original were
+    license or a restriction forbids it); `twins`, `twins_found`, `twin_recall` (a planted copy and its original were
     linked, whichever was kept, or both linked to a third of their cluster), `canonical_right` (share of those found
     where the right one was kept), `false_merges` (called duplicate of a file from another tile); `degraded`,
     `degraded_kept`, `clean`, `clean_dropped`, `agreement` (share of the free, whole, untwinned files whose fate is the
@@ -45,7 +45,7 @@ def score(truth: Mapping[str, Any], decisions: Mapping[str, Judged]) -> dict[str
         judged = decisions.get(title)
         return title if judged is None or judged.duplicate_of is None else judged.duplicate_of
 
-    non_free = [i["title"] for i in items if i["licence_expected"] != "accept" and kept(i)]
+    non_free = [i["title"] for i in items if i["license_expected"] != "accept" and kept(i)]
     twins = [i for i in items if i["twin_of"]]
     found = [i for i in twins if root(i["title"]) == root(i["twin_of"])]
     canonical = [i for i in found if root(i["title"]) == i["twin_of"]]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
+from catalog import files
+from catalog.errors import Expected
 from filters.policy import Rule
 from pipelines.recipe import Recipe, RecipeError, problems_of
 
@@ -106,4 +111,33 @@ def _validated(recipe: Recipe, update: dict[str, Any], change: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{change!r}: {'; '.join(problems_of(error))}") from error
+        said = "; ".join(problems_of(error))
+        raise RecipeError(f"{change!r}: {_by_name(said, content)}") from error
+
+
+def _by_name(said: str, content: dict[str, Any]) -> str:
+    """`degraded.min` instead of `rules.2.min`: nobody who typed a change counts the recipe's rules."""
+
+    def name(found: re.Match[str]) -> str:
+        rule = content[found[1]][int(found[2])]
+        return str(rule.get("name") or _tail(str(rule.get("value"))))
+
+    return re.sub(r"\b(rules|gate)\.(\d+)\b", name, said)
+
+
+def save_recipe(recipe: Recipe, out: Path, name: str) -> Path:
+    """Writes a recipe as YAML to <out>/recipes/<name>.yaml.
+
+    Raises:
+        Expected: there is such a file, or the name is none.
+    """
+    if not name or set(name.lower()) - set("abcdefghijklmnopqrstuvwxyz0123456789_-"):
+        raise Expected(f"{name[:60]!r} is no name for a recipe: use a to z, 0 to 9, - and _.")
+    path = out / "recipes" / f"{name}.yaml"
+    if path.exists():
+        raise Expected(f"There is {path} already: use another name.")
+    content = recipe.model_dump(mode="json", exclude_defaults=True)
+    for source, given in zip(content.get("sources", []), recipe.sources, strict=False):
+        source["kind"] = given.kind
+    files.put(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return path

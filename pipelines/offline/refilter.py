@@ -1,6 +1,6 @@
 """Decisions again, from stored facts: another recipe over the same crawl.
 
-No network and no model: licences were judged when the listing was, and measures and scores are taken in the version in
+No network and no model: licenses were judged when the listing was, and measures and scores are taken in the version in
 which they were last computed. What a recipe would have to fetch or measure first is counted, not done.
 """
 

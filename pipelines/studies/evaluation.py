@@ -6,9 +6,9 @@
       - {name: tiny}                                  # in the box
     methods:
       - {name: bicubic, kind: bicubic}
-      - {name: LucidFlux, kind: folder, folder: "/data/outputs/LucidFlux/{benchmark}"}
+      - {name: SinSR, kind: folder, folder: "/data/outputs/SinSR/{benchmark}"}
       - {name: SeeSR, kind: command, run_in: /code/SeeSR, command: "python test.py --in {lr} --out {out}"}
-    deltas: {LucidFlux: bicubic}
+    deltas: {SinSR: bicubic}
 
 Unknown keys are errors. Paths are taken as they stand: relative ones from where the command runs.
 """

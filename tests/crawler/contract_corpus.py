@@ -1,7 +1,7 @@
 """The corpus that the contract tests put into the real MediaWiki and into the embedded Commons alike.
 
 About sixty small files made from noise and gradients, with the odd cases that a crawler meets: tied upload times,
-titles as long as MediaWiki takes them in several scripts, no licence, several licences, many categories, redirects.
+titles as long as MediaWiki takes them in several scripts, no license, several licenses, many categories, redirects.
 """
 
 from __future__ import annotations

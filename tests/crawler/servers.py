@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,22 @@ def answer(
         handler.wfile.write(body)
 
     return send
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """A picture that comes a byte at a time, for a minute at most."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "image/jpeg")
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    for _ in range(6000):
+        try:
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+        except OSError:
+            break
+        time.sleep(0.01)
+    handler.close_connection = True
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:

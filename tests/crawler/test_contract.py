@@ -412,7 +412,7 @@ def test_the_filter_leaves_only_what_was_asked(commons_server):
     }  # fmt: skip
 
 
-def test_a_file_without_licence_has_no_licence_fields(commons_server, items):
+def test_a_file_without_license_has_no_license_fields(commons_server, items):
     title = next(title for title, item in items.items() if item["license"] == "")
     page = commons_server.pages(titles=title, prop="imageinfo", iiprop="extmetadata")[title]
     assert not {"License", "LicenseShortName", "LicenseUrl", "UsageTerms", "Copyrighted"} & set(

@@ -15,7 +15,7 @@ from crawler.download import ATTEMPTS, DownloadFailure, ObjectStore, fetch_origi
 from crawler.limits import CircuitOpen, Limits
 from crawler.politeness import PoliteDoor
 from filters.picture import refusal
-from tests.crawler.servers import answer, hang_up, scripted
+from tests.crawler.servers import answer, drip, hang_up, scripted
 
 LIMITS = Limits(backoff_s=0.001, backoff_429_s=0.001, max_attempts=3, breaker_429=2)
 
@@ -198,9 +198,9 @@ def test_a_body_that_stalls_is_left_for_a_later_run(store):
 
 
 def test_a_body_that_drips_past_its_time_is_left_for_a_later_run(store):
-    with scripted(photo()) as server, pytest.raises(DownloadFailure) as caught:
-        fetch(server, store, limits=replace(LIMITS, media_total_s=-1.0))
-    assert (caught.value.kind, caught.value.retryable) == ("gave_up", True)
+    with scripted(drip) as server, pytest.raises(DownloadFailure) as caught:
+        fetch(server, store, size=None, limits=replace(LIMITS, media_total_s=1.0))
+    assert (caught.value.kind, caught.value.retryable) == ("timeout", True)
     assert len(server.requests) == 1
 
 

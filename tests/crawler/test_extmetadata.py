@@ -266,7 +266,7 @@ def test_recorded_pages_come_back_from_the_catalog_unchanged():
     assert from_table(to_table(records, FileRecord), FileRecord) == records
 
 
-def test_the_licences_of_a_recorded_batch():
+def test_the_licenses_of_a_recorded_batch():
     batch = "openverse/continuation/wmc_pretty_nocontinue.json"
     records = [parse_page(recorded) for file, recorded in recorded_pages() if file == batch]
     counted = Counter(record.license_code for record in records)

@@ -19,7 +19,7 @@ from crawler.limits import (
     retry_after_s,
 )
 from crawler.politeness import PoliteDoor
-from tests.crawler.servers import answer, hang_up, scripted
+from tests.crawler.servers import answer, drip, hang_up, scripted
 
 FAST = Limits(api_per_minute=200, backoff_s=0.01, backoff_429_s=0.02, max_attempts=4, breaker_429=3)
 
@@ -334,15 +334,6 @@ def test_a_body_that_breaks_off_is_an_interruption():
 
 
 def test_a_slow_drip_ends():
-    def drip(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "100000")
-        handler.end_headers()
-        for _ in range(200):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.01)
-
     limits = Limits(media_total_s=0.1, read_timeout_s=5)
     with scripted(drip) as server:
         door = PoliteDoor(

@@ -1,4 +1,4 @@
-"""The licence gate: by hand for every rule, and over all recorded answers of Commons."""
+"""The license gate: by hand for every rule, and over all recorded answers of Commons."""
 
 import re
 from collections import defaultdict
@@ -60,7 +60,7 @@ def verdict(record=FREE, sdc=None, **changes):
         ("cc0", "https://creativecommons.org/publicdomain/zero/1.0/deed.en", "CC0-1.0", "pd_cc0"),
     ],
 )
-def test_free_licences_get_their_spdx_id_and_family(code, url, spdx, family):
+def test_free_licenses_get_their_spdx_id_and_family(code, url, spdx, family):
     judged = judge(replace(FREE, license_code=code, license_url=url, categories=("Trees",)))
     assert (judged.keep, judged.reason, judged.license, judged.family) == (True, "ok", spdx, family)
 
@@ -137,11 +137,11 @@ def test_every_known_restriction_keeps_a_file_out(restriction):
         (("PD-Art (PD-old)", "CC-BY-SA-3.0"), "quarantine", "pd_beside_cc"),
     ],
 )
-def test_public_domain_needs_evidence_and_no_other_licence_beside_it(categories, outcome, reason):
+def test_public_domain_needs_evidence_and_no_other_license_beside_it(categories, outcome, reason):
     assert verdict(PD, categories=categories)[:2] == (outcome, reason)
 
 
-def test_the_evidence_for_the_public_domain_is_named_in_the_licence():
+def test_the_evidence_for_the_public_domain_is_named_in_the_license():
     assert judge(PD).license == "LicenseRef-PD-old-70"
     assert judge(PD).family == "pd_cc0"
 
@@ -247,7 +247,7 @@ def test_every_recorded_page_has_the_right_verdict():
         ("For non-commercial use.", "custom_permission"),
         ("All rights reserved", "custom_permission"),
         ("Nutzung in sozialen Netzwerken untersagt", "custom_permission"),
-        # What free licences and the volunteers' response team say themselves, as recorded from Commons.
+        # What free licenses and the volunteers' response team say themselves, as recorded from Commons.
         (
             "I, the copyright holder of this work, hereby publish it under the following license:",
             "ok",
@@ -264,7 +264,7 @@ def test_every_recorded_page_has_the_right_verdict():
         (None, "ok"),
     ],
 )
-def test_conditions_beside_the_licence_need_a_person(permission, reason):
+def test_conditions_beside_the_license_need_a_person(permission, reason):
     assert verdict(permission=permission)[1] == reason
 
 
@@ -280,11 +280,11 @@ def test_conditions_beside_the_licence_need_a_person(permission, reason):
         ("LicenseRef-PD", None),
     ],
 )
-def test_each_licence_has_its_address(spdx, url):
+def test_each_license_has_its_address(spdx, url):
     assert license_url_for(spdx) == url
 
 
-def test_the_address_of_an_accepted_licence_passes_the_gate():
+def test_the_address_of_an_accepted_license_passes_the_gate():
     for code in ("cc-by-1.0", "cc-by-sa-2.1-jp", "cc-by-sa-2.5-scotland", "cc0"):
         spdx = judge(replace(FREE, license_code=code)).license
         changes = {"license_url": license_url_for(spdx), "categories": ("Trees",)}
@@ -292,12 +292,12 @@ def test_the_address_of_an_accepted_licence_passes_the_gate():
 
 
 @pytest.mark.parametrize("spdx", ["CC-BY-NC-4.0", "GFDL-1.3", "CC-BY-9.9", ""])
-def test_a_licence_outside_of_the_gate_has_no_address(spdx):
+def test_a_license_outside_of_the_gate_has_no_address(spdx):
     with pytest.raises(ValueError, match="no license of the gate"):
         license_url_for(spdx)
 
 
-# Licence templates of the MediaWiki that the project is held against -> what its extmetadata say -> the verdict.
+# License templates of the MediaWiki that the project is held against -> what its extmetadata say -> the verdict.
 TEMPLATES = {
     "Cc-zero": ("accept", "ok", "CC0-1.0"),
     "Cc-by-2.0": ("accept", "ok", "CC-BY-2.0"),
@@ -317,7 +317,7 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_every_licence_template_of_the_test_wiki_has_the_right_verdict(template):
+def test_every_license_template_of_the_test_wiki_has_the_right_verdict(template):
     text = (shared_folder("mediawiki") / f"assets/templates/{template}.txt").read_text("utf-8")
     said = dict(part.split("=", 1) for part in text.strip().strip("{}").split("|")[1:])
     short = said["short"]

@@ -143,7 +143,7 @@ def test_caps_hold_and_say_who_ran_into_them(what, of):
     assert set(found.reasons.values()) == {f"cap:{what}"}
 
 
-def test_the_cap_on_categories_leaves_out_those_of_licences_and_tools():
+def test_the_cap_on_categories_leaves_out_those_of_licenses_and_tools():
     candidates = [
         Accepted(page_id=i, categories=("CC-BY-SA-4.0", "Uploaded with Mobile App"))
         for i in range(1, 30)

@@ -21,7 +21,8 @@ from catalog.explain import explain_lines
 from catalog.release.export import verify_dataset
 from catalog.release.manifest import load_manifest
 from pipelines.cli import app
-from scripts.freeze_catalog import KILLS, ROOT, outcome, rows_of, unpack, versions_in_force
+from scripts.freeze_catalog import KILLS, ROOT
+from scripts.frozen import outcome, rows_of, unpack, versions_in_force
 
 pytestmark = pytest.mark.golden
 

@@ -127,7 +127,11 @@ IN_A_BUILD = [
     ),
     ("whatif degradedd.min=0.4", 1, "Did you mean 'degraded'?"),
     ("whatif degraded.mix=1", 1, "Did you mean 'min'?"),
-    ("whatif degraded.min=abc", 1, "rules.2.min: input should be a valid number"),
+    (
+        "whatif degraded.min=abc",
+        1,
+        "'degraded.min=abc': degraded.min: input should be a valid number",
+    ),
     ("whatif piqe.max=60 --recipe lucidlr_2k", 1, "Did you mean 'lucidlr_20k'?"),
     ("explain File:Nobody.jpg", 1, "File:Nobody.jpg is no candidate of the build in out/demo."),
     (

@@ -103,7 +103,7 @@ def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (1, 2)) ->
 
 def lora_sharded(out: Path) -> None:
     """The same with base weights, adapters and optimiser spread over the processes."""
-    lora(out, shard=True)
+    lora(out, shard=True, epochs=(2,))
 
 
 def differing(out: Path) -> None:

@@ -86,3 +86,64 @@ def test_a_store_over_the_limit_is_announced_and_refused():
     with pytest.raises(StoreTooLarge, match=r"493\.2 GiB would be written.*--kind.*--most-gb 531"):
         check_size(estimates, most_gb=50)
     check_size(estimates, most_gb=600)
+
+
+def test_what_a_tiny_run_holds_is_within_15_percent_of_its_plan(tmp_path, monkeypatch):
+    """Live tensors of a real training, by moment, from its second epoch on (docs/LOG.md has larger ones)."""
+    from training import epoch, train_nft
+    from training.cost.live import LiveBytes
+    from training.data import LRTensors
+    from training.train_config import RewardSpec
+
+    config = small_config(
+        tmp_path,
+        backbone="tiny",
+        lr_px=16,
+        rewards=(RewardSpec(name="lr_faithfulness"),),
+        epochs=2,  # Adam's states come with the first step
+        groups=2,
+        group_size=4,
+        rollout_solver="euler",
+        rollout_batch=8,
+        train_batch=8,
+        updates=1,
+    )
+    plan = plan_of(config)
+    live = LiveBytes()
+
+    def within(module, name, moment):
+        inner = getattr(module, name)
+
+        def wrapped(*args, **kwargs):
+            with live.moment(moment):
+                return inner(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, wrapped)
+
+    within(train_nft, "one_update", "update")
+    within(epoch, "roll_out", "rollouts")
+    with live:
+        train_nft.main(config, lrs=LRTensors(torch.rand(2, 3, 16, 16)))
+    for moment in ("update", "rollouts"):
+        planned = sum(plan.memory[moment].values())
+        assert live.peaks[moment] == pytest.approx(planned, rel=0.15), moment
+    assert live.peak == live.peaks["update"] and plan.peak_bytes == sum(
+        plan.memory["update"].values()
+    )
+
+
+def test_live_bytes_count_a_tensor_from_its_first_use_to_its_end():
+    from training.cost.live import LiveBytes
+
+    there = torch.zeros(1000)
+    with LiveBytes(beside=[there]) as live:
+        one = there + 1  # 4,000 bytes more
+        view = one[:10]  # the same storage
+        with live.moment("inside"):
+            two = one * 2  # 8,000
+            del two
+        assert (live.now, live.peaks["inside"]) == (4000, 8000)
+        del one
+        assert live.now == 4000 and len(view) == 10
+        del view
+        assert live.now == 0 and live.peak == 8000

@@ -42,6 +42,12 @@ def together(kind, out, count, launcher=TORCHRUN):
     return json.loads((out / "result.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def two_with_lora(tmp_path_factory):
+    """LoRA on two processes by torchrun, once for both tests that compare with it."""
+    return together("lora", tmp_path_factory.mktemp("two") / "run", 2)
+
+
 def launched(words, *, check):
     return subprocess.run(
         words,
@@ -75,15 +81,15 @@ def test_a_sharded_backbone_gives_the_same_curve_and_goes_on_from_its_checkpoint
     assert_same_curve_and_weights(one, two, 1e-3, 1e-4)
 
 
-def test_adapters_drawn_at_random_are_one_on_all_processes_and_train_as_on_one(tmp_path):
-    one, two = (together("lora", tmp_path / str(n), n) for n in (1, 2))
-    assert_same_curve_and_weights(one, two, 2e-6, 2e-6)
+def test_adapters_drawn_at_random_are_one_on_all_processes_and_train_as_on_one(
+    tmp_path, two_with_lora
+):
+    one = together("lora", tmp_path / "1", 1)
+    assert_same_curve_and_weights(one, two_with_lora, 2e-6, 2e-6)
 
 
-def test_accelerate_launch_gives_the_curve_of_torchrun_to_the_last_bit(tmp_path):
-    first = together("lora", tmp_path / "torchrun", 2)
-    second = together("lora", tmp_path / "accelerate", 2, ACCELERATE)
-    assert first == second
+def test_accelerate_launch_gives_the_curve_of_torchrun_to_the_last_bit(tmp_path, two_with_lora):
+    assert together("lora", tmp_path / "accelerate", 2, ACCELERATE) == two_with_lora
 
 
 def test_sharded_adapters_drawn_at_random_train_as_on_one_process(tmp_path):

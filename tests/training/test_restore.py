@@ -14,10 +14,19 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app, main
 from tests.training.backbones.lucidflux_tiny import GOLDEN, tiny, tiny_weights
+from training.backbones import OwnSettings
 from training.backbones.lucidflux.golden_set import Golden
-from training.backbones.tiny import untrained
+from training.backbones.tiny import Tiny, untrained
 from training.data import to_bytes
-from training.restore import RestoreError, Settings, image_seed, plan, read_lr, restore
+from training.restore import (
+    RestoreError,
+    Settings,
+    image_seed,
+    plan,
+    read_lr,
+    restore,
+    settings_for,
+)
 
 FAST = Settings(steps=2)
 
@@ -202,17 +211,46 @@ def test_lucidflux_restores_a_file_to_the_official_bytes(tmp_path: Path) -> None
     assert entry["seed"] == "123456789" and entry["license"].startswith("LicenseRef-FLUX-1-dev")
     model = tiny(weights)
     assert entry["weights_sha256"] == model.weights_sha256
+    # A folder that was begun before options became general is still resumed: the same words tell results apart.
+    told = {key: entry[key] for key in entry if key in {"size", "dtype", "corrected", "upright"}}
+    assert told == {"size": "128x64", "dtype": "float32", "corrected": "False", "upright": "False"}
+    assert {"width", "height", "weights", "device"}.isdisjoint(entry)
+
+
+def test_a_backbone_s_own_settings_yield_to_what_was_asked_for_and_others_note_their_options() -> (
+    None
+):
+    plain = settings_for(untrained(), {"weights": Path("x"), "device": "cpu", "scale": 2})
+    assert (plain.seed, plain.seeds, plain.upright) == (0, "per-image", True)
+    # Where weights lie and on what they run changes no result: their hash stands in the entry.
+    assert plain.notes == (("scale", "2"),)
+
+    class Own(Tiny):
+        own_settings = OwnSettings(
+            seed=9, seeds="constant", upright=False, notes={"dtype": "float32"}
+        )
+
+    own = Own(untrained().net, weights_sha256="x")
+    found = settings_for(own, {"scale": 2}, seed=3, seeds="per-image", steps=5, solver="dpm2")
+    assert (found.seed, found.seeds, found.upright, found.steps) == (3, "per-image", False, 5)
+    assert found.notes == (("dtype", "float32"),)
+    assert settings_for(own, {}).seed == 9
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--backbone", "lucidflux"], "--weights is missing"),
+        (
+            ["--backbone", "lucidflux"],
+            "needs the option weights. A LucidFlux from a weights folder",
+        ),
         (["--backbone", "lucidflux", "--weights", "x", "--size", "1024"], "write WIDTHxHEIGHT"),
         (["--backbone", "lucidflux", "--weights", "x", "--size", "1000x64"], "multiples of 64"),
         (["--backbone", "lucidflux", "--weights", "x"], "There is no weights folder"),
         (["--backbone", "tinny"], "did you mean 'tiny'"),
-        (["--adapter", "x"], "--adapter is for lucidflux"),
+        (["--adapter", "x"], "The backbone tiny has no option 'adapter'"),
+        (["--option", "wieghts=x"], "did you mean 'weights'"),
+        (["--option", "scale 2"], "write KEY=VALUE"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line(

@@ -4,7 +4,8 @@ A backbone is a conditional flow-matching model. With x_t = (1 - t) x0 + t noise
 and `velocity` predicts noise - x0 (DiffusionNFT, eq. of the forward process). There is one convention of time here,
 t in [0, 1]; a backbone that counts to 1000 converts inside.
 
-Adding one: `training/backbones/<name>.py` (or a package of that name) with `load(**options) -> Backbone`.
+Adding one: `training/backbones/<name>.py` (or a package of that name) with `load(**options) -> Backbone`. Optional:
+`notice() -> str`, told before results are made (conditions of the weights).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -24,6 +26,9 @@ Adapter = Literal["default", "old"]
 
 Conditioning = dict[str, Tensor]
 """What a velocity depends on besides z and t; every tensor has the batch first: it can be cut and cached by sample."""
+
+Seeds = Literal["constant", "per-image"]
+"""One seed for all images of a folder, or one for each, from the run's seed and the image's bytes."""
 
 
 class UnknownBackbone(Expected, ValueError):
@@ -115,6 +120,37 @@ class Configured(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnSettings:
+    """What a backbone's official results were made with; a person's own choice goes before it."""
+
+    seed: int
+    seeds: Seeds
+    upright: bool
+    notes: Mapping[str, str]
+    """Instead of the options that it was loaded with."""
+
+
+@runtime_checkable
+class HasOwnSettings(Protocol):
+    """A backbone with settings that are not everybody's."""
+
+    @property
+    def own_settings(self) -> OwnSettings:
+        """See there."""
+        ...
+
+
+def notice_of(name: str) -> str | None:
+    """What has to be read before its weights are used: `notice()` of its module, if it has one.
+
+    Raises:
+        UnknownBackbone: no such backbone; the message names the nearest.
+    """
+    told = getattr(BACKBONES.load(name), "notice", None)
+    return None if told is None else str(told())
+
+
 def backbone_names() -> list[str]:
     """The files and folders here."""
     return BACKBONES.names()
@@ -144,5 +180,6 @@ def load_backbone(name: str, **options: Any) -> Backbone:
         and key not in options
     ]
     if missing:
-        raise BackboneError(f"The backbone {name} needs the option {missing[0]}.")
+        summary = (inspect.getdoc(load) or "").partition("\n")[0]
+        raise BackboneError(f"The backbone {name} needs the option {missing[0]}. {summary}")
     return load(**options)

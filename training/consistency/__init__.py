@@ -54,7 +54,7 @@ class Encoder(Protocol):
 
     @property
     def license(self) -> str:
-        """SPDX id of the weights' licence."""
+        """SPDX id of the weights' license."""
         ...
 
     @property

@@ -24,6 +24,8 @@ from training.train_config import TrainConfig
 GIB = 2**30
 BACKWARD = 1.3
 """Of a forward pass, where base weights are frozen: gradients go through all layers and stay in few."""
+LOSS_COPIES = 14
+"""Latents that one update holds at its worst: x0, noise, x_t, three velocities, both predictions, their errors."""
 SCORER_BYTES = {"lucid_consistency": 16.4 * GIB, "visualquality_r1": 15.5 * GIB}
 """Of scorers that share the GPU: Qwen3-VL-Embedding-8B and VisualQuality-R1-7B in bfloat16."""
 SCORE_SECONDS = {"lucid_consistency": 0.075, "visualquality_r1": 0.5, "unipercept_iqa": 0.1}
@@ -184,6 +186,7 @@ def _memory(
             **always,
             **resting,
             "saved for the backward pass": float(config.train_batch * saved),
+            "loss": float(config.train_batch * LOSS_COPIES * cost.latent_bytes),
         },
     }
 

@@ -21,8 +21,8 @@ from training.image_names import image_stem, is_image
 
 Protocol = Literal["full", "resize1024", "crop128"]
 """full: LR as it is, outputs `scale` times as large. resize1024: outputs 1024 x 1024 whatever the LR's shape, as
-LucidFlux does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR and `scale` times as much of the HR, as
-StableSR's test sets."""
+the paper's base model does (`resize((1024, 1024))`). crop128: the centre 128 px of the LR and `scale` times as much of
+the HR, as StableSR's test sets."""
 PROTOCOLS: tuple[Protocol, ...] = ("full", "resize1024", "crop128")
 TARGET_PX, CROP_PX = 1024, 128
 TINY = "tiny"

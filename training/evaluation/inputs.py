@@ -89,7 +89,7 @@ def _case(item: Item, benchmark: Benchmark, folder: Path) -> Case:
 
 
 def _resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Pillow's bicubic, as LucidFlux resizes its LR."""
+    """Pillow's bicubic, as the official scripts resize their LR."""
     from PIL import Image
 
     if (pixels.shape[1], pixels.shape[0]) == size:

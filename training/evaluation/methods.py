@@ -1,6 +1,6 @@
 """Methods: who made an output. A folder of outputs, a backbone of ours, a command, or a baseline that runs here.
 
-The paper's ten are known by name, with their repositories and licences: `ResShift=path/to/outputs` is all it takes to
+The paper's ten are known by name, with their repositories and licenses: `ResShift=path/to/outputs` is all it takes to
 put one's own run of ResShift beside the published numbers. Whatever makes them, outputs are files on a disk, and it is
 these files that are scored.
 """
@@ -8,9 +8,11 @@ these files that are scored.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -224,6 +226,12 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
     """Runs in a temporary folder beside the outputs; what it made is moved in one by one."""
     if not method.command or "{lr}" not in method.command or "{out}" not in method.command:
         raise MethodError(f"{method.name}: its command needs {{lr}} and {{out}} in it.")
+    if method.run_in is not None and not Path(method.run_in).is_dir():
+        raise MethodError(
+            f"{method.name}: there is no folder {method.run_in} (its `run_in`) to run its command in."
+        )
+    # Our own command is found also where its environment is not active; whatever else is found first stays first.
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     with tempfile.TemporaryDirectory(dir=folder, prefix=".run-") as run:
         lr, made = Path(run) / "lr", Path(run) / "out"
         lr.mkdir()
@@ -236,10 +244,17 @@ def _run_command(method: Method, cases: Sequence[Case], folder: Path, out: Path)
         with files.growing(log) as file:
             try:
                 code = subprocess.run(
-                    words, cwd=method.run_in, stdout=file, stderr=subprocess.STDOUT, check=False
+                    words,
+                    cwd=method.run_in,
+                    env={**os.environ, "PATH": search},
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    check=False,
                 ).returncode
             except OSError as error:
-                raise MethodError(f"{method.name}: {words[0]} cannot be run ({error}).") from error
+                raise MethodError(
+                    f"{method.name}: {words[0]} cannot be run ({error.strerror})."
+                ) from error
         if code != 0:
             tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise MethodError(

@@ -4,7 +4,7 @@
                                         about the same size and an eps or a floor of a standard deviation means the same
 
 The score is that of the image saved as 8 bits, one image at a time (batch mates never change it). Metrics of pyiqa run
-on the GPU where there is one, which is part of their version; their licence (PolyForm-Noncommercial) comes with the
+on the GPU where there is one, which is part of their version; their license (PolyForm-Noncommercial) comes with the
 scores.
 """
 

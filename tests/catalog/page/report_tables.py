@@ -10,7 +10,7 @@ from tests.catalog.release.release_samples import HOSTILE, release
 
 FUNNEL = [
     ("listed", 64),
-    ("licence accepted", 44),
+    ("license accepted", 44),
     ("downloaded", 40),
     ("near-duplicates dropped", 34),
     ("kept", 24),
@@ -45,7 +45,7 @@ def report_inputs():
             }
         )
     for n in range(20):
-        reason = "licence not free: <b>nc</b>" if n < 12 else "too small"
+        reason = "license not free: <b>nc</b>" if n < 12 else "too small"
         rows.append(
             {
                 **dict.fromkeys(rows[0]),

@@ -78,7 +78,7 @@ def test_a_hostile_title_stays_text(page, tree):
     assert tree.findtext(".//title") == "lucidlr <tiny> · build report"
     # In charts Plotly would read tags, so they hold entities.
     assert (
-        "licence not free: &lt;b&gt;nc&lt;/b&gt;"
+        "license not free: &lt;b&gt;nc&lt;/b&gt;"
         in figures(tree)["reasons"]["layout"]["yaxis"]["ticktext"]
     )
 

@@ -16,7 +16,7 @@ from catalog.release.manifest import load_manifest, verify_dataset
 from catalog.release.tombstones import TOMBSTONES, no_tombstones, write_tombstones
 from tests.catalog.release.release_samples import HOSTILE, reader, release
 
-FUNNEL = [("listed", 96), ("licence <b>|accepted|</b>", 48), ("chosen", 24)]
+FUNNEL = [("listed", 96), ("license <b>|accepted|</b>", 48), ("chosen", 24)]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_the_numbers_are_those_of_the_tables(made):
 def test_the_numbers_of_the_card_follow_the_data(made, tmp_path):
     samples, *_ = made
     _, store = release()
-    # A third of the rows, all under another licence, half as many with a label, and other sizes.
+    # A third of the rows, all under another license, half as many with a label, and other sizes.
     less = samples.slice(0, 8)
     values = {
         "license": pa.array(["CC-BY-SA-2.0"] * 8),
@@ -199,7 +199,7 @@ def test_the_card_says_what_the_dataset_is_and_is_not(made):
     assert "open re-creation of the LucidLR described in the LucidNFT paper" in text
     assert "The images are not theirs" in text
     for heading in (
-        "Licences",
+        "Licenses",
         "Degradation mix",
         "How it was made",
         "Columns",
@@ -215,7 +215,7 @@ def test_tables_are_tables_and_no_html_of_others_survives(made):
     body = text.split("---\n", 2)[2]
     page = markdown_it.MarkdownIt("commonmark").enable("table").render(body)
     assert page.count("<table>") == 7
-    assert "licence &lt;b&gt;|accepted|&lt;/b&gt;" in page.replace("&amp;lt;", "&lt;")
+    assert "license &lt;b&gt;|accepted|&lt;/b&gt;" in page.replace("&amp;lt;", "&lt;")
     assert set(re.findall(r"<([a-z0-9]+)", page)) <= {
         *("a", "code", "details", "h1", "h2", "li", "p", "pre", "strong", "summary", "ul"),
         *("table", "thead", "tbody", "tr", "th", "td"),

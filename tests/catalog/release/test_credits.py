@@ -1,4 +1,4 @@
-"""Every row is credited in full (title, author, source, licence, changes) or refused by name."""
+"""Every row is credited in full (title, author, source, license, changes) or refused by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOX = {
 CC0 = {"license": "CC0-1.0", "family": "pd_cc0", "license_short_name": None, "license_url": None}
 
 
-def test_the_line_has_title_author_source_licence_and_changes():
+def test_the_line_has_title_author_source_license_and_changes():
     assert attribution_line(**FOX) == (
         '"Red fox.jpg" by Jane Doe (https://example.org/jane), via Wikimedia Commons, '
         "https://commons.wikimedia.org/wiki/File:Red_fox.jpg, licensed under CC BY-SA 4.0 "
@@ -67,7 +67,7 @@ def test_cc0_is_a_dedication_and_needs_no_author():
     assert '"Red fox.jpg" by Jane Doe (' in attribution_line(**{**FOX, **CC0})
 
 
-def test_public_domain_without_a_licence_text_says_so():
+def test_public_domain_without_a_license_text_says_so():
     terms = {
         "license": "LicenseRef-PD",
         "family": "pd_cc0",
@@ -95,7 +95,7 @@ def test_public_domain_without_a_licence_text_says_so():
         ),
     ],
 )
-def test_what_commons_left_out_of_a_licence_follows_from_its_spdx_id(spdx, name, url):
+def test_what_commons_left_out_of_a_license_follows_from_its_spdx_id(spdx, name, url):
     assert license_terms(spdx, None, None) == (name, url)
     assert license_terms(spdx, "As named", "//example.org/l") == (
         "As named",
@@ -122,7 +122,7 @@ def test_markup_line_breaks_and_reordering_characters_do_not_reach_the_line():
         ({"file_page_url": ""}, "the address of its file page"),
         (
             {"license": "LicenseRef-odd", "license_url": None},
-            "the address of the licence LicenseRef-odd",
+            "the address of the license LicenseRef-odd",
         ),
     ],
 )
@@ -148,7 +148,7 @@ def test_all_rows_that_lack_something_are_named_at_once():
         attribution_lines(samples.drop_columns(["artist"]))
 
 
-def test_credits_name_every_row_once_grouped_by_licence_in_the_same_bytes_for_any_order(tmp_path):
+def test_credits_name_every_row_once_grouped_by_license_in_the_same_bytes_for_any_order(tmp_path):
     samples, _ = release(24)
     write_credits(samples, tmp_path / "a.csv")
     order = list(range(24))

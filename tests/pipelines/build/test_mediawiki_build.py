@@ -1,4 +1,4 @@
-"""One build against a real MediaWiki with more than 300 files: originals, licences, categories, continuation."""
+"""One build against a real MediaWiki with more than 300 files: originals, licenses, categories, continuation."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.mediawiki, pytest.mark.slow]
 
 FILES = 320
 ROOT, BELOW = "MediaWiki build", "MediaWiki build below"
-# Licence template -> (SPDX id of the accepted, or None; what the decision says of the licence).
+# License template -> (SPDX id of the accepted, or None; what the decision says of the license).
 LICENSES = {
     "Cc-by-sa-4.0": ("CC-BY-SA-4.0", "ok"),
     "Cc-by-4.0": ("CC-BY-4.0", "ok"),
@@ -42,7 +42,7 @@ LICENSES = {
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Blurred crops, one per file, no two alike, with licences in turn."""
+    """Blurred crops, one per file, no two alike, with licenses in turn."""
     folder = tmp_path_factory.mktemp("mediawiki-build")
     photos = folder / "photos"
     photos.mkdir()
@@ -155,7 +155,7 @@ def test_sizes_hashes_and_categories_are_those_of_the_files(built, corpus):
         assert artist == item["author"].split("|")[1].rstrip("]")
 
 
-def test_every_licence_gets_its_verdict_and_only_free_files_are_fetched(built, corpus):
+def test_every_license_gets_its_verdict_and_only_free_files_are_fetched(built, corpus):
     out, _ = built
     said = {
         row[0]: row[1:]

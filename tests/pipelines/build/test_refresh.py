@@ -100,7 +100,7 @@ def house(tmp_path):
         yield made
 
 
-def test_a_deletion_tag_and_a_licence_that_forbids_give_tombstones_of_their_own(house):
+def test_a_deletion_tag_and_a_license_that_forbids_give_tombstones_of_their_own(house):
     house.change(0, deletion_reason="No source since 1 May")
     house.change(1, license="Cc-by-nc-4.0", extmetadata={"License": {"value": "cc-by-nc-4.0"}})
     found = house.refresh(everything=True)

@@ -196,7 +196,7 @@ def test_a_refresh_of_an_unchanged_wiki_changes_nothing(story):
 def test_every_change_is_seen_and_what_may_not_be_released_gets_a_tombstone(story):
     assert story["refreshed"].changes == {
         "deleted": 1,
-        "edited": 3,  # the author of one, the licence of another, a warning on a third
+        "edited": 3,  # the author of one, the license of another, a warning on a third
         "moved": 1,
         "overwritten": 1,
     }

@@ -27,7 +27,7 @@ TEMPLATES = {
     "Cc-by-2.0", "Cc-by-2.5", "Cc-by-3.0", "Cc-by-4.0", "Cc-by-sa-2.0", "Cc-by-sa-2.5", "Cc-by-sa-3.0",
     "Cc-by-sa-4.0", "Cc-zero", "FAL", "GFDL", "Non-free_logo", "PD-old", "PD-USGov", "Self",
 }  # fmt: skip
-"""The licence templates of the real MediaWiki that the same manifest can be loaded into."""
+"""The license templates of the real MediaWiki that the same manifest can be loaded into."""
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_a_twin_looks_like_its_original_and_ranks_below_it(corpus, truth):
     for twin in twins:
         original = by_title[twin["twin_of"]]
         assert original["expected"] == "kept"
-        assert twin["licence_expected"] == "accept"
+        assert twin["license_expected"] == "accept"
         assert min(twin["size_px"]) >= 64
 
         def rank(item):
@@ -179,7 +179,7 @@ def test_every_other_picture_decodes_to_its_recorded_size(corpus, truth):
                 assert [width, height] == item["size_px"]
 
 
-def test_every_licence_is_a_template_that_the_wiki_has(manifest):
+def test_every_license_is_a_template_that_the_wiki_has(manifest):
     for item in manifest:
         listed = item["license"] if isinstance(item["license"], list) else [item["license"]]
         for template in filter(None, itertools.chain(*(t.split("|") for t in listed))):
@@ -191,12 +191,12 @@ def test_what_is_to_be_kept_is_free_and_what_is_not_free_is_never_kept(manifest,
     unfree = [t if isinstance(t, str) else list(t) for t, _ in UNFREE]
     for item, known in zip(manifest, truth, strict=True):
         if known["expected"] == "kept":
-            assert known["licence_expected"] == "accept"
+            assert known["license_expected"] == "accept"
             assert item["license"] in free
             assert item["author"]
             assert "extra" not in item and "deletion_reason" not in item
         if item["license"] in unfree:
-            assert known["licence_expected"] != "accept"
+            assert known["license_expected"] != "accept"
 
 
 def test_each_kind_of_trouble_is_planted(manifest, truth):

@@ -9,13 +9,13 @@ from catalog.database import connect
 from pipelines.demo.corpus import CorpusError, Judged, make_corpus, score, score_build
 
 
-def item(title, role, *, kind=None, twin_of=None, licence="accept"):
+def item(title, role, *, kind=None, twin_of=None, license="accept"):
     return {
         "title": title,
         "role": role,
         "degradation": {"kind": kind, "amount": 1.0} if kind else None,
         "twin_of": twin_of,
-        "licence_expected": licence,
+        "license_expected": license,
         "expected": "kept" if role == "degraded" else "dropped",
     }
 
@@ -27,7 +27,7 @@ TRUTH = {
         item("C", "clean"),
         item("D", "twin", kind="jpeg", twin_of="A"),
         item("E", "twin", kind="jpeg", twin_of="B"),
-        item("F", "unfree", licence="quarantine"),
+        item("F", "unfree", license="quarantine"),
         item("G", "corrupt"),
         item("H", "fault"),
     ]

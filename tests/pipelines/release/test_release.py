@@ -87,7 +87,7 @@ def test_the_same_facts_and_recipe_give_the_same_dataset_elsewhere(small_build, 
         load_manifest(out / "dataset") for out in (small_build, tmp_path / "a folder with spaces")
     )
     assert other.dataset_hash == one.dataset_hash
-    # Not the data alone: card, credits, licences, description and tombstones are the same, too.
+    # Not the data alone: card, credits, licenses, description and tombstones are the same, too.
     assert other.files == one.files
 
 

@@ -14,7 +14,8 @@ from filters.degradation.classifier import load_classifier
 from filters.degradation.judge import false_rates
 from filters.degradation.synthesis import motion_blur
 from filters.measures import measure_names
-from pipelines.studies.calibrate import CONTENT, LEAVE_OUT, named_lines, natural_photographs
+from pipelines.studies.calibrate import CONTENT, natural_photographs
+from pipelines.studies.measured import LEAVE_OUT, named_lines
 
 ROOT = Path(__file__).parents[3]
 FIGURES = ROOT / "docs" / "calibration"

@@ -294,3 +294,31 @@ def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect
     found = latest_artifacts(url)
     assert {"evaluation-results", "evaluation-deltas", "evaluation-summary"} <= set(found)
     assert "| tiny | CLIP-IQA+ ↑ |" in found["evaluation-results"]["data"]
+
+
+ONE_STEP = ROOT / "pipelines" / "recipes" / "evaluate_one_step.yaml"
+
+
+@pytest.mark.slow
+def test_one_step_models_are_run_by_their_own_commands_or_say_what_is_missing(set_of_six):
+    """The recipe with its commented methods switched on, as somebody with the checkouts would have it."""
+    lines = ONE_STEP.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if "- name: OSEDiff" in line)
+    switched = [
+        line.replace("  # ", "  ", 1)
+        if i >= first and line.startswith(("  # - ", "  #   "))
+        else line
+        for i, line in enumerate(lines)
+    ]
+    content = yaml.safe_load("\n".join(switched))
+    assert [m["name"] for m in content["methods"]][-2:] == ["OSEDiff", "SinSR"]
+    content["benchmarks"] = [{"name": "six", "folder": str(set_of_six / "set")}]
+    content["metrics"] = ["PSNR"]
+    found = run_evaluation(checked(content), set_of_six / "out")
+    made = {method for (_, method), names in found.done.outputs.items() if names}
+    assert made == {"bicubic", "tiny, 8 steps", "tiny, one step"}
+    told = [p.what for p in found.done.problems if "run_in" in p.what]
+    assert told == [
+        f"{name}: there is no folder checkouts/{name} (its `run_in`) to run its command in."
+        for name in ("OSEDiff", "SinSR")
+    ]

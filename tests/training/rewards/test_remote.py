@@ -165,6 +165,34 @@ def test_another_version_in_the_middle_of_a_training_is_an_error():
         load_reward("remote", url=url).score(SR[:1], LR[:1], {})
 
 
+def test_several_servers_share_the_work_and_have_to_be_one_scorer(monkeypatch):
+    asked: dict[str, list[float]] = {"a": [], "b": []}
+
+    def counting(which):
+        def score(image):
+            asked[which].append(brightness(image))
+            return asked[which][-1]
+
+        return make_server(scorer(score=score, largest_batch=2), "127.0.0.1", 0)
+
+    with running(counting("a")) as one, running(counting("b")) as two:
+        reward = load_reward("remote", url=[one, two])
+        # Seven images in batches of two: 0-1 and 4-5 go to the first, 2-3 and 6 to the second.
+        torch.testing.assert_close(reward.score(SR, LR, {})[1:], EXPECTED[1:], rtol=0, atol=1e-6)
+        assert (len(asked["a"]), len(asked["b"])) == (3, 3)  # the black one is refused, not scored
+        # Another process of the training begins with the other server.
+        monkeypatch.setenv("RANK", "1")
+        reward.score(SR[1:3], LR[1:3], {})
+        assert (len(asked["a"]), len(asked["b"])) == (3, 5)
+        with (
+            running(make_server(scorer(version="b-2"), "127.0.0.1", 0)) as other,
+            pytest.raises(RewardError, match="are not the same scorer: version differ"),
+        ):
+            load_reward("remote", url=[one, other])
+    with pytest.raises(RewardError, match="names no server"):
+        load_reward("remote", url=[])
+
+
 def test_a_server_that_is_not_there_and_one_that_serves_something_else():
     with pytest.raises(RewardError, match=r"unipercept_server\.py says how"):
         load_reward("unipercept_iqa", url=f"http://127.0.0.1:{free_port()}", retries=1)

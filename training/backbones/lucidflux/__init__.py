@@ -2,7 +2,7 @@
 
 Stock modules of diffusers, transformers, peft and spandrel; what the official inference does is reproduced, oddities
 included (oddities.py names them). Facts and what was verified: docs/lucidflux.md. The weights are under a
-non-commercial licence.
+non-commercial license.
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from training.backbones import BackboneError
 
 if TYPE_CHECKING:
     from training.backbones.lucidflux.backbone import LucidFlux
+
+
+def notice() -> str:
+    """The weights' license, in a sentence."""
+    from training.backbones.lucidflux.folder import LICENSE_NOTE
+
+    return LICENSE_NOTE
 
 
 def load(
@@ -97,4 +104,5 @@ def load(
         gradient_checkpointing=gradient_checkpointing,
         adapters=adapters,
         decode_batch=decode_batch,
+        merged=adapter is not None,
     )

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.backbones import Adapter, BackboneError, Conditioning
+from training.backbones import Adapter, BackboneError, Conditioning, OwnSettings
 from training.backbones.adapters import LoraAdapters
 from training.backbones.lucidflux import preprocess
 from training.backbones.lucidflux.branches import Inputs, predict
 from training.backbones.lucidflux.colour import colour_fix
 from training.backbones.lucidflux.folder import LICENSE, Parts
 from training.backbones.lucidflux.latents import (
+    OFFICIAL_SEED,
     latent_size,
     noise,
     pack,
@@ -25,6 +26,9 @@ from training.backbones.lucidflux.latents import (
 )
 from training.backbones.lucidflux.lora import save_official, scales_of
 from training.backbones.lucidflux.oddities import OFFICIAL, Oddities
+
+GUIDANCE = 4.0
+"""The official one."""
 
 
 class LucidFlux:
@@ -45,13 +49,14 @@ class LucidFlux:
         weights_sha256: str,
         width: int = 1024,
         height: int = 1024,
-        guidance: float = 4.0,
+        guidance: float = GUIDANCE,
         device: torch.device | str = "cpu",
         oddities: Oddities = OFFICIAL,
         offload: bool = False,
         gradient_checkpointing: bool = False,
         adapters: LoraAdapters | None = None,
         decode_batch: int = 1,
+        merged: bool = False,
     ) -> None:
         preprocess.check_size(width, height)
         self.parts = parts
@@ -61,6 +66,7 @@ class LucidFlux:
         self.oddities = oddities
         self.offload = offload
         self.decode_batch = decode_batch
+        self.merged = merged
         self.dtype = parts.text.dtype
         self.text, self.pooled = parts.text.to(self.device), parts.pooled.to(self.device)
         self._adapters = adapters
@@ -77,6 +83,25 @@ class LucidFlux:
         size = f"{self.width}x{self.height}"
         siglip = next(self.parts.siglip.parameters()).dtype
         return f"{size} {self.dtype} {siglip} {self.oddities}"
+
+    @property
+    def own_settings(self) -> OwnSettings:
+        """The official seed, for every image the same unless corrected, and images as they are stored."""
+        notes = {
+            "size": f"{self.width}x{self.height}",
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "corrected": str(self.oddities != OFFICIAL),
+        }
+        if self.merged:
+            notes["adapter"] = "merged"
+        if self.guidance != GUIDANCE:
+            notes["guidance"] = str(self.guidance)
+        return OwnSettings(
+            seed=OFFICIAL_SEED,
+            seeds="constant" if self.oddities.same_noise else "per-image",
+            upright=not self.oddities.as_stored,
+            notes=notes,
+        )
 
     @contextmanager
     def _awake(self, *names: str) -> Generator[None]:

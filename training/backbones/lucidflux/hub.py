@@ -235,11 +235,11 @@ class _Explained:
         if isinstance(error, errors.GatedRepoError):
             if get_token() is None:
                 raise BackboneError(
-                    f"{self.asset.repo} is gated and there is no token: accept its licence at {self.page}, "
+                    f"{self.asset.repo} is gated and there is no token: accept its license at {self.page}, "
                     f"then {login}"
                 ) from error
             raise BackboneError(
-                f"{self.asset.repo} is gated and your account has no access: accept its licence at "
+                f"{self.asset.repo} is gated and your account has no access: accept its license at "
                 f"{self.page} with the account that the token belongs to"
             ) from error
         if isinstance(error, errors.RepositoryNotFoundError):
