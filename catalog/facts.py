@@ -208,6 +208,20 @@ def refused_bytes(catalog: Catalog, gate_version: str) -> pa.Table:
         return connection.sql(query).to_arrow_table()
 
 
+def seen_at(
+    catalog: Catalog, sha1s: Sequence[str], sources: Sequence[str]
+) -> list[tuple[str, str]]:
+    """(SHA-1, source_path) of every listed row of these sources that has one of these SHA-1s, oldest first."""
+    names = pa.table({"sha1": pa.array(sha1s, pa.string())})
+    with opened(catalog, "listing") as connection:
+        connection.register("names", names)
+        return connection.execute(
+            "SELECT sha1, source_path FROM listing SEMI JOIN names USING (sha1) "
+            "WHERE list_contains(?, source_key) ORDER BY source_key, part, part_row",
+            [list(sources)],
+        ).fetchall()
+
+
 def listed_without_page(catalog: Catalog, titles: Sequence[str]) -> dict[str, str]:
     """Title -> key of the source that listed it, of files that had no page id then."""
     names = pa.table({"title": pa.array(titles, pa.string())})

@@ -89,6 +89,10 @@ FEWEST_FILES, MOST_FILES = 20, 250
 """Of the demo's corpus. Each role occurs from 20 on; more than 250 do not fit on the packaged photographs."""
 
 
+OWN_KINDS = ("folder", "webdataset")
+"""Kinds of sources that lie on this machine: no wiki is asked for them."""
+
+
 class RecipeError(Expected, ValueError):
     """A recipe that cannot be used; the message says which line to change, and how."""
 
@@ -185,6 +189,7 @@ class Recipe(BaseModel):
             near = nearest(unknown[0], measure_names())
             raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {near!r}?")
         self._screen_is_used()
+        self._scenes_can_be_told()
         measured = [f"measure.{name}" for name in self.measures]
         measured += [f"score.{name}" for name in self.scores]
         for rules, allowed in (
@@ -202,6 +207,14 @@ class Recipe(BaseModel):
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
         return self
+
+    def _scenes_can_be_told(self) -> None:
+        """Only an encoder tells scenes."""
+        if "scene" in self.sampling.caps and self.dedupe.embedding is None:
+            raise ValueError(
+                "sampling.caps has a cap on scenes, which an encoder tells: add dedupe.embedding, for example "
+                "{encoder: efficientnet_lite0}."
+            )
 
     def _screen_is_used(self) -> None:
         """A classifier that nobody asks, or that no rule looks at, screens nothing."""
@@ -252,6 +265,11 @@ class Recipe(BaseModel):
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def asks_a_wiki(self) -> bool:
+        """Whether any of its sources is one of a wiki."""
+        return any(source.kind not in OWN_KINDS for source in self.sources)
 
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -18,6 +18,7 @@ from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
 from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
+from filters.scenes import scenes
 from pipelines.build.copies import Twins, find_twins
 from pipelines.build.gate import as_decoded, gate_rules, passes_gate
 from pipelines.build.parts import leak_points, tied_groups
@@ -130,6 +131,7 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
         axis=1,
     )
     columns = ("page_id", "labels", "severity", "uploader", "upload_year", "categories")
+    scene = _scenes(passed, recipe)
     values = zip(*(passed.column(name).to_pylist() for name in columns), strict=True)
     return [
         Accepted(
@@ -139,11 +141,24 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
             uploader=uploader,
             upload_year=year,
             categories=tuple(categories or ()),
+            scene=scene[place],
         )
-        for (page_id, labels, severity, uploader, year, categories), row in zip(
-            values, severities, strict=True
+        for place, ((page_id, labels, severity, uploader, year, categories), row) in enumerate(
+            zip(values, severities, strict=True)
         )
     ]
+
+
+def _scenes(passed: pa.Table, recipe: Recipe) -> list[int | None]:
+    """[N]; all None where no cap asks for them."""
+    policy = recipe.dedupe.embedding
+    if "scene" not in recipe.sampling.caps or policy is None:
+        return [None] * passed.num_rows
+    return scenes(
+        passed.column("page_id").to_numpy(),
+        passed.column("embedding").to_pylist(),
+        policy.least_cosine,
+    )
 
 
 def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -> pa.Array:

@@ -73,7 +73,7 @@ def build(
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()
-    if recipe.corpus is None:
+    if recipe.corpus is None and recipe.asks_a_wiki:
         # Before a catalog is made: who is refused leaves no folder behind.
         checked_contact(contact)
     # Likewise a metric that is not here, or an extra that is not installed; what is loaded now is used later.

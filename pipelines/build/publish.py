@@ -44,6 +44,11 @@ DEMO_NOTICE = (
 )
 
 
+OWN_NOTICE = (
+    "These images were not taken from Wikimedia Commons by this software but from files that its user had. Licenses "
+    "and authors are what the data beside those files or the recipe state; nobody can be asked whether they still hold."
+)
+
 UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
@@ -248,7 +253,7 @@ def _export(
     stones = released_tombstones(run.catalog)
 
     def card(folder: Path, manifest: Manifest) -> None:
-        notice = DEMO_NOTICE if recipe.corpus else None
+        notice = DEMO_NOTICE if recipe.corpus else None if recipe.asks_a_wiki else OWN_NOTICE
         text = render_card(
             manifest,
             samples=samples,
