@@ -77,7 +77,7 @@ def make_catalog(out: Path, count: int, *, whole: bool = False) -> None:
     """A catalog of `count` listed, fetched, hashed and measured files, 2 % of them degraded.
 
     Args:
-        whole: each original is there (an empty file, where it cannot be kept), so that a build finds nothing to do.
+        whole: each original is there, so that a build finds nothing to do.
     """
     recipe = recipe_of()
     if whole:
@@ -131,11 +131,11 @@ def make_catalog(out: Path, count: int, *, whole: bool = False) -> None:
         path = store.path(sha1s[i])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content(int(page_ids[i])))
-    sizes = [len(content(int(i))) * int(kept) for i, kept in zip(page_ids, degraded, strict=True)]
-    for sha1 in sha1s if whole else ():
+    sizes = [len(content(int(page_id))) for page_id in page_ids]
+    for page_id, sha1 in zip(page_ids, sha1s, strict=True) if whole else ():
         path = store.path(sha1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_bytes(content(int(page_id)))
     hashes = chance.integers(0, 2**63, (count, 4), dtype=np.uint64)
     place = {sha1: i for i, sha1 in enumerate(sha1s)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any
 
@@ -178,7 +179,7 @@ def _folders_are_here(arguments: list[str]) -> None:
     """
     from catalog.files import local
 
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in pairwise([*arguments, ""]):
         name, _, given = option.partition("=")
         if name in ("--out", "--to"):
             local(given or value)

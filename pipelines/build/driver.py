@@ -83,6 +83,7 @@ def build(
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress, now=now)
     with run.catalog.locked():
         run.catalog.identify()
+        run.note_start()
         tidy(run)
         mend_catalog(run)
         joined, recipe_hash = _gather(run, contact, host_map or {}, retry=retry)
