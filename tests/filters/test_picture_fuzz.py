@@ -103,7 +103,7 @@ def test_a_damaged_file_is_a_picture_or_a_sentence_in_every_stage():
 
 
 PEAK = """
-import json, resource, sys
+import json, sys
 import cv2, imagehash
 from filters.duplicates.hashing import hash_image, hash_seen
 from filters.measures import load_measure, measure_names, photo_of
@@ -127,7 +127,9 @@ for path in sys.argv[1:]:
         told.append(None)
     except NotAnImage as error:
         told.append([error.kind, str(error)])
-print(json.dumps([told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+# Not ru_maxrss: that of the process which started this one counts in there.
+told_by_kernel = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps([told, int(told_by_kernel["VmHWM"].split()[0]) * 1024]))
 """
 
 
@@ -146,27 +148,25 @@ def in_a_worker(files):
 def test_a_worker_stays_under_the_stated_bound_with_bombs_among_its_files(tmp_path):
     bombs = {
         # 657 KB, 4.9 GB of memory before the mode was counted.
-        "rgba.png": Image.new("RGBA", (13_000, 13_000)),
-        "rgb.png": Image.new("RGB", (13_000, 13_000)),
-        "largest.png": Image.new("RGB", (10_500, 10_500)),
-        "wide.png": Image.new("I;16", (12_000, 12_000)),
-        "grey, piqe.png": Image.new("L", (6_000, 6_000), 9),
-        "progressive.jpg": Image.new("RGB", (9_500, 9_500)),
-        "fits.jpg": Image.new("RGB", (8_700, 8_700)),
-        "largest, at once.jpg": Image.new("RGB", (11_900, 11_900)),
-        "canvas.webp": Image.new("RGB", (6_000, 6_000)),
-        "wide.webp": Image.new("RGB", (16_000, 8_000)),
+        "rgba.png": ("RGBA", (13_000, 13_000)),
+        "largest.png": ("RGB", (10_500, 10_500)),
+        "wide.png": ("I;16", (12_000, 12_000)),
+        "grey, piqe.png": ("L", (6_000, 6_000)),
+        "progressive.jpg": ("RGB", (9_500, 9_500)),
+        "fits.jpg": ("RGB", (8_700, 8_700)),
+        "largest, at once.jpg": ("RGB", (11_900, 11_900)),
+        "canvas.webp": ("RGB", (6_000, 6_000)),
+        "wide.webp": ("RGB", (16_000, 8_000)),
     }
-    for name, image in bombs.items():
-        image.save(
-            tmp_path / name,
-            **({"progressive": True} if name in ("progressive.jpg", "fits.jpg") else {}),
-        )
-        image.close()
+    for name, (mode, size) in bombs.items():
+        passes = {"progressive": True} if name in ("progressive.jpg", "fits.jpg") else {}
+        fast = {"compress_level": 1} if name.endswith("png") else {}
+        with Image.new(mode, size, 9) as image:
+            image.save(tmp_path / name, **passes, **fast)
     names = list(bombs)
     told, peak = in_a_worker([tmp_path / name for name in names])
     refused = {name for name, error in zip(names, told, strict=True) if error}
-    assert refused == {"rgba.png", "rgb.png", "progressive.jpg", "wide.webp"}
+    assert refused == {"rgba.png", "progressive.jpg", "wide.webp"}
     for error in filter(None, told):
         assert error[0] == "too_large"
         assert "GB of memory" in error[1] or "pixels" in error[1]
