@@ -125,7 +125,8 @@ def main(*arguments: str) -> None:
         print(f"{name:<48}{small:>11.1f}{large:>11.1f}{power:>10.2f}{large * 10**power:>13.0f}")
         slow += [name] if power > MOST_EXPONENT else []
     for name, (cpu_s, peak_mb) in GOALS.items():
-        power = exponent(*(measured[count][name].cpu_s for count in (before, last)), last / before)
+        small, large = (measured[count][name].cpu_s for count in (before, last))
+        power = exponent(small, large, last / before)
         cpu = measured[last][name].cpu_s * (MILLION / last) ** max(power, 0)
         said = "measured" if last == MILLION else "extrapolated"
         peak = f", peak at {last:,} {measured[last][name].peak_mb:.0f} MB (goal {peak_mb})"

@@ -138,7 +138,7 @@ def task_runner(config: RunnerConfig) -> TaskRunner[Any]:
     try:
         match config.kind:
             case "dask":
-                from prefect_dask import DaskTaskRunner
+                from prefect_dask.task_runners import DaskTaskRunner
 
                 if config.address is not None:
                     return DaskTaskRunner(address=config.address)
@@ -189,7 +189,7 @@ def _runner_of(config: RunnerConfig) -> Generator[PrefectRunner]:
         yield PrefectRunner(runner, partial(size_of, runner, config.workers))
 
 
-USUAL = ThreadPoolTaskRunner()
+USUAL: Any = ThreadPoolTaskRunner()
 """Stands for: none was given."""
 
 

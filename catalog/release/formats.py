@@ -86,6 +86,7 @@ def write_format(
                 count += _basicsr(new, split, rows, advance)
         photographs = {f"{split}/" for split in splits}
         others = [path for path in sorted(new.rglob("*")) if path.is_file()]
+        others = [path for path in others if path.name != "lock.mdb"]
         told = [
             {"path": name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
             for path in others
@@ -98,7 +99,7 @@ def write_format(
             "version": manifest.version,
             "dataset_hash": manifest.dataset_hash,
             "photographs": count,
-            "files": [one for one in told if not one["path"].endswith("lock.mdb")],
+            "files": told,
         }
         files.put(new / MARKER, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     return count

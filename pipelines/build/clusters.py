@@ -158,7 +158,7 @@ def _dask(config: RunnerConfig) -> Generator[ClusterRunner]:
 
 def dask_runner(client: Any) -> ClusterRunner:
     """Batches on a Dask client."""
-    import distributed
+    distributed: Any = import_module("distributed")
 
     def submit(function: BatchFunction, ref: BatchRef) -> Any:
         name = f"{ref.stage}-{ref.config}-{ref.batch}"
@@ -207,7 +207,7 @@ def _ray(config: RunnerConfig) -> Generator[ClusterRunner]:
 
 def ray_runner() -> ClusterRunner:
     """Batches on the Ray that this process is connected to."""
-    import ray
+    ray: Any = import_module("ray")
 
     def submit(function: BatchFunction, ref: BatchRef) -> Any:
         task = ray.remote(function).options(max_retries=RETRIES, num_cpus=1)
