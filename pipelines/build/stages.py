@@ -43,11 +43,12 @@ def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> 
     )
 
 
-def _of_seen() -> str:
-    """What versions end with: what was measured is the picture as it is seen, and that has a version of its own."""
+def _of_values() -> str:
+    """What versions end with: what was measured is the picture as it is seen, and how values are stored."""
+    from filters.measures import VALUES
     from filters.picture import VERSION
 
-    return f"+{VERSION}"
+    return f"+{VERSION}+{VALUES}"
 
 
 def _parted(version: str) -> tuple[str, str, str]:
@@ -104,12 +105,12 @@ def _measure_worker(versions: tuple[str, ...]) -> Worker:
 
 
 def _score_worker(versions: tuple[str, ...]) -> Worker:
-    from filters.measures import open_photo
+    from filters.measures import open_photo, stored
     from filters.metrics import Scoring, load_metric
 
     named = [_parted(version) for version in versions]
     metrics = [
-        (load_metric(name, Scoring.of(version.removesuffix(_of_seen()))), version)
+        (load_metric(name, Scoring.of(version.removesuffix(_of_values()))), version)
         for name, _, version in named
     ]
 
@@ -120,7 +121,7 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
                 sha1=sha1,
                 name=metric.name,
                 version=version,
-                value=metric.score(photo),
+                value=stored(metric.score(photo)),
                 lower_better=metric.lower_better,
                 weights_sha256=metric.weights_sha256,
                 license=metric.license,
@@ -220,7 +221,7 @@ def measure_versions(names: tuple[str, ...]) -> list[str]:
     """
     from filters.measures import load_measure
 
-    return [f"{name}@{load_measure(name).version}{_of_seen()}" for name in names]
+    return [f"{name}@{load_measure(name).version}{_of_values()}" for name in names]
 
 
 def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
@@ -233,7 +234,7 @@ def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
     """
     from filters.metrics import load_metric
 
-    return [f"{name}@{load_metric(name, scoring).version}{_of_seen()}" for name in names]
+    return [f"{name}@{load_metric(name, scoring).version}{_of_values()}" for name in names]
 
 
 def embed_versions(policy: DedupePolicy) -> list[str]:
@@ -242,9 +243,10 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
     Raises:
         training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
     """
+    from filters.picture import VERSION
     from pipelines.build.encoder import load_embedder
 
     if policy.embedding is None:
         return []
     embedder = load_embedder(policy.embedding.encoder)
-    return [f"{embedder.name}@{embedder.version}{_of_seen()}"]
+    return [f"{embedder.name}@{embedder.version}+{VERSION}"]
