@@ -73,9 +73,16 @@ def _measured(names: Sequence[str], sigma_px: float) -> Any:
     return np.array(values, dtype=np.float64)
 
 
-def make_catalog(out: Path, count: int) -> None:
-    """A catalog of `count` listed, fetched, hashed and measured files, 2 % of them degraded."""
+def make_catalog(out: Path, count: int, *, whole: bool = False) -> None:
+    """A catalog of `count` listed, fetched, hashed and measured files, 2 % of them degraded.
+
+    Args:
+        whole: each original is there, so that a build finds nothing to do.
+    """
     recipe = recipe_of()
+    if whole:
+        # A metric that the catalog does not have would be computed.
+        recipe = recipe.model_copy(update={"scores": ()})
     catalog = Catalog(out / "catalog")
     store = ObjectStore(catalog.root / "objects")
     chance = np.random.default_rng(0)
@@ -124,11 +131,16 @@ def make_catalog(out: Path, count: int) -> None:
         path = store.path(sha1s[i])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content(int(page_ids[i])))
+    sizes = [len(content(int(page_id))) for page_id in page_ids]
+    for page_id, sha1 in zip(page_ids, sha1s, strict=True) if whole else ():
+        path = store.path(sha1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content(int(page_id)))
     hashes = chance.integers(0, 2**63, (count, 4), dtype=np.uint64)
     place = {sha1: i for i, sha1 in enumerate(sha1s)}
 
     def commit(stage: str, versions: list[str], rows: Any, kind: type) -> None:
-        for ref in catalog.plan(stage, sha1s, versions, batch_size=BATCH):
+        for ref in catalog.with_keys(catalog.plan(stage, sha1s, versions, batch_size=BATCH)):
             where = np.array([place[sha1] for sha1 in catalog.keys_of(ref)])
             catalog.commit(ref, pa.table(rows(where), schema=schema(kind)), [])
 
@@ -136,7 +148,7 @@ def make_catalog(out: Path, count: int) -> None:
         return {
             "page_id": page_ids[where],
             "sha1": [sha1s[i] for i in where],
-            "size_bytes": 60_000 + where % 1000,
+            "size_bytes": [sizes[i] for i in where] if whole else 60_000 + where % 1000,
         }
 
     def hashed(where: Any) -> dict[str, Any]:

@@ -14,9 +14,19 @@ from catalog.advice import advice_for
 from catalog.database import connect
 from catalog.errors import Expected, NoBuild, NotAFile
 from catalog.removals import Named, pages_named
+from catalog.store import catalog_in, holds_build
+from catalog.views import opened
 
 MOST_ALIKE = 10
 """Titles shown where a part of a title fits several."""
+
+
+NOT_YET = (
+    "CREATE VIEW decisions AS SELECT * FROM all_decisions WHERE false",
+    "CREATE TABLE rules (rule VARCHAR)",
+    "CREATE TABLE runs (command VARCHAR, started_at VARCHAR)",
+)
+"""What a database has and the parts of an unfinished build have not."""
 
 
 class UnknownFile(Expected, LookupError):
@@ -31,6 +41,13 @@ def database_of(out: Path) -> Generator[duckdb.DuckDBPyConnection]:
         NoBuild: there is none.
     """
     database = out / "lucidlr.duckdb"
+    if not database.is_file() and holds_build(out):
+        # A first build that is not at its end: what is committed already.
+        with opened(catalog_in(out)) as connection:
+            for statement in NOT_YET:
+                connection.execute(statement)
+            yield connection
+        return
     if not database.is_file():
         raise NoBuild(
             f"There is no {database}: name a build's output folder with --out, or build first."
@@ -120,7 +137,11 @@ def explain_lines(
         UnknownFile: no candidate is called so.
     """
     with database_of(out) as connection:
-        found = _decision(connection, file, named or _plain_name) or _alike(connection, out, file)
+        found = _decision(connection, file, named or _plain_name)
+        waiting = None if found else _undecided(connection, file, named or _plain_name)
+        if waiting is not None:
+            return waiting
+        found = found or _alike(connection, out, file)
         page_id = found["page_id"]
         seen = connection.execute(
             "SELECT source_path, fetched_at FROM evidence WHERE page_id = ? ORDER BY fetched_at",
@@ -232,6 +253,33 @@ def _decision(
         "SELECT * FROM decisions WHERE list_contains(?::BIGINT[], page_id) ORDER BY page_id LIMIT 1",
         [pages],
     )
+
+
+def _undecided(connection: duckdb.DuckDBPyConnection, file: str, named: Named) -> list[str] | None:
+    """What is known of a file while its build has decided nothing yet; None where it has, or does not know it."""
+    (decided,) = connection.execute("SELECT count(*) FROM decisions").fetchall()[0]
+    pages = [] if decided else pages_named(connection, file, named)
+    if not pages:
+        return None
+    title, sha1, when = connection.execute(
+        "SELECT title, sha1, fetched_at FROM listing WHERE page_id = ? ORDER BY fetched_at DESC LIMIT 1",
+        [pages[0]],
+    ).fetchall()[0]
+    lines = [f"{title}  listed {when:%Y-%m-%d %H:%M} UTC, not decided yet"]
+    known = [
+        name
+        for name, view in (
+            ("downloaded", "objects"),
+            ("hashed", "hashes"),
+            ("measured", "measures"),
+        )
+        if connection.execute(f"SELECT 1 FROM {view} WHERE sha1 = ? LIMIT 1", [sha1]).fetchall()
+    ]
+    lines.append(f"so far: {', '.join(known) or 'nothing but its listing'}")
+    failed = connection.execute(
+        "SELECT stage, kind, error FROM failures WHERE key IN (?, ?)", [sha1 or "", str(pages[0])]
+    ).fetchall()
+    return lines + [f"failed in {stage}: {kind}: {error}" for stage, kind, error in failed]
 
 
 def _alike(connection: duckdb.DuckDBPyConnection, out: Path, file: str) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def candidates(
     scores: Sequence[tuple[str, str]] = (),
     hash_version: str | None = None,
     embedding: tuple[str, str] | None = None,
+    points: tuple[str, str] | None = None,
 ) -> pa.Table:
     """The facts of the files that these sources listed, one row per page id, in page id order.
 
@@ -68,6 +69,7 @@ def candidates(
         scores: likewise `score.<name>`.
         hash_version: which hashes to join.
         embedding: (encoder, version) wanted; becomes the columns `embedding` and `thumbnail`, a few kilobytes a file.
+        points: likewise; becomes the columns `points` and `points_thumbnail`.
 
     Returns:
         `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `removed` (why it may not be released, or `none`),
@@ -92,6 +94,9 @@ def candidates(
     if embedding is not None:
         seen = latest_rows(catalog, "embed", keys, ("vector", "thumbnail"), embedding)
         columns |= {"embedding": seen["vector"], "thumbnail": seen["thumbnail"]}
+    if points is not None:
+        seen = latest_rows(catalog, "embed", keys, ("vector", "thumbnail"), points)
+        columns |= {"points": seen["vector"], "points_thumbnail": seen["thumbnail"]}
     table = table.drop_columns("failed")
     for name, column in columns.items():
         table = table.append_column(name, column)
@@ -201,6 +206,20 @@ def refused_bytes(catalog: Catalog, gate_version: str) -> pa.Table:
     )
     with opened(catalog, "listing", "verdicts", "tombstones") as connection:
         return connection.sql(query).to_arrow_table()
+
+
+def seen_at(
+    catalog: Catalog, sha1s: Sequence[str], sources: Sequence[str]
+) -> list[tuple[str, str]]:
+    """(SHA-1, source_path) of every listed row of these sources that has one of these SHA-1s, oldest first."""
+    names = pa.table({"sha1": pa.array(sha1s, pa.string())})
+    with opened(catalog, "listing") as connection:
+        connection.register("names", names)
+        return connection.execute(
+            "SELECT sha1, source_path FROM listing SEMI JOIN names USING (sha1) "
+            "WHERE list_contains(?, source_key) ORDER BY source_key, part, part_row",
+            [list(sources)],
+        ).fetchall()
 
 
 def listed_without_page(catalog: Catalog, titles: Sequence[str]) -> dict[str, str]:

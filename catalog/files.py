@@ -39,6 +39,28 @@ class ReadOnly(Expected, PermissionError):
     """A folder may not be written to."""
 
 
+class NotHere(Expected, ValueError):
+    """An address of a bucket or a site where a folder of this machine is needed."""
+
+
+_ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
+
+
+def local(path: Path | str) -> Path:
+    """A folder of this machine.
+
+    Raises:
+        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it.
+    """
+    if _ADDRESS.match(str(path)):
+        raise NotHere(
+            f"{path} is an address, and a build needs a folder on a disk of this machine, or on one that all workers "
+            "mount. Buckets are not supported: build into a folder and copy dataset/ there, for example with "
+            "`aws s3 sync`."
+        )
+    return Path(path)
+
+
 class FolderGone(Missing):
     """A folder that was there when a command began was removed or unmounted meanwhile."""
 

@@ -16,6 +16,8 @@ from catalog.arrow import from_table as from_table
 from catalog.arrow import schema as schema
 from catalog.arrow import to_table as to_table
 
+OWN_IDS = 1 << 61
+"""Page ids from here on are made of SHA-1s: images of somebody's own, which no wiki has a page for (ADR 0046)."""
 PageState = Literal[
     "ok", "missing", "invalid", "no_file", "hidden", "redirect", "damaged", "purged"
 ]

@@ -99,7 +99,7 @@ def all_reviews(catalog: Catalog) -> pa.Table:
         catalog.sums.Damaged: a part is not what was written.
     """
     wanted = schema(ReviewRow)
-    read = [pq.read_table(part, partitioning=None) for part in _parts(catalog)]
+    read = [pq.ParquetFile(part).read() for part in _parts(catalog)]
     # Parquet has no seconds: times come back finer than they are.
     table = pa.concat_tables([wanted.empty_table(), *(one.cast(wanted) for one in read)])
     # A join that was cut off leaves a row in two parts, and so does a file that is taken in twice.
@@ -190,7 +190,7 @@ def read_reviews(path: Path, *, labels: Sequence[str]) -> list[ReviewRow]:
     wanted = schema(ReviewRow)
     try:
         if path.suffix == ".parquet":
-            table = pq.read_table(path, partitioning=None)
+            table = pq.ParquetFile(path).read()
         else:
             # A reason may look like a number, and a missing label is an empty text.
             options = pa_csv.ConvertOptions(
@@ -276,7 +276,7 @@ def read_sample(catalog: Catalog, name: str) -> list[SampleRow]:
         there = ", ".join(sample_names(catalog)) or "none"
         raise BadReviews(f"There is no sample {name!r}; there are: {there}.")
     sums.check([path])
-    return list(from_table(pq.read_table(path, partitioning=None), SampleRow))
+    return list(from_table(pq.ParquetFile(path).read(), SampleRow))
 
 
 def sample_names(catalog: Catalog) -> list[str]:

@@ -499,7 +499,7 @@ def catalog_in(out: Path) -> Catalog:
     Raises:
         NoBuild: there is none.
     """
-    if not holds_build(out):
+    if not holds_build(files.local(out)):
         raise NoBuild(
             f"{out} holds no build (no catalog/parts in it). Name a build's output folder with --out, or build first."
         )

@@ -182,7 +182,7 @@ class Cost:
 
 
 _ONE_BYTE = ("1", "L", "P")
-# Measured on pictures of 10 to 60 megapixels (tests/filters/test_picture_memory.py holds them to it).
+# Measured on pictures of 10 to 60 megapixels (tests/filters/test_picture_fuzz.py holds them to it).
 _DECODER = {"WEBP": 16, "AVIF": 20, "JPEG2000": 24, "TIFF": 12, "GIF": 9, "BMP": 4, "PNG": 1}
 
 

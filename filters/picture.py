@@ -54,6 +54,9 @@ VERSION = "seen-1"
 """Raised when what is seen of some file changes."""
 MOST_BYTES = 1_000_000_000
 """What one picture may take at the peak of its decoding, all copies together."""
+WORKER_BYTES = 1_400_000_000
+"""What a process that decodes, hashes, measures and screens one picture after the other stays under; networks of
+metrics and encoders come on top. 1.2 GB were measured, of a JPEG of 139 megapixels."""
 
 
 @dataclass(frozen=True, kw_only=True)

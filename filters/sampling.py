@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
-CAPPED = ("uploader", "category", "camera", "upload_year")
+CAPPED = ("uploader", "category", "camera", "upload_year", "scene")
 """What a cap may be set on."""
 BANDS: dict[str, tuple[float, float]] = {
     "mild": (0.0, 0.5),
@@ -46,8 +46,8 @@ class SamplingPolicy:
     subject_patterns: Mapping[str, str] = field(default_factory=dict[str, str])
     """Subject -> regular expression on categories (case ignored); the first that matches counts."""
     caps: Mapping[str, int] = field(default_factory=dict[str, int])
-    """At most so many samples of one uploader, category, camera or upload_year. A camera is known by its category
-    (`Taken with ...`)."""
+    """At most so many samples of one uploader, category, camera, upload_year or scene. A camera is known by its
+    category (`Taken with ...`), a scene by the encoder of `dedupe.embedding`: pictures within its least_cosine."""
     uncapped_categories: str = (
         r"^(CC-|PD-|Self-published|License|Files? |Media |Uploaded|Taken |Photographs taken)"
     )
@@ -92,6 +92,8 @@ class Accepted(NamedTuple):
     uploader: str | None = None
     upload_year: int | None = None
     categories: tuple[str, ...] = ()
+    scene: int | None = None
+    """Page id of the first picture of its scene."""
 
 
 class Shortfall(NamedTuple):
@@ -208,6 +210,8 @@ def _capped(a: Accepted, policy: SamplingPolicy) -> list[tuple[str, str]]:
         found.append(("uploader", a.uploader))
     if "upload_year" in policy.caps and a.upload_year is not None:
         found.append(("upload_year", str(a.upload_year)))
+    if "scene" in policy.caps and a.scene is not None:
+        found.append(("scene", str(a.scene)))
     if "category" in policy.caps:
         left_out = re.compile(policy.uncapped_categories, re.IGNORECASE)
         found += [("category", name) for name in a.categories if not left_out.search(name)]

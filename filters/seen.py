@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -66,25 +66,39 @@ class Picture:
             NotAnImage: there is no rule how such pixels are seen (LAB, floating point without a known white).
         """
         width, height = self.size
-        seen = np.empty((height, width, 3), dtype=np.uint8)
+        return self._laid(np.empty((height, width, 3), dtype=np.uint8), strips(self.image))
+
+    @cached_property
+    def grey(self) -> Pixels:
+        """[H, W] luma (BT.601) as seen.
+
+        Raises:
+            NotAnImage: as `rgb`.
+        """
+        width, height = self.size
+        seen = np.empty((height, width), dtype=np.uint8)
+        if self.plain:
+            parts = bands(self.image)
+            return self._laid(seen, ((top, np.asarray(part.convert("L"))) for top, part in parts))
+        if "rgb" not in self.__dict__:
+            return self._laid(seen, ((top, _luma(strip)) for top, strip in strips(self.image)))
+        rows = max(1, STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            seen[top : top + rows] = _luma(self.rgb[top : top + rows])
+        return seen
+
+    def _laid(self, seen: Pixels, parts: Iterable[tuple[int, Pixels]]) -> Pixels:
+        """Fills `seen`, upright, with (first row, strip) in the stored order: a whole copy in between would be most of
+        what it takes."""
         stored = stored_view(seen, self.orientation)
         try:
-            for top, strip in strips(self.image):
+            for top, strip in parts:
                 stored[top : top + strip.shape[0]] = strip
         except NotAnImage:
             raise
         except decoder_errors() as error:
             raise refused(error, self.format) from error
         return seen
-
-    @cached_property
-    def grey(self) -> Pixels:
-        """[H, W] luma (BT.601) as seen."""
-        from PIL import Image
-
-        if self.plain:
-            return np.asarray(self.image.convert("L"))
-        return np.asarray(Image.fromarray(self.rgb).convert("L"))
 
     @property
     def quantization(self) -> tuple[int, ...] | None:
@@ -143,6 +157,20 @@ def stored_view(seen: NDArray[Any], orientation: int) -> NDArray[Any]:
     return stored
 
 
+def bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """(first row, that part) of the whole image, STRIP_PIXELS at a time."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _luma(rgb: Pixels) -> Pixels:
+    """[h, W] of [h, W, 3], as Pillow computes it."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
 def strips(image: Image.Image) -> Iterator[tuple[int, Pixels]]:
     """(first row, [h, W, 3]) of the whole image, in the stored orientation."""
     from PIL import Image as pillow
@@ -150,9 +178,7 @@ def strips(image: Image.Image) -> Iterator[tuple[int, Pixels]]:
     wide = image.mode.startswith(("I", "F"))
     low, high = _range(image) if wide else (0.0, 255.0)
     transparent = image.has_transparency_data and not wide
-    rows = max(1, STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for top, part in bands(image):
         if wide:
             grey = (np.asarray(part, dtype=np.float64) - low) * (255.0 / (high - low))
             eight = np.clip(np.rint(grey), 0, 255).astype(np.uint8)

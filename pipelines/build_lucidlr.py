@@ -12,14 +12,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from catalog.files import local
 from catalog.store import BatchRef
+from pipelines.build.clusters import AHEAD, dask_cluster
 from pipelines.build.driver import build
 from pipelines.build.run import BuildResult
 from pipelines.build.runners import BatchFunction, BatchResult
@@ -27,6 +30,7 @@ from pipelines.build.stages import run_batch
 from pipelines.extras import missing_extra
 from pipelines.progress import Advance
 from pipelines.recipe import load_recipe
+from pipelines.runner_config import RunnerConfig, chosen_runner
 
 try:
     from prefect import flow, get_run_logger, task
@@ -37,6 +41,7 @@ try:
         create_table_artifact,
         update_progress_artifact,
     )
+    from prefect.context import FlowRunContext
     from prefect.futures import PrefectFuture, as_completed
     from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 except ModuleNotFoundError as error:
@@ -52,25 +57,32 @@ def batch_task(ref: BatchRef) -> BatchResult:
 
 
 class PrefectRunner:
-    """Submits batches as task runs to a Prefect task runner, at most two per worker ahead."""
+    """Submits batches as task runs to a Prefect task runner, two per worker ahead."""
 
-    def __init__(self, runner: TaskRunner[Any], workers: int) -> None:
+    def __init__(self, runner: TaskRunner[Any], size: Callable[[], int]) -> None:
         self.runner = runner
-        self.workers = workers
+        self._size = size
+
+    @property
+    def workers(self) -> int:
+        """How many there are now."""
+        return max(1, self._size())
 
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """See pipelines.build.runners.Runner.map; `function` is what batch_task calls."""
         if function is not run_batch:
             raise ValueError("PrefectRunner runs pipelines.build.stages.run_batch only.")
         waiting = iter(refs)
-        running: set[PrefectFuture[BatchResult]] = {
-            self._submit(ref) for ref in islice(waiting, 2 * self.workers)
-        }
-        while running:
+        running: set[PrefectFuture[BatchResult]] = set()
+        while True:
+            # Asked each time: a cluster that adapts grows while there is more to do than it has hands.
+            room = max(0, AHEAD * self.workers - len(running))
+            running |= {self._submit(ref) for ref in islice(waiting, room)}
+            if not running:
+                return
             future = next(iter(as_completed(list(running))))
             running.discard(future)
             yield future.result()
-            running |= {self._submit(ref) for ref in islice(waiting, 1)}
 
     def _submit(self, ref: BatchRef) -> PrefectFuture[BatchResult]:
         return self.runner.submit(batch_task, parameters={"ref": ref})
@@ -116,26 +128,81 @@ def _update(artifact: Any, percent: float) -> None:
         pool.submit(update_progress_artifact, artifact, min(percent, 100.0)).result()
 
 
+def task_runner(config: RunnerConfig) -> TaskRunner[Any]:
+    """Prefect's task runner of a kind.
+
+    Raises:
+        pipelines.extras.MissingExtra: the extra `dask` or `ray` is not installed.
+        pipelines.build.clusters.NoCluster: there is no such class of clusters.
+    """
+    try:
+        match config.kind:
+            case "dask":
+                from prefect_dask.task_runners import DaskTaskRunner
+
+                if config.address is not None:
+                    return DaskTaskRunner(address=config.address)
+                made, options = dask_cluster(config)
+                adapt = config.cluster.adapt if config.cluster is not None else None
+                return DaskTaskRunner(
+                    cluster_class=made, cluster_kwargs=options, adapt_kwargs=adapt
+                )
+            case "ray":
+                from prefect_ray import RayTaskRunner
+
+                local = {"num_cpus": config.workers} if config.workers else {}
+                return RayTaskRunner(
+                    address=config.address, init_kwargs={} if config.address else local
+                )
+            case "processes":
+                return ProcessPoolTaskRunner(max_workers=config.workers or os.cpu_count() or 1)
+            case _:
+                return ThreadPoolTaskRunner(max_workers=config.workers or os.cpu_count() or 1)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
+
+
+def size_of(runner: TaskRunner[Any], workers: int | None) -> int:
+    """Workers of a task runner that is open: what the cluster has now, else what it was made with."""
+    client = getattr(runner, "client", None)
+    if client is not None and hasattr(client, "scheduler_info"):
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+    if type(runner).__name__ == "RayTaskRunner":
+        import ray
+
+        return int(ray.cluster_resources().get("CPU", 1))
+    return workers or getattr(runner, "_max_workers", None) or os.cpu_count() or 1
+
+
 @contextmanager
-def _task_runner(kind: Literal["threads", "processes"], workers: int) -> Generator[PrefectRunner]:
-    runner: TaskRunner[Any] = (
-        ThreadPoolTaskRunner(max_workers=workers)
-        if kind == "threads"
-        else ProcessPoolTaskRunner(max_workers=workers)
-    )
+def _runner_of(config: RunnerConfig) -> Generator[PrefectRunner]:
+    """That of `with_options(task_runner=...)`, which Prefect has opened, or the one that is asked for."""
+    context = FlowRunContext.get()
+    given = context is not None and getattr(context.flow, "task_runner", USUAL) is not USUAL
+    if context is not None and given:
+        yield PrefectRunner(
+            context.task_runner, partial(size_of, context.task_runner, config.workers)
+        )
+        return
+    runner = task_runner(config)
     with runner:
-        yield PrefectRunner(runner, workers)
+        yield PrefectRunner(runner, partial(size_of, runner, config.workers))
 
 
-@flow(name="build-lucidlr", persist_result=False)
+USUAL: Any = ThreadPoolTaskRunner()
+"""Stands for: none was given."""
+
+
+@flow(name="build-lucidlr", persist_result=False, task_runner=USUAL)
 def build_lucidlr(
     recipe: str = "pipelines/recipes/lucidlr_20k.yaml",
     out: str = "out/lucidlr_20k",
     contact: str | None = None,
     limit: int | None = None,
-    runner: Literal["threads", "processes"] = "threads",
+    runner: Literal["threads", "processes", "dask", "ray"] | None = None,
     workers: int | None = None,
     retry: bool = False,
+    address: str | None = None,
 ) -> str | None:
     """Builds LucidLR from a recipe into a folder; run it again after an interruption and it goes on.
 
@@ -144,18 +211,22 @@ def build_lucidlr(
         out: output folder (dataset, lucidlr.duckdb, report, catalog).
         contact: the operator's e-mail address or URL for the User-Agent; default: $LUCIDLR_CONTACT.
         limit: most files to list.
-        runner: threads or processes for the batches.
-        workers: how many; default: one per core.
+        runner: where the batches run; default: as the recipe says, else threads.
+        workers: how many; default: one per core, or all of the cluster.
         retry: try retryable failures once more.
+        address: of a running Dask or Ray cluster.
 
     Returns:
         The dataset hash; None when nothing was kept.
     """
-    count = workers or os.cpu_count() or 1
-    with _task_runner(runner, count) as prefect_runner:
+    loaded = load_recipe(recipe)
+    config = chosen_runner(
+        loaded.runner, kind=runner, workers=workers, address=address, usual="threads"
+    )
+    with _runner_of(config) as prefect_runner:
         result = build(
-            load_recipe(recipe),
-            out=Path(out),
+            loaded,
+            out=local(out),
             runner=prefect_runner,
             contact=contact or os.environ.get("LUCIDLR_CONTACT"),
             limit=limit,
@@ -181,6 +252,22 @@ def _publish(result: BuildResult) -> None:
         key="build-failures",
         description="Open failures by kind; `lucidlr failures` says how to retry them",
     )
-    create_link_artifact(
-        result.report.as_uri(), key="build-report", description="The HTML report of the build"
+    _link_report(result.report)
+
+
+def _link_report(report: Path) -> None:
+    """A link where somebody serves reports, else where it lies: browsers follow no link from a page to a disk."""
+    from pipelines.review.reports import report_address
+
+    address = report_address(report)
+    if address is not None:
+        create_link_artifact(
+            address, key="build-report", description="The HTML report of the build"
+        )
+        return
+    create_markdown_artifact(
+        f"The report lies on the worker's disk: `{report}`\n\nTo open it from here, serve it "
+        "(`python -m pipelines.review.reports FOLDER`) and set LUCIDLR_REPORTS_URL and LUCIDLR_REPORTS_ROOT.",
+        key="build-report",
+        description="Where the HTML report of the build is",
     )

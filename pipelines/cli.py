@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any
 
@@ -148,6 +149,7 @@ def main() -> None:
     modest_memory()
     signal.signal(signal.SIGINT, _interrupted)
     try:
+        _folders_are_here(sys.argv[1:])
         app()
     except BrokenPipeError:
         # `lucidlr failures | head` closes the pipe early; that is no error of ours.
@@ -167,6 +169,20 @@ def main() -> None:
         if said is None:
             raise
         _fail(said)
+
+
+def _folders_are_here(arguments: list[str]) -> None:
+    """Before `Path` makes a folder named `s3:` of an address.
+
+    Raises:
+        catalog.files.NotHere: --out or --to is an address.
+    """
+    from catalog.files import local
+
+    for option, value in pairwise([*arguments, ""]):
+        name, _, given = option.partition("=")
+        if name in ("--out", "--to"):
+            local(given or value)
 
 
 def _fail(error: object) -> None:

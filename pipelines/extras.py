@@ -23,6 +23,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
     "ncnn": ("ncnn",),
+    "lmdb": ("lmdb",),
 }
 """Extra -> the modules that come with it. What several have stands at the one where it is needed first."""
 

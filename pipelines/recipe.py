@@ -36,6 +36,7 @@ from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
+from pipelines.runner_config import RunnerConfig
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
@@ -68,6 +69,7 @@ MEASURED_VALUES = (
     "object",
     "twin",
     "leak_distance",
+    "leak_points",
     "severity",
     "undecided",
     *(f"severity.{x}" for x in LABELS),
@@ -77,12 +79,18 @@ MEASURED_VALUES = (
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
-UNHASHED = {"limits", "batch_size", "title", "description", "refresh", "version", "previous"}
+UNHASHED = {
+    *("limits", "batch_size", "title", "description", "refresh", "version", "previous", "runner"),
+}
 """Sections of a recipe that cannot change a decision."""
 
 
 FEWEST_FILES, MOST_FILES = 20, 250
 """Of the demo's corpus. Each role occurs from 20 on; more than 250 do not fit on the packaged photographs."""
+
+
+OWN_KINDS = ("folder", "webdataset")
+"""Kinds of sources that lie on this machine: no wiki is asked for them."""
 
 
 class RecipeError(Expected, ValueError):
@@ -160,7 +168,8 @@ class Recipe(BaseModel):
     """What of the license gate does not count here, and a classifier of contents."""
     dedupe: DedupePolicy = DedupePolicy()
     leakage: LeakagePolicy = LeakagePolicy()
-    """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy)."""
+    """Benchmark images to keep away from, for rules on `leak_distance` (bits; up to 12 is a copy) and, with
+    `dedupe.partial` and points in the index, `leak_points` (points of a common part; 0 is none)."""
     degradation: DegradationPolicy = DegradationPolicy()
     rules: tuple[Rule, ...]
     """Rules on what was measured, in order; the first that fails gives the reason."""
@@ -168,6 +177,8 @@ class Recipe(BaseModel):
     export: ExportConfig = ExportConfig()
     refresh: RefreshPolicy = RefreshPolicy()
     """How often the files are asked for again; does not change the build."""
+    runner: RunnerConfig = RunnerConfig()
+    """Where batches run; does not change the result."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 256
     """Items per batch: the unit of work, of output and of resume. Does not change the result."""
 
@@ -178,6 +189,7 @@ class Recipe(BaseModel):
             near = nearest(unknown[0], measure_names())
             raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {near!r}?")
         self._screen_is_used()
+        self._scenes_can_be_told()
         measured = [f"measure.{name}" for name in self.measures]
         measured += [f"score.{name}" for name in self.scores]
         for rules, allowed in (
@@ -195,6 +207,14 @@ class Recipe(BaseModel):
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
         return self
+
+    def _scenes_can_be_told(self) -> None:
+        """Only an encoder tells scenes."""
+        if "scene" in self.sampling.caps and self.dedupe.embedding is None:
+            raise ValueError(
+                "sampling.caps has a cap on scenes, which an encoder tells: add dedupe.embedding, for example "
+                "{encoder: efficientnet_lite0}."
+            )
 
     def _screen_is_used(self) -> None:
         """A classifier that nobody asks, or that no rule looks at, screens nothing."""
@@ -237,11 +257,19 @@ class Recipe(BaseModel):
         content |= {"versions": sorted(versions), "limit": limit}
         if self.degradation.classifier is not None:
             content["degradation"]["weights"] = load_classifier(self.degradation.classifier).sha256
+        if self.dedupe.partial is None:
+            # As before there was such a key: the decisions are the same.
+            del content["dedupe"]["partial"]
         if self.leakage.index is not None:
             # What the index holds counts, not where it lies.
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def asks_a_wiki(self) -> bool:
+        """Whether any of its sources is one of a wiki."""
+        return any(source.kind not in OWN_KINDS for source in self.sources)
 
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -170,25 +170,95 @@ class LRDataset:
         part = np.ascontiguousarray(pixels[top:bottom, left:right].transpose(2, 0, 1))
         return torch.from_numpy(part).float() / 255
 
+    def stream(
+        self, *, seed: int, epoch: int, buffer_rows: int = 256, part: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """(SHA-1, uint8 [H,W,3]) of every photograph once, shuffled: row groups in random order, each read once, and a
+        buffer from which the next one is drawn. A pure function of its arguments.
+
+        Args:
+            buffer_rows: photographs, still encoded, that wait; 1: row groups are shuffled, rows are not.
+            part: (number, of how many) readers that share the row groups between them.
+
+        Raises:
+            DataError: the bytes of a photograph do not decode.
+        """
+        chance = np.random.default_rng(derived_seed("stream", seed, epoch))
+        groups = sorted({place[:2] for place in self._place.values()})
+        order = chance.permutation(len(groups))[part[0] :: part[1]]
+        # What is drawn differs between readers, too.
+        chance = np.random.default_rng(derived_seed("stream", seed, epoch, part[0]))
+        waiting: list[tuple[str, Path, bytes]] = []
+        opened: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
+        try:
+            for number in order.tolist():
+                file, group = groups[number]
+                for sha1, content in _images(_opened(opened, file), group):
+                    if self._place.get(sha1, ())[:2] != (file, group):
+                        continue
+                    waiting.append((sha1, file, content))
+                    if len(waiting) >= buffer_rows:
+                        yield self._drawn(waiting, chance)
+            while waiting:
+                yield self._drawn(waiting, chance)
+        finally:
+            for shard in opened.values():
+                shard.close()
+
+    @staticmethod
+    def _drawn(
+        waiting: list[tuple[str, Path, bytes]], chance: np.random.Generator
+    ) -> tuple[str, NDArray[np.uint8]]:
+        """Takes one out of the buffer and decodes it."""
+        at = int(chance.integers(len(waiting)))
+        waiting[at], waiting[-1] = waiting[-1], waiting[at]
+        sha1, file, content = waiting.pop()
+        return sha1, _pixels(sha1, file, content)
+
     def _decoded(self, sha1: str) -> NDArray[np.uint8]:
         if sha1 in self._pixels:
             self._pixels.move_to_end(sha1)
             return self._pixels[sha1]
-        from filters.picture import NotAnImage, open_picture
-
         file, group, number = self._place[sha1]
         column = pq.ParquetFile(file).read_row_group(group, columns=["image"]).column("image")
         row = pa.table({"image": column}).slice(number, 1).to_pylist()[0]
-        try:
-            with open_picture(row["image"]["bytes"]) as picture:
-                pixels = picture.rgb
-        except NotAnImage as error:
-            raise DataError(f"{sha1} in {file} does not decode: {error}") from error
+        pixels = _pixels(sha1, file, row["image"]["bytes"])
         self._pixels[sha1] = pixels
         self._cached_bytes += pixels.nbytes
         while self._cached_bytes > CACHE_BYTES and len(self._pixels) > 1:
             self._cached_bytes -= self._pixels.popitem(last=False)[1].nbytes
         return pixels
+
+
+KEPT_OPEN = 16
+"""Shards, while a stream goes back and forth between them."""
+
+
+def _opened(opened: OrderedDict[Path, pq.ParquetFile], file: Path) -> pq.ParquetFile:
+    if file not in opened:
+        opened[file] = pq.ParquetFile(file, memory_map=True)
+        if len(opened) > KEPT_OPEN:
+            opened.popitem(last=False)[1].close()
+    opened.move_to_end(file)
+    return opened[file]
+
+
+def _images(shard: pq.ParquetFile, group: int) -> Iterator[tuple[str, bytes]]:
+    """(SHA-1, bytes) of one row group."""
+    table = shard.read_row_group(group, columns=["sha1", "image.bytes"], use_threads=False)
+    contents = table.column("image").combine_chunks().field("bytes")
+    for sha1, content in zip(table.column("sha1").to_pylist(), contents, strict=True):
+        yield sha1, content.as_py()
+
+
+def _pixels(sha1: str, file: Path, content: bytes) -> NDArray[np.uint8]:
+    from filters.picture import NotAnImage, open_picture
+
+    try:
+        with open_picture(content) as picture:
+            return picture.rgb
+    except NotAnImage as error:
+        raise DataError(f"{sha1} in {file} does not decode: {error}") from error
 
 
 class LRTensors:

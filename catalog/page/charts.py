@@ -251,15 +251,41 @@ def year_map(
         for label in set(names or ("(none)",))
         if year
     )
+    found = [year for _, year in counted]
+    if not found:
+        return None
+    span = list(range(min(found), max(found) + 1))
+    axis = {"tickformat": "d", "showgrid": False, "dtick": max(1, len(span) // 10)}
+    return _map(counted, span, axis)
+
+
+def severity_map(
+    severities: Sequence[Mapping[str, float | None] | None],
+    labels: Sequence[Sequence[str] | None],
+    steps: int = 10,
+) -> Figure | None:
+    """Samples per label and tenth of its severity, as a map; None without a label."""
+    counted = Counter(
+        (label, min(steps - 1, int(((levels or {}).get(label) or 0.0) * steps)))
+        for levels, names in zip(severities, labels, strict=True)
+        for label in names or ()
+        if (levels or {}).get(label) is not None
+    )
     if not counted:
         return None
+    texts = [f"{step / steps:.1f}" for step in range(steps)]
+    axis = {"tickvals": list(range(steps)), "ticktext": texts, "showgrid": False}
+    return _map(counted, list(range(steps)), axis)
+
+
+def _map(counted: Counter[tuple[str, int]], span: list[int], axis: dict[str, Any]) -> Figure:
+    """Rows of labels, the most frequent first, over columns of `span`."""
     totals = Counter[str]()
     for (label, _), count in counted.items():
         totals[label] += count
     rows = [label for label, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))]
-    found = [year for _, year in counted]
-    span = list(range(min(found), max(found) + 1))
-    cells = [[counted[label, year] for year in span] for label in rows]
+    cells = [[counted[label, column] for column in span] for label in rows]
+    named = dict(zip(axis.get("tickvals", span), axis.get("ticktext", span), strict=True))
     return {
         "traces": [
             {
@@ -271,8 +297,8 @@ def year_map(
                 "texttemplate": "%{text}",
                 "hovertext": [
                     [
-                        f"{_text(label)}, {year}: {count:,}"
-                        for year, count in zip(span, line, strict=True)
+                        f"{_text(label)}, {named[column]}: {count:,}"
+                        for column, count in zip(span, line, strict=True)
                     ]
                     for label, line in zip(rows, cells, strict=True)
                 ],
@@ -293,7 +319,7 @@ def year_map(
                 "showgrid": False,
                 "automargin": True,
             },
-            "xaxis": {"tickformat": "d", "showgrid": False, "dtick": max(1, len(span) // 10)},
+            "xaxis": axis,
             "margin": {"t": 8, "b": 28, "l": 8, "r": 10},
         },
     }

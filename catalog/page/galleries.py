@@ -117,6 +117,66 @@ def _levels(samples: pa.Table, label: str) -> NDArray[np.float64]:
     return np.asarray(pc.fill_null(level, 0.0).to_numpy(), dtype=np.float64)
 
 
+SHOWN_FIRST = 24
+"""Photographs of each kind at the top of the page."""
+
+
+def first_look(candidates: pa.Table, samples: pa.Table, book: PictureBook) -> list[Strip]:
+    """Kept photographs, evenly from mild to heavy, and dropped ones, some of each reason, for the first screen."""
+    severity = np.asarray(
+        pc.fill_null(samples.column("severity").cast(pa.float64()), 0.0).to_numpy(), np.float64
+    )
+    ordered = _order(samples, np.ones(samples.num_rows, dtype=np.bool_), severity)
+    # Half of the budget for each, whatever the other one finds.
+    most = min(SHOWN_FIRST, book.max_images // 2)
+    chosen = spread(ordered.tolist(), most)
+    kept = [_tile(row, _credit_note(row), book) for row in _rows(samples, chosen)]
+    dropped: list[Tile] = []
+    for row in _by_turns(candidates):
+        if len(dropped) >= most:
+            break
+        tile = _tile(row, _credit_note(row), book)
+        if tile.picture is not None:
+            dropped.append(tile)
+    out = int((~_kept(candidates)).sum())
+    return [
+        Strip(heading="Kept", count=samples.num_rows, tiles=[t for t in kept if t.picture]),
+        Strip(heading="Dropped", count=out, tiles=dropped),
+    ]
+
+
+TRIES = 400
+"""Dropped candidates that are asked for a picture: most were never downloaded."""
+
+
+def _by_turns(candidates: pa.Table) -> list[Row]:
+    """Dropped candidates with bytes, one of each reason after the other, the most frequent reason first."""
+    reasons = _texts(candidates, "reason")
+    ordered = _order(candidates, ~_kept(candidates) & _has_bytes(candidates))
+    groups: dict[str, list[int]] = {}
+    for position in ordered.tolist():
+        groups.setdefault(str(reasons[position]), []).append(position)
+    queues = [
+        spread(rows, SHOWN_FIRST)
+        for _, rows in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    turns = [queue[turn] for turn in range(SHOWN_FIRST) for queue in queues if turn < len(queue)]
+    return _rows(candidates, turns[:TRIES])
+
+
+def _credit_note(row: Row) -> str:
+    """Labels and severity (or why it was dropped), license, author."""
+    severity = row.get("severity")
+    labels = ", ".join(row.get("labels") or ()) or "no label"
+    parts = [labels if severity is None else f"{labels} {severity:.2f}"]
+    if not row.get("keep", True):
+        parts.insert(0, plain(row.get("reason")))
+    by = row.get("artist") or row.get("uploader")
+    parts += [str(row["license"])] if row.get("license") else []
+    parts += [plain(by, markup=False)[:80]] if by else []
+    return " · ".join(parts)
+
+
 def contact_sheets(samples: pa.Table, book: PictureBook) -> list[Sheet]:
     """One sheet per label, most frequent first: photographs from mild to heavy, a few per severity band."""
     labels = samples.column("labels").combine_chunks()

@@ -83,6 +83,7 @@ class PictureBook:
     decode: Decode
     max_images: int
     max_bytes: int
+    edge_px: int = EDGE_PX
     spent_images: int = 0
     spent_bytes: int = 0
     _made: dict[tuple[str, bool], Picture | None] = field(default_factory=dict)
@@ -99,7 +100,9 @@ class PictureBook:
         if key not in self._made:
             content = self.read(sha1)
             self._made[key] = (
-                None if content is None else picture(content, self.decode, detail=detail)
+                None
+                if content is None
+                else picture(content, self.decode, edge_px=self.edge_px, detail=detail)
             )
         made = self._made[key]
         if made is not None:

@@ -128,6 +128,43 @@ def _spreads(samples: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
+def balance(samples: pa.Table) -> list[dict[str, Any]]:
+    """How evenly the photographs are spread: for uploaders, years, cameras and groups of twins the different ones, the
+    shares of the largest and of the ten largest, and how many are not known. What nothing here can tell has no values.
+    """
+    said: dict[str, list[Any]] = {
+        "uploader": samples.column("uploader").to_pylist(),
+        "year of upload": [
+            None if value is None else value.year
+            for value in samples.column("uploaded_at").to_pylist()
+        ],
+        "camera, by category": [
+            next((c for c in names or () if c.lower().startswith("taken with ")), None)
+            for names in samples.column("categories").to_pylist()
+        ],
+        "license": samples.column("license").to_pylist(),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, values in said.items():
+        counts = Counter(value for value in values if value is not None)
+        known = sum(counts.values())
+        most = [count for _, count in counts.most_common(10)]
+        rows.append(
+            {
+                "name": name,
+                "different": len(counts),
+                "largest": most[0] / known if most else None,
+                "ten": sum(most) / known if most else None,
+                "missing": len(values) - known,
+            }
+        )
+    return rows
+
+
+NOT_MEASURED = ("scenes", "faces", "text in the picture")
+"""What a reader would want to know of a dataset's balance and no part of this software tells."""
+
+
 def _sizes(samples: pa.Table) -> dict[str, int]:
     pixels = samples.select(["width", "height"]).drop_null()
     if pixels.num_rows == 0:
@@ -223,6 +260,8 @@ def render_card(
         labels=label_mix(samples, target_mix),
         targets=bool(target_mix),
         spreads=_spreads(samples),
+        balance=balance(samples),
+        not_measured=NOT_MEASURED,
         size=_sizes(samples),
         years=(min(years), max(years)) if years else None,
         funnel=list(funnel),

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from catalog import files
 from catalog.errors import Expected
-from catalog.records import FileRecord
+from catalog.records import OWN_IDS, FileRecord
 
 FREE_OF_CONDITIONS = "pd_cc0"
 """The family whose files ask for nothing: an author may be unknown there, a license text need not exist."""
@@ -106,13 +106,14 @@ def attribution_line(
     artist: str | None = None,
     artist_url: str | None = None,
     attribution: str | None = None,
+    via_commons: bool = True,
 ) -> str:
     """One line with title, author, source, license and the note that nothing was changed (TASL).
 
     `"<title>" by <author> (<author url>), via Wikimedia Commons, <file page url>, licensed under <license name>
     (<license url>), unmodified.` Where the author asks for an attribution of their own wording (`attribution`), it
     stands in the place of the author, word for word. Public domain and CC0 name no license to comply with, and go
-    without an author where none is known.
+    without an author where none is known. Files of one's own do not come `via Wikimedia Commons` (`via_commons`).
 
     Raises:
         AttributionError: title, file page, author or license address is missing; the message names which.
@@ -147,7 +148,8 @@ def attribution_line(
         terms = f"dedicated to the public domain under {terms}"
     else:
         terms = f"in the public domain: {terms}"
-    return f'"{work}"{by}, via Wikimedia Commons, {plain(file_page_url)}, {terms}, unmodified.'
+    via = ", via Wikimedia Commons" if via_commons else ""
+    return f'"{work}"{by}{via}, {plain(file_page_url)}, {terms}, unmodified.'
 
 
 def _rows(samples: pa.Table) -> Iterator[Mapping[str, Any]]:
@@ -175,7 +177,7 @@ def attribution_lines(samples: pa.Table) -> list[str]:
         for key in ("title", "file_page_url", "license", "family"):
             named[key] = named[key] or ""
         try:
-            lines.append(attribution_line(**named))
+            lines.append(attribution_line(**named, via_commons=row["page_id"] < OWN_IDS))
         except AttributionError as error:
             failed.append(f"page {row['page_id']}: {error}")
     if failed:

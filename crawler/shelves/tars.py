@@ -65,7 +65,7 @@ def members(path: Path) -> Generator[Member]:
                         size=member.size,
                     )
                 # It keeps all headers otherwise.
-                tar.members = []
+                vars(tar)["members"].clear()
     except (tarfile.TarError, EOFError) as error:
         raise TarTrouble(f"This shard is damaged or no tar: {error}.") from error
     except OSError as error:

@@ -96,7 +96,7 @@ def confirmed(
     lumas = [_luma(one) for one in whole]
     chromas = [_chroma(one) for one in whole]
     planes = [_planes(luma) for luma in lumas]
-    flat = np.array([_is_flat(luma) for luma in lumas], dtype=bool) | (spread[rows] < FLAT_SPREAD)
+    flat = np.array([is_flat(luma) for luma in lumas], dtype=bool) | (spread[rows] < FLAT_SPREAD)
     dark = spread[rows] < LOW_CONTRAST
     good = np.zeros(len(first), dtype=bool)
     for pair, (a, b, way) in enumerate(
@@ -125,7 +125,7 @@ def _chroma(stored: bytes) -> NDArray[np.float32]:
     return planes.reshape(CHROMA_PX, CHROMA_PX, 2).astype(np.float32) - 128.0
 
 
-def _is_flat(luma: NDArray[np.float32]) -> bool:
+def is_flat(luma: NDArray[np.float32]) -> bool:
     """Whether half of it lies in two levels of grey, four wide: paper and ink, or the fields of a drawing."""
     counts = np.bincount(luma.astype(np.uint8).ravel() // 4, minlength=64)
     return bool(np.sort(counts)[-2:].sum() >= FLAT_SHARE * luma.size)

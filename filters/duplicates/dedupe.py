@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from filters.duplicates.confirm import Thumbnails, confirmed
 from filters.duplicates.embedding import EmbeddingPolicy, aligned_edges, thumbnails_of, vectors_of
+from filters.duplicates.partial import PartialPolicy
 from filters.neighbors import pairs_within
 from filters.neighbors.index import index_of
 
@@ -43,6 +44,9 @@ class DedupePolicy:
     Identical bytes are twins all the same."""
     embedding: EmbeddingPolicy | None = None
     """Set: also crops, borders and overlays that hashes miss, by an encoder; costs a pass of it over every image."""
+    partial: PartialPolicy | None = None
+    """Set: pictures that share a part (crops, collages) stand in one split, and in the leakage check; costs points of
+    every image (docs/duplicates.md)."""
 
     def __post_init__(self) -> None:
         for radius in (self.phash_radius, self.dhash_radius):

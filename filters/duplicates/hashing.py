@@ -98,7 +98,9 @@ def hash_seen(picture: Picture) -> SeenHashes:
     Raises:
         filters.picture.NotAnImage: its pixels have no rule how they are seen.
     """
-    return hash_pixels(picture.grey, _chroma(picture))
+    # Colors first: of a picture that is not plain, its luma is then taken from them.
+    chroma = _chroma(picture)
+    return hash_pixels(picture.grey, chroma)
 
 
 def hash_pixels(grey: NDArray[np.uint8], chroma: NDArray[np.uint8] | None = None) -> SeenHashes:

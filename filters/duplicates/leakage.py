@@ -2,14 +2,14 @@
 
 A fingerprint is what dedupe compares: pHash and dHash of the picture as it is seen. An index of fingerprints is a
 small Parquet file that users make from their own copies of RealSR, DRealSR, RealLQ250 and so on (`lucidlr
-fingerprint`); it holds no pixels and may be passed on. Images and their scaled or re-encoded copies are found; crops
-beyond a few per cent are not (docs/duplicates.md has the recalls).
+fingerprint`); it holds no pixels and may be passed on. Images and their scaled or re-encoded copies are found by
+hashes; crops beyond a few per cent by points, where the index has them (docs/duplicates.md has the recalls).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 
 from catalog.errors import Expected, Missing
 from filters.duplicates.hashing import VERSION, hash_seen
+from filters.duplicates.partial import fit_of
+from filters.duplicates.points import VERSION as POINTS_VERSION
+from filters.duplicates.points import points_of, unpacked
+from filters.duplicates.voting import candidates_of
 
 Hashes = NDArray[np.uint64]
 INDEX = pa.schema(
@@ -31,9 +35,10 @@ INDEX = pa.schema(
         pa.field("dhash", pa.uint64(), nullable=False),
         pa.field("spread", pa.float64(), nullable=False),
         pa.field("version", pa.string(), nullable=False),
+        pa.field("points", pa.binary()),
     ]
 )
-"""Columns of an index; `version` is that of the hashes."""
+"""Columns of an index; `version` is that of the hashes, and of the points where there are any (points.py)."""
 FAR = 64
 """Distance of a candidate without hashes worth comparing."""
 
@@ -59,8 +64,13 @@ def fingerprint(
     images: Iterable[tuple[str, bytes]],
     *,
     failed: Callable[[str, str], None] = lambda name, why: None,
+    parts: bool = False,
 ) -> pa.Table:
-    """An index (`INDEX`) of these images (name, bytes); those that do not decode are told to `failed`."""
+    """An index (`INDEX`) of these images (name, bytes); those that do not decode are told to `failed`.
+
+    Args:
+        parts: note the points, too, by which crops are found: 7 kB an image.
+    """
     from filters.picture import NotAnImage, open_picture
 
     rows: list[dict[str, Any]] = []
@@ -68,6 +78,7 @@ def fingerprint(
         try:
             with open_picture(data) as picture:
                 hashes = hash_seen(picture)
+                points = points_of(picture.grey) if parts else None
         except NotAnImage as error:
             failed(name, str(error))
             continue
@@ -78,10 +89,15 @@ def fingerprint(
                 "phash": hashes.phash[0],
                 "dhash": hashes.dhash[0],
                 "spread": hashes.spread,
-                "version": VERSION,
+                "version": _version(points is not None),
+                "points": points,
             }
         )
     return pa.Table.from_pylist(rows, schema=INDEX)
+
+
+def _version(parts: bool) -> str:
+    return f"{VERSION}+points-{POINTS_VERSION}" if parts else VERSION
 
 
 def read_index(path: Path) -> pa.Table:
@@ -96,13 +112,16 @@ def read_index(path: Path) -> pa.Table:
             f"There is no {path}: make it with `lucidlr fingerprint NAME FOLDER --index {path}`."
         )
     try:
-        table = pq.read_table(path).select(INDEX.names).cast(INDEX)
+        table = pq.read_table(path)
+        if "points" not in table.column_names:
+            table = table.append_column("points", pa.nulls(table.num_rows, pa.binary()))
+        table = table.select(INDEX.names).cast(INDEX)
     except (pa.ArrowInvalid, KeyError) as error:
         raise FingerprintError(f"{path} is no index of fingerprints: {error}") from error
-    versions = set(table.column("version").to_pylist()) - {VERSION}
+    versions = set(table.column("version").to_pylist()) - {_version(False), _version(True)}
     if versions:
         raise FingerprintError(
-            f"{path} holds hashes of {', '.join(sorted(versions))}, these are {VERSION}: make it anew."
+            f"{path} holds hashes of {', '.join(sorted(versions))}, these are {VERSION}: make it again."
         )
     return table
 
@@ -110,7 +129,9 @@ def read_index(path: Path) -> pa.Table:
 def index_hash(path: Path) -> str:
     """12 hex digits of an index's content, for the recipe's hash: other fingerprints are another decision."""
     table = read_index(path)
-    rows = sorted(zip(*(table.column(n).to_pylist() for n in INDEX.names), strict=True))
+    names = [name for name in INDEX.names if table.column(name).null_count < table.num_rows]
+    columns = [[b"" if v is None else v for v in table.column(n).to_pylist()] for n in names]
+    rows = sorted(zip(*columns, strict=True))
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
 
 
@@ -145,3 +166,38 @@ def nearest(
         closer = comparable & (distance < best)
         best[closer], which[closer] = distance[closer], row
     return best, which
+
+
+LEAST_SHARED, LEAST_SHARE, LEAST_COVERED = 12, 0.2, 0.3
+"""Points that have to agree, their share in the common part, and the share of its cells that they lie in: stricter than
+for twins, as an index has no thumbnails to compare."""
+
+
+def most_shared(
+    index: pa.Table, points: Sequence[bytes | None], most_candidates: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[N] how many points each picture shares with the benchmark image that it shares most with, 0 where with none; and
+    [N] that image's row in the index (-1: none).
+
+    Args:
+        points: [N] as filters.duplicates.points.points_of packs them; None: not compared.
+    """
+    shared = np.zeros(len(points), dtype=np.int64)
+    which = np.full(len(points), -1, dtype=np.int64)
+    theirs = index.column("points").to_pylist()
+    rows = [row for row, one in enumerate(points) if one]
+    index_rows = [row for row, one in enumerate(theirs) if one]
+    plain = [unpacked(points[row] or b"") for row in rows]
+    plain += [unpacked(theirs[row]) for row in index_rows]
+    for i, j, flipped in candidates_of(plain, most_candidates, first=len(rows)).tolist():
+        fit = fit_of(plain[i], plain[j].mirrored() if flipped else plain[j])
+        if (
+            fit is None
+            or fit.share < LEAST_SHARE
+            or min(fit.agreeing / LEAST_SHARED, fit.covered / LEAST_COVERED) < 1
+        ):
+            continue
+        row = rows[i]
+        if fit.agreeing > shared[row]:
+            shared[row], which[row] = fit.agreeing, index_rows[j - len(rows)]
+    return shared, which

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,23 +117,42 @@ def _detail(
     rgb: NDArray[np.uint8], places: list[tuple[int, int]], height: int, width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each crop: the sum of its gradients, and the share of pixels neither black nor white."""
-    cv2 = opencv()
-    # In whole numbers, so that every machine chooses the same crops.
-    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    steps = [np.abs(cv2.Sobel(grey, cv2.CV_16S, *way).astype(np.int32)) for way in ((1, 0), (0, 1))]
-    sums = cv2.integral((steps[0] + steps[1]).astype(np.float64))
-    counts = cv2.integral(((grey > 8) & (grey < 247)).astype(np.uint8))
+    rows = sorted({row for top, _ in places for row in (top, top + height)})
+    columns = sorted({column for _, left in places for column in (left, left + width)})
+    # [rows, columns]: sums of what lies above and left of there, in whole numbers, so that every machine chooses the
+    # same crops. A band at a time: of the whole picture they would take thirty bytes a pixel.
+    sums, counts = (np.zeros((len(rows), len(columns)), dtype=np.int64) for _ in range(2))
+    for number, (top, bottom) in enumerate(pairwise(rows), start=1):
+        steps, usable = _steps(rgb, top, bottom)
+        for table, values in ((sums, steps), (counts, usable)):
+            along = np.concatenate([[0], np.cumsum(values)])
+            table[number] = table[number - 1] + along[columns]
+    row_of = {row: number for number, row in enumerate(rows)}
+    column_of = {column: number for number, column in enumerate(columns)}
+    tops, bottoms = (np.array([row_of[t + more] for t, _ in places]) for more in (0, height))
+    lefts, rights = (np.array([column_of[x + more] for _, x in places]) for more in (0, width))
 
-    def inside(total: Any) -> NDArray[np.float64]:
-        return np.array(
-            [
-                float(total[t + height, x + width] - total[t, x + width] - total[t + height, x])
-                + float(total[t, x])
-                for t, x in places
-            ]
-        )
+    def inside(table: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = table[bottoms, rights] - table[tops, rights] - table[bottoms, lefts]
+        return (found + table[tops, lefts]).astype(np.float64)
 
     return inside(sums), inside(counts) / (height * width)
+
+
+def _steps(
+    rgb: NDArray[np.uint8], top: int, bottom: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[W] each, of rows `top` to `bottom`: sums of the gradients, numbers of pixels neither black nor white."""
+    cv2 = opencv()
+    # A row more on either side, where there is one: the filter looks so far.
+    first, last = max(0, top - 1), min(len(rgb), bottom + 1)
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb[first:last]), cv2.COLOR_RGB2GRAY)
+    ours = slice(top - first, bottom - first)
+    both = sum(
+        np.abs(cv2.Sobel(grey, cv2.CV_16S, *way)[ours].astype(np.int32)) for way in ((1, 0), (0, 1))
+    )
+    usable = (grey[ours] > 8) & (grey[ours] < 247)
+    return np.asarray(both).sum(axis=0, dtype=np.int64), usable.sum(axis=0, dtype=np.int64)
 
 
 def _whole_cells(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

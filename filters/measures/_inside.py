@@ -33,7 +33,7 @@ def _cut(photo: Photo) -> Photo:
     high, wide = height - top - bottom, width - left - right
     if (high, wide) == (height, width) or min(high, wide) < FEWEST_PX:
         return photo
-    cut = np.ascontiguousarray(rgb[top : height - bottom, left : width - right])
+    cut = rgb[top : height - bottom, left : width - right]
     return Photo(cut, quantization=photo.quantization, most_patches=photo.most_patches)
 
 

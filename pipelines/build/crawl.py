@@ -36,11 +36,13 @@ from crawler.plausible import DAMAGED, is_sha1, trouble_of
 from crawler.politeness import PoliteDoor
 from pipelines.build.fetched import fetched, fetched_where_they_moved
 from pipelines.build.gate import gated
+from pipelines.build.own_files import Shelf, own_keys, places_of, take_in
 from pipelines.build.relist import Known, Pair, Turn, batches_of, turns
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
 from pipelines.build.statements import with_structured_data
 from pipelines.progress import Advance
+from pipelines.recipe import OWN_KINDS, Source
 
 pc: Any = compute
 DOWNLOAD_VERSION = "original@1"
@@ -71,6 +73,9 @@ def opened_door(
             )
             host_map = stack.enter_context(server).host_map
             contact = contact or "https://localhost/embedded-demo"
+        if not run.recipe.asks_a_wiki:
+            # The door stays shut: nothing is behind it.
+            contact = contact or "https://localhost/own-files"
         requests = _RequestLog(run)
         _note_limits(run, local=bool(host_map))
         door = PoliteDoor(
@@ -143,7 +148,8 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
     total = None if any(count is None for count in left) else sum(count or 0 for count in left)
     # A source is walked by one thread, because each answer says how to ask for the next; several sources together
     # use the whole of the allowed rate although answers take their time.
-    commons = Commons(door, run.recipe.site)
+    asks = any(turn.source.kind not in OWN_KINDS for turn in open_sources)
+    commons = Commons(door, run.recipe.site) if asks else None
     stop = threading.Event()
     with (
         run.timed("list"),
@@ -151,7 +157,7 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
         ThreadPoolExecutor(run.recipe.limits.api_in_flight) as pool,
     ):
         walks = [
-            pool.submit(_list_source, run, commons.twin(), turn, advance, stop)
+            pool.submit(_list_source, run, _behind(commons, turn.source), turn, advance, stop)
             for turn in open_sources
         ]
         try:
@@ -167,23 +173,29 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
             raise
 
 
+def _behind(commons: Commons | None, source: Source) -> Any:
+    """What a source is listed from."""
+    return Shelf() if commons is None or source.kind in OWN_KINDS else commons.twin()
+
+
 def _list_source(
-    run: Build, commons: Commons, turn: Turn, advance: Advance, stop: threading.Event
+    run: Build, commons: Any, turn: Turn, advance: Advance, stop: threading.Event
 ) -> None:
     """Lists one source, as many rows as are left at most, on from its cursor."""
     listed = 0
     waiting: list[Pair] = []
     changed: list[Pair] = []
     known = Known(run, turn.key) if turn.again else None
-    base = run.out / "corpus" if run.recipe.corpus else None
+    own = turn.source.kind in OWN_KINDS
+    base = run.out / "corpus" if run.recipe.corpus and not own else None
     for batch in batches_of(turn, commons, base, known):
         if batch.problem:
             _note_problem(run, turn.key, batch.problem)
         pairs = list(batch.files)
         if known is not None:
             pairs, moved = known.sort(pairs)
-            changed += with_structured_data(run, commons, moved)
-        waiting += with_structured_data(run, commons, pairs)
+            changed += moved if own else with_structured_data(run, commons, moved)
+        waiting += pairs if own else with_structured_data(run, commons, pairs)
         listed += len(pairs)
         advance(len(pairs))
         for warning, asked in commons.warnings.items():
@@ -252,11 +264,10 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
     from filters.picture import refusal
 
     table, passing = gated(run)
+    own = pc.is_in(table.column("source"), value_set=pa.array(own_keys(run.recipe), pa.string()))
+    have = pc.and_(table.column("sha1").is_valid(), pc.or_(table.column("url").is_valid(), own))
     wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
-    wanted = wanted.filter(pa.array(passing))
-    wanted = wanted.filter(
-        pc.and_(wanted.column("sha1").is_valid(), wanted.column("url").is_valid())
-    )
+    wanted = wanted.filter(pc.and_(have, pa.array(passing)))
     known = wanted.column("sha1")
     refs = run.catalog.plan(
         "download",
@@ -278,6 +289,9 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 # Parts of older versions may hold such.
                 said = f"{sha1[:60]!r} is no SHA-1; with --retry the page is asked for again."
                 return failure("download", sha1, "bad_sha1", said, retryable=True)
+            if row["url"] is None:
+                advance(1)
+                return take_in(store, row, kept_at.get(sha1, ()))
             try:
                 fetch_original(
                     door,
@@ -294,6 +308,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
                 advance(1)
             return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
 
+        kept_at: Mapping[str, Any] = {}
         # Made once, and looked up for each batch; of several pages with the same bytes the first counts.
         place = (
             {sha1: i for i, sha1 in reversed(list(enumerate(known.to_pylist())))} if refs else {}
@@ -307,6 +322,7 @@ def download_originals(run: Build, door: PoliteDoor) -> None:
             if strangers:
                 some = views.files_of(run.catalog, strangers).to_pylist()
                 rows |= {row["sha1"]: row for row in some}
+            kept_at = places_of(run, [key for key, row in rows.items() if row["url"] is None])
             # What ended the last run is asked for last, so that it can't end every run.
             failed_before = run.catalog.failed_so_far(ref)
             keys.sort(key=lambda key: key in failed_before)

@@ -18,8 +18,10 @@ from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
 from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
+from filters.scenes import scenes
 from pipelines.build.copies import Twins, find_twins
 from pipelines.build.gate import as_decoded, gate_rules, passes_gate
+from pipelines.build.parts import leak_points, tied_groups
 from pipelines.build.reviewed import REVIEW_RULE, corrected_labels, obeyed
 from pipelines.build.twins import looks_of
 from pipelines.recipe import Recipe
@@ -84,7 +86,7 @@ def decide(
     # A file that was not hashed is a group of its own.
     groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
     # After the draw, so that the share of validation holds among the files that are kept.
-    splits = _splits(facts, groups, keep, recipe)
+    splits = _splits(facts, tied_groups(facts, groups, keep, recipe), keep, recipe)
     # In the order and types of the record, whatever order the columns were made in.
     columns: dict[str, Any] = {
         "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
@@ -129,6 +131,7 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
         axis=1,
     )
     columns = ("page_id", "labels", "severity", "uploader", "upload_year", "categories")
+    scene = _scenes(passed, recipe)
     values = zip(*(passed.column(name).to_pylist() for name in columns), strict=True)
     return [
         Accepted(
@@ -138,11 +141,24 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
             uploader=uploader,
             upload_year=year,
             categories=tuple(categories or ()),
+            scene=scene[place],
         )
-        for (page_id, labels, severity, uploader, year, categories), row in zip(
-            values, severities, strict=True
+        for place, ((page_id, labels, severity, uploader, year, categories), row) in enumerate(
+            zip(values, severities, strict=True)
         )
     ]
+
+
+def _scenes(passed: pa.Table, recipe: Recipe) -> list[int | None]:
+    """[N]; all None where no cap asks for them."""
+    policy = recipe.dedupe.embedding
+    if "scene" not in recipe.sampling.caps or policy is None:
+        return [None] * passed.num_rows
+    return scenes(
+        passed.column("page_id").to_numpy(),
+        passed.column("embedding").to_pylist(),
+        policy.least_cosine,
+    )
 
 
 def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -> pa.Array:
@@ -169,13 +185,14 @@ def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
 
 
 def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
-    """leak_distance and leak_of, where the recipe names an index of fingerprints; else null."""
+    """leak_distance, leak_points and leak_of, where the recipe names an index of fingerprints; else null."""
     from filters.duplicates.leakage import nearest, read_index
 
     rows = candidates.num_rows
     if recipe.leakage.index is None:
         return {
             "leak_distance": pa.nulls(rows, pa.int64()),
+            "leak_points": pa.nulls(rows, pa.int64()),
             "leak_of": pa.nulls(rows, pa.string()),
         }
     index = read_index(Path(recipe.leakage.index))
@@ -196,9 +213,14 @@ def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     names = pc.binary_join_element_wise(index.column("benchmark"), index.column("name"), ": ")
     # A file without hashes was compared with nothing; null is not the same as far away.
     nowhere = (which < 0) | ~hashed
+    nearest_row = pa.array(which, mask=nowhere)
+    shared, holder = leak_points(candidates, recipe)
+    # Of what a picture shares a part with, that is the news.
+    a_part = pc.fill_null(pc.greater(shared, 0), fill_value=False)
     return {
         "leak_distance": pa.array(distance, mask=~hashed),
-        "leak_of": names.combine_chunks().take(pa.array(which, mask=nowhere)),
+        "leak_points": shared,
+        "leak_of": names.combine_chunks().take(pc.if_else(a_part, holder, nearest_row)),
     }
 
 

@@ -73,7 +73,7 @@ def build(
         crawler.politeness.CircuitOpen: the wiki asked us to stop; go on later with the same command.
     """
     started = time.perf_counter()
-    if recipe.corpus is None:
+    if recipe.corpus is None and recipe.asks_a_wiki:
         # Before a catalog is made: who is refused leaves no folder behind.
         checked_contact(contact)
     # Likewise a metric that is not here, or an extra that is not installed; what is loaded now is used later.
@@ -83,6 +83,7 @@ def build(
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress, now=now)
     with run.catalog.locked():
         run.catalog.identify()
+        run.note_start()
         tidy(run)
         mend_catalog(run)
         joined, recipe_hash = _gather(run, contact, host_map or {}, retry=retry)
@@ -119,8 +120,9 @@ def _gather(
     _compute(run, "hash", present, [HASH_VERSION])
     for stage in ("measure", "score"):
         _compute(run, stage, present, [f"{n}@{version}" for n, version in joined[f"{stage}s"]])
-    if joined["embedding"] is not None:
-        _compute(run, "embed", present, ["@".join(joined["embedding"])])
+    for seen in ("embedding", "points"):
+        if joined[seen] is not None:
+            _compute(run, "embed", present, ["@".join(joined[seen])])
     return joined, recipe_hash
 
 

@@ -11,10 +11,12 @@ from pyarrow import compute
 from catalog.page.report import ReportPage, RuleSummary, compose_report
 from catalog.removals import NOT_REMOVED
 from crawler.download import ObjectStore, OriginalMissing
+from crawler.walkers import load_walker
 from pipelines.build.decide import Outcome
 from pipelines.build.doors import view
 from pipelines.build.rights import reason_rows
 from pipelines.build.run import Build
+from pipelines.recipe import Recipe
 
 pc: Any = compute
 EXAMPLES = 3
@@ -44,12 +46,21 @@ def report_of(
             return None
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
+    shown += ["uploader", "license", "width", "height", "source"]
     valued = ("severity.", "measure.", "score.")
     shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
     candidates = outcome.facts.select([*shown, "severity"])
+    called = source_names(run.recipe)
+    named = [called.get(key, key) for key in candidates.column("source").to_pylist()]
+    candidates = candidates.set_column(
+        candidates.column_names.index("source"), "source", pa.array(named, pa.string())
+    )
     # What was taken down is counted, not shown.
     gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
-    for name, instead in (("title", "(removed)"), ("sha1", None), ("file_page_url", None)):
+    for name, instead in (
+        ("title", "(removed)"),
+        *((name, None) for name in ("sha1", "file_page_url", "uploader")),
+    ):
         column = pc.if_else(gone, pa.scalar(instead, pa.string()), candidates.column(name))
         candidates = candidates.set_column(candidates.column_names.index(name), name, column)
     for name in ("keep", "reason", "duplicate_of"):
@@ -85,6 +96,11 @@ def report_of(
         shortfalls=list(outcome.shortfalls),
         rights=_reasons(candidates, outcome),
     )
+
+
+def source_names(recipe: Recipe) -> dict[str, str]:
+    """Source key -> what a person calls it."""
+    return {recipe.source_key(one): load_walker(one.kind).label(one) for one in recipe.sources}
 
 
 def _reasons(candidates: pa.Table, outcome: Outcome) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from pipelines.build.keeper import Keeper
 from pipelines.build.run import start_run
 from pipelines.build.runners import pool_runner
 from pipelines.progress import Progress
-from pipelines.recipe import Recipe, Source
+from pipelines.recipe import OWN_KINDS, Recipe, RecipeError, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,14 @@ def plan(
     """Surveys the sources of a recipe; nothing is stored but the request log.
 
     Raises:
-        as pipelines.build.driver.build.
+        RecipeError: it has sources that no wiki is asked for.
+        pipelines.build.driver.build's others.
     """
+    if any(source.kind in OWN_KINDS for source in recipe.sources):
+        raise RecipeError(
+            "A plan counts what a wiki will be asked; a recipe with folders or shards of your own is built at once: "
+            "lucidlr build, with --limit for a first look."
+        )
     with pool_runner("threads", 1) as runner:
         run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress)
     base = run.out / "corpus" if recipe.corpus else None

@@ -26,7 +26,13 @@ from pipelines.build.measured import reviews_told
 from pipelines.build.page import report_of
 from pipelines.build.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
-from pipelines.build.stages import embed_versions, measure_versions, score_versions
+from pipelines.build.stages import (
+    POINTS,
+    embed_versions,
+    measure_versions,
+    point_versions,
+    score_versions,
+)
 from pipelines.build.twins import edges_among
 from pipelines.recipe import Recipe
 
@@ -38,7 +44,12 @@ DEMO_NOTICE = (
 )
 
 
-UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous"}
+OWN_NOTICE = (
+    "These images were not taken from Wikimedia Commons by this software but from files that its user had. Licenses "
+    "and authors are what the data beside those files or the recipe state; nobody can be asked whether they still hold."
+)
+
+UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (
@@ -68,16 +79,19 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
         scores = _last_planned(run.catalog, "score", recipe.scores)
         encoder = recipe.dedupe.embedding
         seen = _last_planned(run.catalog, "embed", [encoder.encoder] if encoder else [])
+        points = _last_planned(run.catalog, "embed", [POINTS] if recipe.dedupe.partial else [])
     else:
         measures = measure_versions(recipe.measures)
         scores = score_versions(recipe.scores, recipe.scoring)
         seen = embed_versions(recipe.dedupe)
-    recipe_hash = recipe.hash([*measures, *scores, *seen, hashes], run.limit)
+        points = point_versions(recipe.dedupe)
+    recipe_hash = recipe.hash([*measures, *scores, *seen, *points, hashes], run.limit)
     joined = {
         "measures": _pairs(measures),
         "scores": _pairs(scores),
         "hash_version": hashes,
         "embedding": _pairs(seen)[0] if seen else None,
+        "points": _pairs(points)[0] if points else None,
     }
     return joined, recipe_hash
 
@@ -239,7 +253,7 @@ def _export(
     stones = released_tombstones(run.catalog)
 
     def card(folder: Path, manifest: Manifest) -> None:
-        notice = DEMO_NOTICE if recipe.corpus else None
+        notice = DEMO_NOTICE if recipe.corpus else None if recipe.asks_a_wiki else OWN_NOTICE
         text = render_card(
             manifest,
             samples=samples,

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import compute
 
 from catalog import facts, link
 from catalog.purge import Purged, purge
 from catalog.records import (
     AGAIN,
+    OWN_IDS,
     CheckRow,
     FileRecord,
     ListingRow,
@@ -43,6 +45,8 @@ from pipelines.build.run import Build, start_run
 from pipelines.build.runners import pool_runner
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe
+
+pc: Any = compute
 
 ASKED_AT_ONCE = 500
 """Pages whose full records are held in memory together: ten requests."""
@@ -130,6 +134,8 @@ def _known(run: Build) -> pa.Table:
         ],
         pa.bool_(),
     )
+    # No wiki knows files of one's own.
+    held = pc.and_(held, pc.less(table.column("page_id"), OWN_IDS))
     return facts.with_last_seen(run.catalog, table.filter(held))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import time
 from collections.abc import Generator
@@ -10,11 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from catalog import files
 from catalog.store import Catalog
+from crawler.walkers import load_walker
 from pipelines.build.runners import Runner
 from pipelines.memory import give_back
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe
+
+NOW = "now.json"
+"""In the catalog: what the running or last build is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,7 @@ def start_run(
     now: datetime | None = None,
 ) -> Build:
     """A run that has done nothing yet, on the catalog in `out`; `now` takes the place of the clock."""
+    files.local(out)
     began = (now or datetime.now(UTC)).replace(microsecond=0)
     return Build(
         recipe=recipe,
@@ -93,3 +100,12 @@ class Build:
     def add_seconds(self, stage: str, seconds: float) -> None:
         """Counts wall time spent inside a stage function."""
         self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+
+    def note_start(self) -> None:
+        """Which sources this build has, for `lucidlr status` in another terminal."""
+        sources = {
+            self.recipe.source_key(source): load_walker(source.kind).label(source)
+            for source in self.recipe.sources
+        }
+        held = {"recipe": self.recipe.name, "run_id": self.run_id, "sources": sources}
+        files.put(self.catalog.root / NOW, json.dumps(held, ensure_ascii=False, indent=1))

@@ -48,7 +48,10 @@ BatchFunction = Callable[[BatchRef], BatchResult]
 class Runner(Protocol):
     """Maps a batch function over batches, results as they come."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many there are now; a cluster may grow."""
+        ...
 
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """Runs each batch once; an exception of a batch ends the build."""

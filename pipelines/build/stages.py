@@ -43,12 +43,22 @@ def failure(stage: str, key: str, kind: str, error: str, *, retryable: bool) -> 
     )
 
 
-def _of_values() -> str:
-    """What versions end with: what was measured is the picture as it is seen, and how values are stored."""
-    from filters.measures import VALUES
+def _of_seen() -> str:
+    """What versions end with: what was measured is the picture as it is seen, and that has a version of its own."""
     from filters.picture import VERSION
 
-    return f"+{VERSION}+{VALUES}"
+    return f"+{VERSION}"
+
+
+def _of_values() -> str:
+    """What those of measures and scores end with: the same, and how values are stored."""
+    from filters.measures import VALUES
+
+    return f"{_of_seen()}+{VALUES}"
+
+
+POINTS = "points"
+"""The name, in stage `embed`, of points for partial copies."""
 
 
 def _parted(version: str) -> tuple[str, str, str]:
@@ -139,6 +149,8 @@ def _embed_worker(versions: tuple[str, ...]) -> Worker:
     from filters.measures import open_photo
     from pipelines.build.encoder import load_embedder
 
+    if versions[0].startswith(f"{POINTS}@"):
+        return _points_worker(versions)
     embedder = load_embedder(versions[0].split("@")[0])
 
     def work(sha1: str, data: bytes) -> list[Any]:
@@ -152,6 +164,29 @@ def _embed_worker(versions: tuple[str, ...]) -> Worker:
                 license=embedder.license,
                 vector=seen.vector,
                 thumbnail=seen.thumbnail,
+            )
+        ]
+
+    return work
+
+
+def _points_worker(versions: tuple[str, ...]) -> Worker:
+    from filters.duplicates.hashing import hash_pixels
+    from filters.duplicates.points import points_of
+    from filters.picture import open_picture
+
+    def work(sha1: str, data: bytes) -> list[Any]:
+        with open_picture(data) as picture:
+            grey = picture.grey
+        return [
+            EmbeddingRecord(
+                sha1=sha1,
+                name=POINTS,
+                version=versions[0].rpartition("@")[2],
+                weights_sha256="",
+                license="Apache-2.0",
+                vector=points_of(grey),
+                thumbnail=hash_pixels(grey).thumbnail,
             )
         ]
 
@@ -243,10 +278,16 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
     Raises:
         training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
     """
-    from filters.picture import VERSION
     from pipelines.build.encoder import load_embedder
 
     if policy.embedding is None:
         return []
     embedder = load_embedder(policy.embedding.encoder)
-    return [f"{embedder.name}@{embedder.version}+{VERSION}"]
+    return [f"{embedder.name}@{embedder.version}{_of_seen()}"]
+
+
+def point_versions(policy: DedupePolicy) -> list[str]:
+    """`name@version` of the points that partial copies are found by; none where the recipe does not ask for them."""
+    from filters.duplicates.points import VERSION
+
+    return [] if policy.partial is None else [f"{POINTS}@{VERSION}{_of_seen()}"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.options import Out, tell, the_build
+from pipelines.commands.options import Out, OutToChange, tell, the_build, the_build_to_change
 from pipelines.terminal import echo
 
 if TYPE_CHECKING:
@@ -17,6 +17,54 @@ app = typer.Typer()
 
 MOST_MEASURES = 4
 """Told for a label."""
+
+
+@app.command()
+def status(out: Out = None) -> None:
+    """Tell how far a build is, also while it runs: files listed, passed, at hand and kept, by source; rate and end."""
+    from pipelines.offline.status import status as look
+    from pipelines.offline.status import status_lines
+
+    for line in status_lines(look(the_build(out))):
+        echo(line)
+
+
+@app.command()
+def clean(
+    out: OutToChange = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete; without it the command only tells.")
+    ] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="A recipe's hash whose decisions stay; repeatable.")
+    ] = None,
+) -> None:
+    """Delete the decisions of recipes that nobody builds with any more; facts stay. Tells first, deletes with --yes."""
+    from pipelines.offline.clean import clean as run_clean
+    from pipelines.offline.clean import clean_lines, old_decisions
+
+    if yes:
+        out = the_build_to_change(out, "deletes decisions of old recipes")
+        found = run_clean(out, keep=keep or ())
+    else:
+        found = old_decisions(the_build(out), keep=keep or ())
+    for line in clean_lines(found, done=yes):
+        echo(line)
+
+
+@app.command()
+def merge(
+    outs: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Folders of the crawls.")],
+    out: Annotated[Path, typer.Option(help="Folder of the merged catalog, new or merged before.")],
+) -> None:
+    """Merge crawls that were shared out by source into one catalog; then build there with the recipe of them all."""
+    from pipelines.offline.merge import merge as run_merge
+
+    done = run_merge(outs, out)
+    echo(
+        f"{done.sources} sources, {done.batches} batches and {done.originals} originals are in {out}"
+    )
+    echo(f"Next: lucidlr build RECIPE --out {out}, with the sources of all of them in RECIPE")
 
 
 @app.command()

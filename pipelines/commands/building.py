@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.options import (
+    Address,
     Contact,
     Out,
     OutToChange,
     RecipeName,
     Retry,
-    RunnerKind,
     RunnerOption,
     Workers,
+    runner_of,
     tell,
     the_build,
     the_build_to_change,
@@ -34,7 +35,8 @@ def demo(
         int | None, typer.Option(help="Files in the corpus, 20 to 250 (the default).")
     ] = None,
     workers: Workers = None,
-    runner: RunnerOption = RunnerKind.threads,
+    runner: RunnerOption = None,
+    address: Address = None,
     retry: Retry = False,
 ) -> None:
     """Build a small LucidLR from an embedded Commons on loopback and score it against the known truth."""
@@ -52,7 +54,8 @@ def demo(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="'--files'") from error
     recipe = recipe.model_copy(update={"corpus": corpus})
-    _build(recipe, out=out, runner=runner, workers=workers, retry=retry)
+    chosen = runner_of(recipe, kind=runner, workers=workers, address=address, usual="threads")
+    _build(recipe, out=out, runner=chosen, retry=retry)
     echo("\nAgainst the known truth of the corpus:")
     for name, value in score_build(out).items():
         echo(f"  {name:<34}{value}")
@@ -65,7 +68,8 @@ def build(
     contact: Contact = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files.")] = None,
     workers: Workers = None,
-    runner: RunnerOption = RunnerKind.processes,
+    runner: RunnerOption = None,
+    address: Address = None,
     retry: Retry = False,
 ) -> None:
     """Build a dataset from a recipe; after an interruption run the same command again."""
@@ -75,26 +79,26 @@ def build(
     _build(
         loaded,
         out=out or Path("out") / loaded.name,
-        runner=runner,
-        workers=workers,
+        runner=runner_of(loaded, kind=runner, workers=workers, address=address, usual="processes"),
         contact=contact,
         limit=limit,
         retry=retry,
     )
 
 
-def _build(
-    recipe: Any, *, out: Path, runner: RunnerKind, workers: int | None, **options: Any
-) -> None:
+def _build(recipe: Any, *, out: Path, runner: Any, **options: Any) -> None:
+    from catalog.files import local
+
+    local(out)
     echo(f"building   {recipe.name} into {out}", err=True)
+    from pipelines.build.clusters import opened_runner
     from pipelines.build.driver import build as run_build
-    from pipelines.build.runners import pool_runner
     from pipelines.last_build import note_build
     from pipelines.progress import TerminalProgress
 
     progress = TerminalProgress()
     try:
-        with pool_runner(runner.value, workers) as pool:
+        with opened_runner(runner) as pool:
             result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
     finally:
         # Also after an interruption: `failures` and the next command are about this build.

@@ -62,6 +62,9 @@ def dedup_report(
     encoder: Annotated[
         str | None, typer.Option(help="Also look for crops with it, e.g. efficientnet_lite0.")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option(help="Also look for parts, as dedupe.partial does.")
+    ] = False,
 ) -> None:
     """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
     from pipelines.progress import TerminalProgress
@@ -69,7 +72,12 @@ def dedup_report(
     from pipelines.studies.dedup_report import dedup_report_lines
 
     found = run_report(
-        folder, most=most, recipe=recipe, encoder=encoder, progress=TerminalProgress()
+        folder,
+        most=most,
+        recipe=recipe,
+        encoder=encoder,
+        partial=partial,
+        progress=TerminalProgress(),
     )
     for line in dedup_report_lines(found):
         echo(line)
@@ -82,12 +90,15 @@ def fingerprint(
     index: Annotated[Path, typer.Option(help="Parquet file; other benchmarks in it stay.")] = Path(
         "benchmarks.parquet"
     ),
+    parts: Annotated[
+        bool, typer.Option(help="Also what crops are found by: 7 kB an image.")
+    ] = False,
 ) -> None:
     """Note the fingerprints of a benchmark's images, so that a recipe can keep away from them."""
     from pipelines.progress import TerminalProgress
     from pipelines.studies.dedup_report import add_fingerprints
 
-    count = add_fingerprints(benchmark, folder, index, progress=TerminalProgress())
+    count = add_fingerprints(benchmark, folder, index, parts=parts, progress=TerminalProgress())
     echo(f"{index}: {count} fingerprints of {benchmark}; no pixel is in it.")
 
 

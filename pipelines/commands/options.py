@@ -17,6 +17,8 @@ class RunnerKind(StrEnum):
 
     threads = "threads"
     processes = "processes"
+    dask = "dask"
+    ray = "ray"
 
 
 Out = Annotated[
@@ -38,8 +40,39 @@ Contact = Annotated[
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Workers; default: one per core.")]
-RunnerOption = Annotated[RunnerKind, typer.Option(help="Run batches in threads or processes.")]
+RunnerOption = Annotated[
+    RunnerKind | None,
+    typer.Option(
+        help="Run batches in threads, in processes, or on a cluster; default: the recipe's runner."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of a running cluster: tcp://host:8786 (Dask), auto or host:6379 (Ray)."),
+]
 Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures once more.")]
+
+
+def runner_of(
+    recipe: Any, *, kind: RunnerKind | None, workers: int | None, address: str | None, usual: Any
+) -> Any:
+    """pipelines.runner_config.RunnerConfig: what was typed, else the recipe's, else what the command usually takes.
+
+    Raises:
+        typer.BadParameter: what was typed does not go together.
+    """
+    from pipelines.runner_config import chosen_runner
+
+    try:
+        return chosen_runner(
+            recipe.runner,
+            kind=kind.value if kind is not None else None,
+            workers=workers,
+            address=address,
+            usual=usual,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--runner'") from error
 
 
 def the_build(out: Path | None) -> Path:

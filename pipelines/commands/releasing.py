@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,14 @@ from pipelines.commands.options import Out, OutToChange, tell, the_build, the_bu
 from pipelines.terminal import echo
 
 app = typer.Typer()
+
+
+class ExportFormat(StrEnum):
+    """Forms that other trainers read."""
+
+    imagefolder = "imagefolder"
+    basicsr = "basicsr"
+    webdataset = "webdataset"
 
 
 @app.command()
@@ -24,13 +33,36 @@ def export(
         str | None,
         typer.Option(help="The release that this one follows: its dataset hash, or its folder."),
     ] = None,
+    form: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="Also for other trainers: in this form, beside dataset/."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for --format; default: <build>/<format>.")
+    ] = None,
+    lmdb: Annotated[
+        bool, typer.Option("--lmdb", help="With --format basicsr: databases instead of folders.")
+    ] = False,
 ) -> None:
     """Write the dataset again from the catalog, with the last build's recipe: without what was taken down since."""
     from pipelines.progress import TerminalProgress
-    from pipelines.release.export import export_again
+    from pipelines.release.export import export_again, export_format
 
     out = the_build(out)
     progress = TerminalProgress()
+    if form is not None:
+        place = to or out / form.value
+        count = export_format(
+            out,
+            place,
+            form.value,
+            lmdb=lmdb,
+            version=version,
+            previous=previous,
+            progress=progress,
+        )
+        echo(f"{place}: {count} photographs, CREDITS.csv, LICENSES.md, manifest.json")
+        return
     done = export_again(out, version=version, previous=previous, progress=progress)
     tell(done.result, out)
 

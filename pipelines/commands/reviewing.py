@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.commands.options import Out, the_build
 from pipelines.terminal import echo
+
+if TYPE_CHECKING:
+    from pipelines.review.collection import Collection
 
 app = typer.Typer()
 
@@ -50,16 +53,26 @@ def review(
         Path | None,
         typer.Option("--import", help="Take in verdicts from a CSV or Parquet file."),
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Of a labelled folder: where its pictures are.")
+    ] = None,
     test_split: Annotated[
         Path | None,
         typer.Option(help="Freeze what two people kept as a list of SHA-1s, in a file."),
     ] = None,
 ) -> None:
     """Open a local page over a build to look, judge and correct; verdicts become facts that builds obey."""
+    from catalog.store import holds_build
     from pipelines.build.measured import measure as measured
     from pipelines.build.measured import measured_lines
 
     out = the_build(folder or out)
+    if not holds_build(out) and (out / "labels.parquet").is_file():
+        from pipelines.review.folders import of_labels
+
+        echo("This folder has no catalog: verdicts are not kept, the page is read-only.")
+        _show(of_labels(out, pictures), port)
+        return
     if export is not None or take is not None or measure or test_split is not None:
         from catalog.store import catalog_in
 
@@ -131,3 +144,53 @@ def _serve(
             join_parts(collection.catalog)
     state = State(collection, reviewer=by or getpass.getuser(), sample=sample)
     serve(state, port=port or free_port(), say=echo)
+
+
+@app.command()
+def explore(
+    folder: Annotated[
+        str, typer.Argument(help="A release's folder, or a dataset repository on the Hub.")
+    ],
+    port: Port = None,
+) -> None:
+    """Open the same page, read-only, over any release."""
+    from pipelines.review.folders import of_folder, of_repository
+
+    path = Path(folder)
+    _show(of_folder(path) if path.is_dir() else of_repository(folder), port)
+
+
+def _show(collection: Collection, port: int | None) -> None:
+    from pipelines.review.server import free_port, serve
+    from pipelines.review.state import State
+
+    serve(State(collection, reviewer=getpass.getuser()), port=port or free_port(), say=echo)
+
+
+@app.command()
+def figures(
+    out: Out = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="pdf, svg, png; several with commas.")
+    ] = "pdf",
+    to: Annotated[
+        Path | None, typer.Option(help="Folder; default: figures in the build's folder.")
+    ] = None,
+) -> None:
+    """Draw figures of a build for a paper: funnel, labels, severity, licenses, years, sizes, a contact sheet."""
+    from catalog.page.figures import draw_figures
+    from crawler.download import ObjectStore, OriginalMissing
+    from pipelines.build.doors import view
+
+    out = the_build(out)
+    store = ObjectStore(out / "catalog" / "objects")
+
+    def read(sha1: str) -> bytes | None:
+        try:
+            return store.read(sha1)
+        except OriginalMissing:
+            return None
+
+    wanted = [name for name in formats.replace(",", " ").split() if name]
+    for path in draw_figures(out, to or out / "figures", wanted, read=read, decode=view):
+        echo(str(path))

@@ -153,4 +153,8 @@ def _unmeasured(
         lacking = wanted & table.column("embedding").is_null().to_numpy()
         if lacking.any():
             found[f"embedding.{encoder.encoder}"] = int(lacking.sum())
+    if run.recipe.dedupe.partial is not None:
+        lacking = wanted & table.column("points").is_null().to_numpy()
+        if lacking.any():
+            found["points"] = int(lacking.sum())
     return found

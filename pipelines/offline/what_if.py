@@ -122,6 +122,7 @@ def _needs_more(recipe: Recipe, new: Recipe) -> bool:
     """Whether the changed recipe looks at columns that the table of the old one may not have."""
     before, after = recipe.dedupe.embedding, new.dedupe.embedding
     seen = after is not None and (before is None or before.encoder != after.encoder)
+    seen = seen or (new.dedupe.partial is not None and recipe.dedupe.partial is None)
     return seen or (recipe.prefilter, recipe.sources) != (new.prefilter, new.sources)
 
 

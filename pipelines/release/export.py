@@ -17,11 +17,12 @@ from catalog.release.diff import (
     diff_datasets,
 )
 from catalog.release.export import VersionError
+from catalog.release.formats import Format, write_format
 from catalog.release.manifest import load_manifest
-from catalog.store import catalog_in
+from catalog.store import catalog_in, holds_build
 from pipelines.build.history import load_built_recipe
 from pipelines.offline.refilter import Refiltered, refilter
-from pipelines.progress import Progress
+from pipelines.progress import NoProgress, Progress
 
 _TOLD = {
     RECIPE_CHANGED: "no longer chosen by the recipe (its hash changed)",
@@ -64,6 +65,35 @@ def export_again(
             f"folder; not {changes['version']!r} and {previous!r}."
         ) from error
     return refilter(recipe, out=out, limit=limit, progress=progress)
+
+
+def export_format(
+    out: Path,
+    to: Path,
+    form: Format,
+    *,
+    lmdb: bool = False,
+    version: str | None = None,
+    previous: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """The release in a form that other trainers read; how many photographs.
+
+    Of a build, its dataset is written again first, so that nothing that was taken down goes out; a dataset's folder
+    without a catalog is taken as it is.
+
+    Raises:
+        catalog.release.formats.FormatError: it cannot be written in this form.
+        export_again's, catalog.release.formats.write_format's others.
+    """
+    progress = progress or NoProgress()
+    release = _dataset_in(out)
+    if holds_build(out):
+        export_again(out, version=version, previous=previous, progress=progress)
+        release = out / "dataset"
+    rows = load_manifest(release).rows
+    with progress.stage(form, rows) as advance:
+        return write_format(release, to, form, lmdb=lmdb, advance=advance)
 
 
 def compare(

@@ -16,9 +16,9 @@ from catalog.release.credits import plain
 from catalog.removals import NOT_REMOVED
 from catalog.store import Catalog, catalog_in
 from crawler.download import ObjectStore, OriginalMissing
-from crawler.walkers import load_walker
 from filters.degradation import LABELS
 from pipelines.build.decide import Outcome
+from pipelines.build.page import source_names
 from pipelines.build.rights import creditable
 from pipelines.offline.judged import outcome_of
 from pipelines.recipe import Recipe
@@ -103,15 +103,15 @@ def rows_of(outcome: Outcome, catalog: Catalog, recipe: Recipe) -> pa.Table:
         columns[name] = facts.column(name)
     for name in ("keep", "reason", "split", "duplicate_of"):
         columns[name] = decisions.column(name)
-    called = {recipe.source_key(one): load_walker(one.kind).label(one) for one in recipe.sources}
+    called = source_names(recipe)
     sources = [called.get(key, key) for key in columns["source"].to_pylist()]
     columns["source"] = pa.array(sources, pa.string())
     columns["year"] = facts.column("upload_year")
     failed = outcome.ledger.failed[mask]
-    names = np.array([rule.name for rule in outcome.ledger.rules], dtype=object)
     columns["failed"] = decisions.column("failed_rules")
-    alone = np.where(failed.sum(axis=1) == 1, names[failed.argmax(axis=1)], None)
-    columns["alone"] = pa.array(alone.tolist(), pa.string())
+    names = pa.array([rule.name for rule in outcome.ledger.rules], pa.string())
+    several = failed.sum(axis=1) != 1
+    columns["alone"] = names.take(pa.array(failed.argmax(axis=1), mask=several))
     columns["borderline"] = _borderline(outcome, facts)
     credit = creditable(records_at(catalog, facts.select(PLACE), CREDIT))
     for name in CREDIT:

@@ -16,6 +16,7 @@ from catalog.store import write_parquet
 from filters.duplicates.dedupe import DedupePolicy
 from filters.duplicates.embedding import EmbeddingPolicy
 from filters.duplicates.leakage import fingerprint, read_index
+from filters.duplicates.partial import PartialPolicy
 from filters.duplicates.quality import DedupQuality, dedup_quality
 from filters.measures import NotAnImage, open_photo
 from pipelines.build.encoder import load_embedder
@@ -34,6 +35,7 @@ def dedup_report(
     most: int = 100,
     recipe: str | Path | None = None,
     encoder: str | None = None,
+    partial: bool = False,
     progress: Progress | None = None,
 ) -> DedupQuality:
     """Injects copies of the photographs in `folder` and looks for them.
@@ -41,6 +43,7 @@ def dedup_report(
     Args:
         most: so many of them, evenly over their names.
         recipe: whose `dedupe` section is tried; default: the defaults.
+        partial: also look for parts, with the default settings where the recipe has none.
         encoder: try it as the embedding stage, with the default settings where the recipe has none.
 
     Raises:
@@ -52,6 +55,8 @@ def dedup_report(
     if encoder is not None:
         stage = policy.embedding or EmbeddingPolicy()
         policy = replace(policy, embedding=replace(stage, encoder=encoder))
+    if partial and policy.partial is None:
+        policy = replace(policy, partial=PartialPolicy())
     embed = load_embedder(policy.embedding.encoder).embed if policy.embedding else None
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     if len(files) < 2:
@@ -91,7 +96,12 @@ def _photographs(
 
 
 def add_fingerprints(
-    benchmark: str, folder: Path, index: Path, *, progress: Progress | None = None
+    benchmark: str,
+    folder: Path,
+    index: Path,
+    *,
+    parts: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """Puts the fingerprints of the images in `folder` into an index, in the place of older ones of that benchmark.
 
@@ -105,14 +115,19 @@ def add_fingerprints(
     progress = progress or NoProgress()
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     named = {shown_name(file.relative_to(folder)): file for file in files}
-    count = add_files(benchmark, named, index, progress=progress)
+    count = add_files(benchmark, named, index, parts=parts, progress=progress)
     if count == 0:
         raise RecipeError(f"{folder} holds no image that can be read.")
     return count
 
 
 def add_files(
-    benchmark: str, files: Mapping[str, Path], index: Path, *, progress: Progress | None = None
+    benchmark: str,
+    files: Mapping[str, Path],
+    index: Path,
+    *,
+    parts: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """As add_fingerprints, for files by their names in the index; writes nothing where none of them can be read."""
     progress = progress or NoProgress()
@@ -120,11 +135,17 @@ def add_files(
 
         def images() -> Generator[tuple[str, bytes]]:
             for name, file in files.items():
-                yield name, file.read_bytes()
+                try:
+                    yield name, file.read_bytes()
+                except OSError as error:
+                    progress.say(f"{name}: {error.strerror or error}")
                 advance(1)
 
         made = fingerprint(
-            benchmark, images(), failed=lambda name, why: progress.say(f"{name}: {why}")
+            benchmark,
+            images(),
+            failed=lambda name, why: progress.say(f"{name}: {why}"),
+            parts=parts,
         )
     if made.num_rows == 0:
         return 0

@@ -12,15 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import repair, reviews
-from catalog.records import ReviewRow
+from catalog.purge import purge
+from catalog.records import ReviewRow, TombstoneRow
+from catalog.removals import add_tombstones
 from catalog.reviews import (
     BadReviews,
+    SampleRow,
     add_reviews,
     all_reviews,
     checked,
     join_parts,
+    keep_sample,
     new_id,
     read_reviews,
+    read_sample,
     standing,
     words,
     write_reviews,
@@ -201,3 +206,41 @@ def test_a_damaged_part_comes_back_from_its_copy(tmp_path):
     repair.heal(catalog, lambda _: None)
     assert [row["what"] for row in stand(catalog)] == ["drop"]
     assert pq.read_table(part).num_rows == 1
+
+
+def test_a_purge_removes_verdicts_their_copies_samples_and_thumbnails(tmp_path):
+    catalog = Catalog(tmp_path)
+    add_reviews(catalog, [said("drop", 1, why="my house"), said("keep", 2)])
+    rows = [
+        SampleRow(
+            page_id=page,
+            sha1=f"{page:040x}",
+            stratum="none",
+            stratum_size=2,
+            keep=True,
+            reason="kept",
+            labels=(),
+            severity=None,
+            source="s",
+            blind=True,
+        )
+        for page in (1, 2)
+    ]
+    keep_sample(catalog, "first", rows)
+    with pytest.raises(BadReviews, match="already"):
+        keep_sample(catalog, "first", rows)
+    small = {page: tmp_path / "thumbnails" / "00" / f"{page:040x}-320.webp" for page in (1, 2)}
+    for path in small.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    stone = TombstoneRow(page_id=1, sha1=f"{1:040x}", reason="requested", detail="", removed_at=NOW)
+    add_tombstones(catalog, "asked", [stone])
+    purge(catalog, dataset=None, remove_object=lambda _: False)
+    assert [row["page_id"] for row in stand(catalog)] == [2]
+    assert [row.page_id for row in read_sample(catalog, "first")] == [2]
+    assert [path.exists() for path in small.values()] == [False, True]
+    left = [*tmp_path.rglob("*review*/**/*.parquet"), *tmp_path.rglob("samples/*.parquet")]
+    assert len(left) >= 3
+    for path in left:
+        assert "my house" not in str(pq.read_table(path, partitioning=None).to_pylist())
+    assert not repair.faults(catalog)

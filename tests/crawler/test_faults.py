@@ -414,7 +414,8 @@ def test_an_original_that_never_comes_is_one_failure_row_after_a_bounded_number_
         (
             {"downloading": [{"match": MEDIA, "do": "status", "status": 429}]},
             CircuitOpen,
-            LIMITS.breaker_429 + LIMITS.media_in_flight - 1,
+            # A streak is one over different files, each of which is asked for a few times.
+            LIMITS.breaker_429 * LIMITS.max_attempts + LIMITS.media_in_flight - 1,
         ),
     ],
     ids=["503 of the API", "reset by the API", "429 of the media host"],
@@ -443,7 +444,10 @@ def test_a_file_that_is_deleted_after_the_listing_is_gone_and_the_others_are_the
         site.post("undelete", title="File:Photo 00.jpg", token=site.get_token("csrf"))
     assert crawl.failed() == {sha1: ("gone", False)}
     assert crawl.objects == undisturbed.objects - {sha1}
-    assert crawl.asked == undisturbed.asked
+    # It could have been moved: the wiki is asked once for that page, after one question about the wiki itself.
+    asked = crawl.asked - undisturbed.asked
+    assert not undisturbed.asked - crawl.asked
+    assert sorted("pageids=" in line for line in asked.elements()) == [False, True]
     check_limits(crawl)
 
 

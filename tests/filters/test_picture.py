@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from skimage import data
 
+from filters.duplicates.hashing import hash_seen
 from filters.picture import NotAnImage, header, open_picture, refusal
 from pipelines.build.doors import look, view
+from tests.counts import rounds
 from tests.shared import shared_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +96,63 @@ def test_the_same_picture_is_seen_whatever_way_it_is_stored(orientation, kind, m
     upright = np.asarray(ImageOps.exif_transpose(_with(Image.fromarray(wanted), orientation)))
     # JPEG blocks lie otherwise in a turned file.
     assert np.abs(seen - upright).mean() < (3 if kind == "JPEG" else 0.01)
+
+
+STORED = [
+    *(("PNG", mode) for mode in ("L", "RGB", "RGBA", "P", "LA", "I;16")),
+    *(("JPEG", mode) for mode in ("L", "RGB", "CMYK")),
+    *(("TIFF", mode) for mode in ("L", "RGB", "RGBA", "P", "CMYK", "I;16", "F")),
+    *(("WEBP", mode) for mode in ("RGB", "RGBA")),
+    ("AVIF", "RGB"),
+    ("JPEG2000", "RGB"),
+    ("BMP", "RGB"),
+]
+"""Formats and modes that Pillow writes; LAB is refused (test_lab_is_refused_in_a_sentence)."""
+GRAY = ("L", "LA", "I;16", "F")
+
+
+def stored_as(image, kind, mode, orientation, quality):
+    """A file in which `image` is seen, stored turned, in that mode and format."""
+    turned = stored_for(image, orientation)
+    if mode in ("I;16", "F"):
+        grey = np.asarray(turned.convert("L"))
+        wide = grey.astype(np.uint16) * 257 if mode == "I;16" else grey.astype(np.float32) / 255
+        turned = Image.fromarray(wide)
+    elif mode == "P":
+        turned = turned.quantize(256)
+    else:
+        turned = turned.convert(mode)
+    options = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
+    options |= {"AVIF": {"quality": quality}}
+    exif = {} if kind in ("BMP", "JPEG2000") else {"exif": oriented(orientation)}
+    return saved(turned, kind, **exif, **options.get(kind, {}))
+
+
+@settings(max_examples=rounds(200), deadline=None, derandomize=True)
+@given(
+    stored=st.sampled_from(STORED),
+    orientation=st.integers(1, 8),
+    quality=st.integers(85, 95),
+    picture=st.sampled_from([data.astronaut, data.chelsea, data.coffee, data.rocket]),
+    places=st.tuples(*[st.floats(0, 0.3)] * 2),
+)
+def test_the_same_seen_picture_has_the_same_hashes_within_two_bits(
+    stored, orientation, quality, picture, places
+):
+    kind, mode = stored
+    if kind in ("BMP", "JPEG2000"):
+        # Nowhere to write the tag.
+        orientation = 1
+    pixels = picture()
+    top, left = (round(side * place) for side, place in zip(pixels.shape[:2], places, strict=True))
+    image = Image.fromarray(np.ascontiguousarray(pixels[top:, left:]))
+    with open_picture(stored_as(image, kind, mode, orientation, quality)) as found:
+        hashes = hash_seen(found)
+    with open_picture(saved(image.convert("L") if mode in GRAY else image, "PNG")) as plain:
+        wanted = hash_seen(plain)
+    for ours, theirs in ((hashes.phash, wanted.phash), (hashes.dhash, wanted.dhash)):
+        apart = [(a ^ b).bit_count() for a, b in zip(ours, theirs, strict=True)]
+        assert max(apart) <= 2, (kind, mode, orientation, apart)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -100,6 +100,21 @@ class TestWithoutTorch:
         assert ("candidates have 'e' in their title" in done.stderr) == several
         assert "Traceback" not in done.stderr
 
+    def test_a_file_is_explained(self, light, light_build):
+        (first, *_) = json.loads(
+            run_in(
+                light,
+                "-c",
+                "import duckdb, json, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
+                "print(json.dumps(c.execute('SELECT page_id FROM samples').fetchone()))",
+                light_build / "lucidlr.duckdb",
+            ).stdout
+        )
+        done = lucidlr(light, "explain", first, "--labels", "--out", light_build)
+        assert done.returncode == 0, done.stderr[-2000:]
+        # Times come out of the catalog with their zone.
+        assert "kept" in done.stdout and " UTC" in done.stdout
+
     def test_near_duplicates_work(self, light, tmp_path):
         done = lucidlr(light, "dedup-report", ROOT / "docs" / "training", cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-2000:]

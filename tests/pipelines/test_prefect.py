@@ -48,7 +48,9 @@ def test_everything_in_prefect_yaml_is_deployed_and_the_schedules_sleep(prefect_
         found = [(s["schedule"]["cron"], s["active"]) for s in deployed[asked["name"]]["schedules"]]
         assert found == [(s["cron"], False) for s in asked.get("schedules", [])]
     assert deployed["build-lucidlr"]["schedules"], "the build is scheduled, though inactive"
-    assert all(d["global_concurrency_limit"]["limit"] == 1 for d in deployed.values())
+    # One run at a time for what holds no lock of a catalog; see docs/prefect.md.
+    limits = {n: (d["global_concurrency_limit"] or {}).get("limit") for n, d in deployed.items()}
+    assert limits == {d["name"]: d.get("concurrency_limit") for d in DEPLOYMENTS}
     steps = json.dumps([d["pull_steps"] for d in deployed.values()])
     assert str(ROOT) not in steps, "a folder of the deploying machine is baked in"
 

@@ -162,3 +162,41 @@ def test_lr_in_memory_are_their_own_crops():
     assert source.crop(source.keys[0], seed=0, epoch=0).box == (0, 0, 10, 8)
     with pytest.raises(DataError):
         LRTensors(torch.rand(3, 8, 10))
+
+
+def test_a_stream_gives_every_photograph_once_in_an_order_of_its_own(dataset):
+    data = LRDataset(dataset, split="train", crop_px=8)
+
+    def order(**options):
+        return [sha1 for sha1, _ in data.stream(**{"seed": 1, "epoch": 0, **options})]
+
+    first = order(buffer_rows=3)
+    assert sorted(first) == data.keys
+    assert order(buffer_rows=3) == first
+    assert {tuple(order(buffer_rows=3, epoch=e)) for e in range(8)} != {tuple(first)}
+    # Two readers share the row groups.
+    parts = [order(part=(number, 2)) for number in (0, 1)]
+    assert sorted(parts[0] + parts[1]) == data.keys and not set(parts[0]) & set(parts[1])
+
+
+def test_a_stream_gives_the_pixels_that_a_crop_gives(dataset):
+    data = LRDataset(dataset, split="train", crop_px=8)
+    for sha1, pixels in data.stream(seed=0, epoch=0, buffer_rows=2):
+        crop = data.crop(sha1, seed=0, epoch=0)
+        part = pixels[crop.top : crop.top + 8, crop.left : crop.left + 8].transpose(2, 0, 1)
+        assert torch.equal(data.read(crop), torch.from_numpy(part.copy()).float() / 255)
+
+
+def test_a_small_buffer_keeps_rows_of_a_group_near_each_other(tmp_path):
+    rows = [
+        {"sha1": f"{n:040x}", "width": 60, "height": 40, "bytes": encoded(PIXELS[n % len(PIXELS)])}
+        for n in range(12)
+    ]
+    write_shard(tmp_path / "data" / "cc_by" / "train-00000-of-00001.parquet", rows)
+    data = LRDataset(tmp_path, split="train", crop_px=8)
+    one = [sha1 for sha1, _ in data.stream(seed=0, epoch=0, buffer_rows=1)]
+    many = [sha1 for sha1, _ in data.stream(seed=0, epoch=0, buffer_rows=12)]
+    groups = [data._place[sha1][1] for sha1 in one]
+    # Without a buffer a group ends before the next begins.
+    assert len([i for i in range(1, 12) if groups[i] != groups[i - 1]]) == len(set(groups)) - 1
+    assert sorted(many) == sorted(one) and many != one

@@ -65,6 +65,41 @@
     draw();
   });
 
+  // The photographs at the top: a click enlarges, arrows lead to the next.
+  const looks = [...document.querySelectorAll(".look")];
+  const large = document.getElementById("large");
+  let shownLook = 0;
+  const look = (at) => {
+    shownLook = (at + looks.length) % looks.length;
+    const one = looks[shownLook];
+    const picture = one.querySelector("img");
+    const name = document.getElementById("large-name");
+    document.getElementById("large-picture").src = picture.src;
+    document.getElementById("large-picture").alt = picture.alt;
+    const bdi = document.createElement("bdi");
+    bdi.textContent = picture.alt;
+    name.replaceChildren(bdi);
+    if (one.dataset.link) {
+      const link = document.createElement("a");
+      Object.assign(link, { href: one.dataset.link, target: "_blank", rel: "noopener noreferrer", textContent: " on Commons" });
+      name.append(link);
+    }
+    document.getElementById("large-note").textContent = one.dataset.note;
+    if (!large.open) large.showModal();
+  };
+  looks.forEach((one, at) => one.addEventListener("click", () => look(at)));
+  // Without pictures there is nothing to enlarge.
+  if (large) {
+    document.getElementById("large-before").addEventListener("click", () => look(shownLook - 1));
+    document.getElementById("large-next").addEventListener("click", () => look(shownLook + 1));
+    document.getElementById("large-close").addEventListener("click", () => large.close());
+    large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
+    large.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowRight") look(shownLook + 1);
+      if (event.key === "ArrowLeft") look(shownLook - 1);
+    });
+  }
+
   const viewButton = document.getElementById("view");
   viewButton.addEventListener("click", () => {
     const detail = root.dataset.view !== "detail";

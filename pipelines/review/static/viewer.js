@@ -157,7 +157,7 @@ export class Viewer {
       parts.push(
         el("p", { class: `fate ${row.keep ? "kept" : "dropped"}` }, row.keep ? "kept" : `dropped: ${row.reason}`),
         this.pictures(),
-        el("h3", {}, "Ledger"), el("pre", { class: "ledger", tabIndex: 0 }, this.found.explain.join("\n")),
+        ...(this.found.explain.length ? [el("h3", {}, "Ledger"), el("pre", { class: "ledger", tabIndex: 0 }, this.found.explain.join("\n"))] : []),
         el("h3", {}, "Measures, and where they lie among all"), this.measures(),
       );
     }

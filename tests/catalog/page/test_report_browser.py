@@ -185,3 +185,28 @@ def test_the_theme_is_the_systems_until_one_is_chosen_and_then_remembered(browse
         assert light.page.text_content("#theme") == "Light"
         light.page.reload()
         assert shown(light)[0] == "dark"
+
+
+def test_pictures_come_first_and_a_click_enlarges_with_arrows(browser, page):
+    with visit(browser, page, width=1440) as seen:
+        looks = seen.page.locator(".look")
+        count = looks.count()
+        assert count >= 30
+        # All of them on the first screen.
+        bottoms = seen.page.eval_on_selector_all(
+            ".look", "all => all.map(one => one.getBoundingClientRect().bottom)"
+        )
+        assert max(bottoms) <= 900
+        looks.first.click()
+        seen.page.wait_for_selector("#large[open]")
+        names = [seen.page.text_content("#large-name bdi")]
+        for key in ("ArrowRight", "ArrowLeft", "ArrowLeft"):
+            seen.page.keyboard.press(key)
+            names.append(seen.page.text_content("#large-name bdi"))
+        assert names[2] == names[0] != names[1]
+        assert names[3] == looks.last.locator("img").get_attribute("alt")
+        note = seen.page.text_content("#large-note")
+        assert re.search(r"\d\.\d\d", note)
+        seen.page.keyboard.press("Escape")
+        assert not seen.page.locator("#large").is_visible()
+        assert seen.complaints == []

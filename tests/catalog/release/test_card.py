@@ -9,7 +9,7 @@ import markdown_it
 import pyarrow as pa
 import pytest
 
-from catalog.release.card import label_mix, markdown_text, name_repository, render_card
+from catalog.release.card import balance, label_mix, markdown_text, name_repository, render_card
 from catalog.release.export import export_dataset
 from catalog.release.front_matter import size_category
 from catalog.release.manifest import load_manifest, verify_dataset
@@ -214,7 +214,7 @@ def test_tables_are_tables_and_no_html_of_others_survives(made):
     *_, text = made
     body = text.split("---\n", 2)[2]
     page = markdown_it.MarkdownIt("commonmark").enable("table").render(body)
-    assert page.count("<table>") == 6
+    assert page.count("<table>") == 7
     assert "license &lt;b&gt;|accepted|&lt;/b&gt;" in page.replace("&amp;lt;", "&lt;")
     assert set(re.findall(r"<([a-z0-9]+)", page)) <= {
         *("a", "code", "details", "h1", "h2", "li", "p", "pre", "strong", "summary", "ul"),
@@ -310,3 +310,17 @@ def test_a_push_writes_its_repository_into_the_card_and_the_release_stays_whole(
     (out / "README.md").write_text("mine")
     assert not name_repository(out, "lab/set")
     assert verify_dataset(out) != []
+
+
+def test_the_balance_counts_what_is_known_and_names_what_is_not_measured(made):
+    samples, *_, text = made
+    by_name = {row["name"]: row for row in balance(samples)}
+    uploaders = [name for name in samples.column("uploader").to_pylist() if name is not None]
+    row = by_name["uploader"]
+    most = max(uploaders.count(name) for name in set(uploaders))
+    assert row["different"] == len(set(uploaders))
+    assert row["largest"] == most / len(uploaders)
+    assert row["missing"] == samples.num_rows - len(uploaders)
+    assert by_name["license"]["missing"] == 0
+    for name in ("scenes", "faces", "text in the picture"):
+        assert f"| {name} | not measured |" in text

@@ -78,7 +78,7 @@ def test_what_is_no_index_is_refused_with_what_to_do(tmp_path):
         read_index(tmp_path / "other.parquet")
     old = index().set_column(5, "version", pa.array(["older", "older"]))
     pq.write_table(old, tmp_path / "old.parquet")
-    with pytest.raises(FingerprintError, match="make it anew"):
+    with pytest.raises(FingerprintError, match="make it again"):
         read_index(tmp_path / "old.parquet")
 
 

@@ -156,7 +156,8 @@ def transforms(seen):
     found = seen.page.evaluate(
         "[...document.querySelectorAll('#viewer .pane img')].map((image) => image.style.transform)"
     )
-    assert len(found) == 7, "two in the comparison, five below: LR, three methods, HR"
+    told = "two in the comparison, eight below: LR, three methods with their maps, HR"
+    assert len(found) == 10, told
     return set(found)
 
 

@@ -1,0 +1,44 @@
+"""Charts of what the candidates are: their resolution, clusters, sources and uploaders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from catalog.page import charts
+
+pc: Any = compute
+
+
+def resolution(candidates: pa.Table, kept: charts.Flags) -> charts.Figure | None:
+    """Shorter sides in pixels; None where they are not known."""
+    if not {"width", "height"} <= set(candidates.column_names):
+        return None
+    sides = (candidates.column(name).cast(pa.float64()) for name in ("width", "height"))
+    shorter = pc.min_element_wise(*sides, skip_nulls=False)
+    return charts.histogram(np.asarray(shorter.to_numpy(), dtype=np.float64), kept)
+
+
+def cluster_sizes(candidates: pa.Table) -> charts.Figure | None:
+    """How many clusters of near-duplicates have how many copies; None without one."""
+    if "cluster_id" not in candidates.column_names:
+        return None
+    members = Counter(candidates.column("cluster_id").drop_null().to_pylist())
+    sizes = Counter(size for size in members.values() if size > 1)
+    return charts.bars([(f"{n} copies", sizes[n]) for n in sorted(sizes)][:16]) if sizes else None
+
+
+def counted(candidates: pa.Table, column: str, kept: charts.Flags) -> charts.Figure | None:
+    """The most frequent values, with how many of their files were kept; None where there is no such column."""
+    if column not in candidates.column_names:
+        return None
+    values = candidates.column(column).to_pylist()
+    of_all = Counter(value for value in values if value is not None)
+    good = Counter(value for value, keep in zip(values, kept.tolist(), strict=True) if keep)
+    first = sorted(of_all.items(), key=lambda item: (-item[1], str(item[0])))[:12]
+    notes = [f"{count:,} · {good[value]:,} kept" for value, count in first]
+    return charts.bars([(str(v), n) for v, n in first], notes=notes) if first else None
