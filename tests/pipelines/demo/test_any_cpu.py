@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def dataset_hash(variables, out):
-    command = [sys.executable, "-m", "pipelines.cli", "demo", "--files", "40", "--out", str(out)]
+    command = [sys.executable, "-m", "pipelines.cli", "demo", "--out", str(out)]
     done = subprocess.run(
         command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
     )
