@@ -101,7 +101,7 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
 
 @contextmanager
 def plain_opencv() -> Generator[None]:
-    """OpenCV's baseline code instead of what the processor's vectors allow: the same seed is the same bytes anywhere."""
+    """OpenCV's baseline code instead of the processor's vectors: the same seed is the same bytes anywhere."""
     before = cv2.useOptimized()
     cv2.setUseOptimized(False)
     try:
