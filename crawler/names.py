@@ -59,6 +59,9 @@ def read_name(text: str) -> int | str:
         NotAFile: it names no file on Commons.
     """
     text = _UNSEEN.sub("", text).strip().strip("\"'`").strip()
+    if text.startswith("<") and text.endswith(">"):
+        # As mail programs write an address.
+        text = text[1:-1].strip()
     if not text:
         raise NotAFile("There is nothing in this line.")
     if text.isnumeric() and not text.isascii():
@@ -68,6 +71,8 @@ def read_name(text: str) -> int | str:
     media = _MEDIA_ID.fullmatch(text)
     if media is not None or re.fullmatch(r"[0-9]+", text):
         return _page_id(media[1] if media is not None else text)
+    if re.fullmatch(r"[Mm]0+|[+-]?[0-9][0-9\s.,'_]*", text):
+        raise NotAFile(f"{text!r} is no page id: write it with the digits 0 to 9 only.")
     if _HOST.match(text):
         text = "//" + text
     if re.match(r"(?:https?:)?//", text, re.IGNORECASE):
@@ -123,6 +128,8 @@ def _address(text: str) -> int | str:
     special = _FILE_PATH.search(path)
     if special is not None:
         return _title(f"File:{special[1]}")
+    if path.endswith("/thumb.php") and "f" in asked:
+        return _title(f"File:{asked['f'][0]}")
     if "title" in asked:
         return _page_of(asked["title"][0], text)
     if re.match(r"(?:upload|thumb)\.", parts.netloc) or "/wikipedia/commons/" in path:
@@ -134,6 +141,8 @@ def _page_of(name: str, text: str) -> str:
     special = _FILE_PATH.search(f"/{name}")
     if special is not None:
         return _title(f"File:{special[1]}")
+    # Special:WhatLinksHere/File:... and other special pages about one file.
+    name = re.sub(r"^special:[^/]+/", "", name, flags=re.IGNORECASE)
     if not _NAMESPACE.match(name.replace("_", " ")):
         raise NotAFile(f"{text!r} is not the address of a file or its page.")
     return _title(name)

@@ -19,7 +19,9 @@ _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ue000\ufffe\uffff]")
 _UNSEEN_CHARACTERS = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?:px|em|%|pt)?\s*(?:;|!|$)|"
-    r"(?:^|;)\s*opacity\s*:\s*0(?:\.0*)?\s*(?:;|!|$)",
+    r"(?:^|;)\s*opacity\s*:\s*0(?:\.0*)?\s*(?:;|!|$)|"
+    # Off the screen, or cut to nothing.
+    r"(?:^|[;\s])(?:left|top|text-indent)\s*:\s*-\d{3,}|clip\s*:\s*rect\(\s*[01](?:px)?\b",
     re.IGNORECASE,
 )
 _HIDDEN_CLASSES = frozenset(

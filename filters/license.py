@@ -30,7 +30,7 @@ __all__ = [
     "objections",
 ]
 
-VERSION = "3"
+VERSION = "4"
 """Raised when a verdict would change."""
 
 Outcome = Literal["accept", "quarantine", "reject"]

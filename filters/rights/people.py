@@ -36,11 +36,18 @@ def _tables() -> _Tables:
         said = tomllib.load(file)
     words = " ".join(said[name] for name in ("unknown", "roles", "own", "nothing"))
     telling = frozenset(words.lower().split())
+    # {role}: an optional word for the author; {told}: known, named, identified and the like.
+    role = rf"(?:[\s:]*(?:{'|'.join(said['roles'].split())})[\s:]*)?"
+    whole = "|".join(said["whole"]).replace("{role}", role).replace("{told}", said["told"])
     return _Tables(
         vocabulary=telling | frozenset(said["fillers"].lower().split()),
         telling=telling,
-        whole=re.compile(rf"\s*(?:{'|'.join(said['whole'])})\s*", re.IGNORECASE),
-        agencies=re.compile(rf"\b(?:{'|'.join(said['agencies'])})\b", re.IGNORECASE),
+        whole=re.compile(rf"\s*(?:{whole})\s*", re.IGNORECASE),
+        # Chinese, Japanese and Korean write no blanks between words.
+        agencies=re.compile(
+            rf"\b(?:{'|'.join(said['agencies'])})\b|{'|'.join(said['agencies_unspaced'])}",
+            re.IGNORECASE,
+        ),
     )
 
 
@@ -73,15 +80,18 @@ def is_placeholder(name: str | None) -> bool:
 _SHORT_AGENCIES = (
     # Short names, which are also words: capitals only, and beside a slash, in brackets, or alone.
     re.compile(
-        r"(?:^|[/(|]\s*)(?:AP|AFP|EFE|EPA|DPA|ANSA|TASS|UPI|PTI|PAP|ANI|Bloomberg)(?:\s*[/)|,]|$)"
+        r"(?:^|[/(|]\s*)(?:AP|AFP|EFE|EPA|DPA|ANSA|TASS|UPI|PTI|PAP|ANI|AAP|ANP|APA|ČTK|CTK|MTI|SIPA|SWNS|WENN|Bloomberg)(?:\s*[/)|,]|$)"
     ),
     re.compile(r"(?:^|[/(|]\s*)dpa(?:\s*[/)|]|$)"),
+    # Names of people and places, too: only beside the photographer's.
+    re.compile(r"(?:^|[/(|]\s*)(?:Belga|Imago|imago|Keystone|KEYSTONE|Lusa|LUSA|Sipa)\s*/"),
     re.compile(
         r"\b(?i:photo|foto|image|credit|source|\u00a9)\s*(?:by|:|-)?\s*(?:AP|AFP|EFE|EPA|DPA|dpa|ANSA|TASS|UPI)\b"
     ),
 )
-_GETTY_MUSEUM = re.compile(
-    r"getty (?:museum|center|centre|research|villa|trust|foundation|open content)", re.IGNORECASE
+_NO_AGENCY = re.compile(
+    r"ria novosti archive|paul getty|getty (?:museum|center|centre|research|villa|trust|foundation|open content)",
+    re.IGNORECASE,
 )
 
 
@@ -90,7 +100,7 @@ def agency_in(*texts: str | None) -> str | None:
     put such a file on Commons had it to give only rarely. None where none is named."""
     for text in texts:
         for pattern in (_tables().agencies, *_SHORT_AGENCIES):
-            found = pattern.search(_GETTY_MUSEUM.sub(" ", text or ""))
+            found = pattern.search(_NO_AGENCY.sub(" ", text or ""))
             if found is not None:
                 return found[0].strip(" /()|,")
     return None

@@ -52,6 +52,14 @@ def test_upkeep_bare_claims_and_tags_for_what_is_no_photograph_give_none(name):
         ("CC-BY-NC-ND-2.0", "cc"),
         ("CC-SA-1.0", "cc"),
         ("CC-BY-SA-3.0,2.5,2.0,1.0", "cc"),
+        ("ODC-BY", "other"),
+        ("EUPL 1.2", "other"),
+        ("Unsplash license", "other"),
+        ("LAL 1.3", "fal"),
+        ("Attribution-Argentina", "attribution"),
+        ("ODC-PDDL", None),
+        ("EU flags", None),
+        ("Lal Bahadur Shastri", None),
         # Neither licenses nor upkeep of licenses.
         ("GFDL missing SDC copyright license", None),
         # On pages with a GFDL tag only.

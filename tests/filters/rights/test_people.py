@@ -31,6 +31,16 @@ def test_a_name_is_no_placeholder(text):
         "dpa",
         "EPA-EFE",
         "Alamy",
+        "KEYSTONE/Jo Doe",
+        "imago/Jo Doe",
+        "Jo Doe / ANP",
+        "\u0422\u0410\u0421\u0421",
+        "\u65b0\u534e\u793e",
+        "\u65b0\u534e\u793e\u8bb0\u8005",
+        "\u5171\u540c\u901a\u4fe1\u793e",
+        "\uc5f0\ud569\ub274\uc2a4",
+        "Europa Press",
+        "NTB Scanpix",
     ],
 )
 def test_agencies_are_named(text):
@@ -39,7 +49,7 @@ def test_agencies_are_named(text):
 
 @pytest.mark.parametrize(
     "text",
-    # The last four publish under free licenses, or are no agencies.
+    # Some of them publish under free licenses, or are no agencies.
     [
         "Mara Quill",
         "J. Paul Getty Museum",
@@ -47,6 +57,11 @@ def test_agencies_are_named(text):
         "A. P. Hill",
         "Tasnim News Agency",
         "Mehr News",
+        "Paul Getty",
+        "Imago",
+        "Keystone",
+        "Jo Tasso",
+        "RIA Novosti archive, image #1234 / Jo Doe / CC-BY-SA 3.0",
         "Ag\u00eancia Brasil",
     ],
 )
