@@ -1,6 +1,6 @@
 """What measuring costs: each measure per megapixel, all together, and images a second beside a naive stack.
 
-The naive stack opens the file anew for each library: scikit-image's blur_effect and estimate_sigma, OpenCV's variance
+The naive stack opens the file again for each library: scikit-image's blur_effect and estimate_sigma, OpenCV's variance
 of the Laplacian, a block-grid measure in NumPy, imagehash's pHash and dHash. `exact` gives the same kinds of values
 from one decode: pHash and dHash of the whole image, equal to imagehash's bit for bit, and blur, noise, Laplacian and
 blockiness on 4 patches of 256 px. `screening` decodes grey (filters/screening.py). `build` is what the stages do: a

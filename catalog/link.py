@@ -33,7 +33,7 @@ def make_database(
     tables: Mapping[str, pa.Table],
     dataset: Path | None = None,
 ) -> None:
-    """Makes `database` anew: views over the parts, tables for what is small, `samples` from the dataset's shards.
+    """Makes `database` again: views over the parts, tables for what is small, `samples` from the dataset's shards.
 
     Args:
         recipe_hash: whose decisions stand in the table `decisions`.

@@ -1,11 +1,11 @@
 """Takes removed files out of the catalog: their bytes, and what the parts hold about them.
 
-Parts are immutable, and here that yields: a part with rows of a removed file is written anew without them, by rename,
+Parts are immutable, and here that yields: a part with rows of a removed file is written again without them, by rename,
 its cursor kept. In listings the row stays in its place, emptied down to the page id, because other parts and cursors
 count rows. Doing it twice does no harm, so a purge that was killed is done again.
 
 Tombstones stay (page id, SHA-1, date, reason): without them the file would come back with the next crawl. Frozen plans
-forget the keys, so that a file that is restored one day is planned anew.
+forget the keys, so that a file that is restored one day is planned again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Purged:
     objects: int
     """Originals that were deleted now."""
     parts: int
-    """Parts that were written anew now."""
+    """Parts that were written again now."""
 
 
 def purge(
@@ -148,7 +148,7 @@ def _addresses(catalog: Catalog, page_ids: pa.Array, sha1s: pa.Array) -> pa.Arra
 
 
 def _rewrite(stage: str, file: Path, pages: pa.Array, hashes: pa.Array, urls: pa.Array) -> bool:
-    """Writes one part anew where it tells of a removed file; whether it did."""
+    """Writes one part again where it tells of a removed file; whether it did."""
     names = pq.read_schema(file).names
     keys = [name for name in ("page_id", "sha1", "twin", "key", "url") if name in names]
     dead = _dead_rows(stage, pq.read_table(file, columns=keys), pages, hashes, urls)

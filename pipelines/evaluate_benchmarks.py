@@ -48,7 +48,7 @@ def evaluate_benchmarks(
         training: the training run whose curves the gallery shows; default: `checkpoint`.
         dataset: an exported dataset, for the table of datasets.
         against: scores.parquet of an earlier run, for the gate; default: that of the last run in `out`.
-        retry: compute anew what failed before.
+        retry: compute again what failed before.
 
     Returns:
         `means`: benchmark -> method -> metric -> mean; `computed`, `reused`: numbers of scores; `gallery`: the page.

@@ -168,7 +168,7 @@ def run_evaluation(
     Args:
         against: scores.parquet of an earlier run, for the gate; None: the one of the last run in `out`.
         how: device and processes of scoring, and whether weights may be fetched.
-        retry: compute anew what failed before.
+        retry: compute again what failed before.
 
     Raises:
         RecipeError, BenchmarkError, UnknownMetric: before anything is scored.

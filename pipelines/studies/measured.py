@@ -46,8 +46,8 @@ def measured_examples(
         amounts: how much damage, names of LEVELS.
         photographs: sharp, clean photographs of a megapixel or more, no two of one scene.
         graphics: screenshots and drawings.
-        kept: Parquet file to keep the rows in; made anew when photographs, measures or examples have changed. Beside it
-            stands a folder with those of each photograph.
+        kept: Parquet file to keep the rows in; made again when photographs, measures or examples have changed. Beside
+            it stands a folder with those of each photograph.
 
     Raises:
         RecipeError: fewer than ten photographs.

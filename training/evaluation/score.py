@@ -111,7 +111,7 @@ def evaluate(
         out: holds inputs/, outputs/ and scores/.
         produce: makes outputs of a backbone; see `training.evaluation.methods`.
         how: device, processes, and whether weights may be fetched.
-        retry: compute anew what failed before.
+        retry: compute again what failed before.
         say: told what happens, a line each.
     """
     problems: list[Problem] = []
