@@ -102,7 +102,7 @@ def run_deployment(prefect_server, name, *parameters):
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-3000:] + (home / "server.log").read_text()[-3000:]

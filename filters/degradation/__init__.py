@@ -236,8 +236,8 @@ def judged(
 
 
 def probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-log_odds))."""
-    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -500.0, 500.0)))
+    """1 / (1 + exp(-log_odds)), to six decimals: exponentials differ in their last digit between processors."""
+    return np.round(1.0 / (1.0 + np.exp(-np.clip(log_odds, -500.0, 500.0))), 6)
 
 
 def _severities(

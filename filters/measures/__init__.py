@@ -24,6 +24,7 @@ from catalog.plugins import Plugins
 from filters.picture import NotAnImage, Picture, open_picture
 
 __all__ = [
+    "VALUES",
     "Floats",
     "Measure",
     "NotAnImage",
@@ -36,12 +37,15 @@ __all__ = [
     "percentile_of_counts",
     "photo_of",
     "second_difference",
+    "stored",
     "tiles",
 ]
 
 Floats = NDArray[np.float32]
 
 
+VALUES = "6dp"
+"""How values are stored; part of the versions in a catalog (docs/adr/0044)."""
 PATCH_PX = 256
 """Side of a window."""
 MOST_PATCHES = 16
@@ -156,7 +160,18 @@ class Measure:
 
     name: str
     version: str
-    measure: Callable[[Photo], float | None]
+    compute: Callable[[Photo], float | None]
+    """That of its file."""
+
+    def measure(self, photo: Photo) -> float | None:
+        """The value as it is stored."""
+        return stored(self.compute(photo))
+
+
+def stored(value: float | None) -> float | None:
+    """To six decimals: below these, transforms and products of matrices differ from processor to processor."""
+    # Adding 0.0 takes the sign off a zero.
+    return None if value is None else round(value, 6) + 0.0
 
 
 @cache
@@ -200,4 +215,4 @@ def load_measure(name: str) -> Measure:
         UnknownMeasure: there is no such file; the message names the nearest.
     """
     module = MEASURES.load(name)
-    return Measure(name=name, version=module.VERSION, measure=module.measure)
+    return Measure(name=name, version=module.VERSION, compute=module.measure)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.measures import Floats, Photo, opencv
+from filters.measures import Floats, Photo
+from filters.measures._smooth import scharr, smoothed
 
 WIDEST_PX = 8.0
 FEWEST = 20
@@ -74,7 +75,8 @@ def _edge_widths(
         squared = (coarse_px**2 - ratio * fine_px**2) / np.maximum(ratio - 1.0, 1e-6)
         sigma = np.sqrt(np.clip(squared, 0.0, WIDEST_PX**2))
         found.append(np.where(ratio <= 1.0, WIDEST_PX, sigma))
-        angles.append(np.arctan2(dy[place], dx[place]).astype(np.float64) % np.pi)
+        ways = np.arctan2(dy[place].astype(np.float64), dx[place].astype(np.float64))
+        angles.append(ways % np.pi)
     if not found:
         return np.empty(0), np.empty(0)
     return np.concatenate(found), np.concatenate(angles)
@@ -98,8 +100,4 @@ def gradient_of(photo: Photo, sigma_px: float, patch: int) -> tuple[Floats, Floa
 
 
 def _gradient(luma: Floats, sigma_px: float) -> tuple[Floats, Floats]:
-    cv2 = opencv()
-    smooth = cv2.GaussianBlur(luma, (0, 0), sigma_px) if sigma_px else luma
-    dx = cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32)
-    dy = cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
-    return dx, dy
+    return scharr(smoothed(luma, sigma_px) if sigma_px else luma)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from filters.measures import Floats, Photo, opencv
 from filters.measures._edges import gradient_of
 from filters.measures._inside import inside
+from filters.measures._smooth import smoothed
 
 FEWEST = 20
 MOST_POINTS = 20_000
@@ -32,12 +33,12 @@ LEAST_STEP = 0.5
 """Grey levels by which the luma has to go on."""
 
 
-def ratios(photo: Photo) -> NDArray[np.float32]:
+def ratios(photo: Photo) -> NDArray[np.float64]:
     """[n]: gradient as stored over the smoothed one at the ridges of the smoothed one, in logs."""
     photo = inside(photo)
     squares = [_squared(photo, i) for i in range(len(photo.lumas))]
     floor = _floor(squares)
-    found: list[NDArray[np.float32]] = []
+    found: list[NDArray[np.float64]] = []
     for i, square in enumerate(squares):
         place = _steep(square, floor)
         # Every so many are enough for percentiles.
@@ -49,7 +50,9 @@ def ratios(photo: Photo) -> NDArray[np.float32]:
         place = place[ridge]
         light_dx, light_dy = (d.ravel()[place] for d in gradient_of(photo, 0.0, i))
         light = light_dx * light_dx + light_dy * light_dy
-        ratio: Any = 0.5 * np.log((light + 1e-3) / (level[place] + 1e-3))
+        # In float64, whose last digit is all that a processor's logarithm can change.
+        quotient = (light + np.float32(1e-3)) / (level[place] + np.float32(1e-3))
+        ratio: Any = 0.5 * np.log(quotient.astype(np.float64))
         found.append(ratio)
     return np.concatenate(found)
 
@@ -87,11 +90,10 @@ def run_statistic(
 
 
 def _runs(photo: Photo) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    cv2 = opencv()
     if min(photo.lumas[0].shape) < 16:
         return np.empty(0, np.float32), np.empty(0, np.float32)
     # All patches have one shape: as one array they need one pass.
-    smooth = np.stack([cv2.GaussianBlur(luma, (0, 0), SMOOTHED_PX) for luma in photo.lumas])
+    smooth = np.stack([smoothed(luma, SMOOTHED_PX) for luma in photo.lumas])
     found = [_run_lengths(smooth, _edge_tops(photo, axis), axis) for axis in (0, 1)]
     return found[0], found[1]
 

@@ -7,7 +7,7 @@ None: fewer than 20 edge pixels one way.
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from filters.measures import Photo
 from filters.measures._reblur import run_statistic
@@ -18,5 +18,5 @@ VERSION = "1"
 def measure(photo: Photo) -> float | None:
     """0 to about 2."""
     return run_statistic(
-        photo, lambda x, y: float(abs(np.log((x.mean() + 0.5) / (y.mean() + 0.5))))
+        photo, lambda x, y: abs(math.log((float(x.mean()) + 0.5) / (float(y.mean()) + 0.5)))
     )

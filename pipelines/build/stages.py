@@ -50,6 +50,13 @@ def _of_seen() -> str:
     return f"+{VERSION}"
 
 
+def _of_values() -> str:
+    """What those of measures and scores end with: the same, and how values are stored."""
+    from filters.measures import VALUES
+
+    return f"{_of_seen()}+{VALUES}"
+
+
 POINTS = "points"
 """The name, in stage `embed`, of points for partial copies."""
 
@@ -108,12 +115,12 @@ def _measure_worker(versions: tuple[str, ...]) -> Worker:
 
 
 def _score_worker(versions: tuple[str, ...]) -> Worker:
-    from filters.measures import open_photo
+    from filters.measures import open_photo, stored
     from filters.metrics import Scoring, load_metric
 
     named = [_parted(version) for version in versions]
     metrics = [
-        (load_metric(name, Scoring.of(version.removesuffix(_of_seen()))), version)
+        (load_metric(name, Scoring.of(version.removesuffix(_of_values()))), version)
         for name, _, version in named
     ]
 
@@ -124,7 +131,7 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
                 sha1=sha1,
                 name=metric.name,
                 version=version,
-                value=metric.score(photo),
+                value=stored(metric.score(photo)),
                 lower_better=metric.lower_better,
                 weights_sha256=metric.weights_sha256,
                 license=metric.license,
@@ -249,7 +256,7 @@ def measure_versions(names: tuple[str, ...]) -> list[str]:
     """
     from filters.measures import load_measure
 
-    return [f"{name}@{load_measure(name).version}{_of_seen()}" for name in names]
+    return [f"{name}@{load_measure(name).version}{_of_values()}" for name in names]
 
 
 def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
@@ -262,7 +269,7 @@ def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
     """
     from filters.metrics import load_metric
 
-    return [f"{name}@{load_metric(name, scoring).version}{_of_seen()}" for name in names]
+    return [f"{name}@{load_metric(name, scoring).version}{_of_values()}" for name in names]
 
 
 def embed_versions(policy: DedupePolicy) -> list[str]:

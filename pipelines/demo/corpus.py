@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,20 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
             return corpus
     with whole_folder(out, marker=corpus.truth.name) as building:
         head = {"version": VERSION, "seed": seed, "files": files, "fingerprint": fingerprint}
-        _write(Corpus(root=building), make_plan(seed, files), head)
+        with plain_opencv():
+            _write(Corpus(root=building), make_plan(seed, files), head)
     return corpus
+
+
+@contextmanager
+def plain_opencv() -> Generator[None]:
+    """OpenCV's baseline code instead of the processor's vectors: the same seed is the same bytes anywhere."""
+    before = cv2.useOptimized()
+    cv2.setUseOptimized(False)
+    try:
+        yield
+    finally:
+        cv2.setUseOptimized(before)
 
 
 def corpus_fingerprint(seed: int, files: int) -> str:

@@ -99,7 +99,7 @@ def look_at_pixels(rgb: Any, wanted: Wanted) -> dict[str, Any]:
 def _seen(picture: Picture, wanted: Wanted) -> dict[str, Any]:
     from filters.duplicates.hashing import hash_image, hash_seen
     from filters.formats import MIME_FORMATS
-    from filters.measures import load_measure, photo_of
+    from filters.measures import load_measure, photo_of, stored
     from filters.metrics import load_metric
 
     hashes = hash_image(picture.image)
@@ -123,7 +123,7 @@ def _seen(picture: Picture, wanted: Wanted) -> dict[str, Any]:
         "preview": preview(photo.rgb) if wanted.previews else None,
         **{f"measure.{name}": load_measure(name).measure(photo) for name in wanted.measures},
         **{
-            f"score.{name}": load_metric(name, wanted.scoring).score(photo)
+            f"score.{name}": stored(load_metric(name, wanted.scoring).score(photo))
             for name in wanted.scores
         },
     }

@@ -33,7 +33,7 @@ def test_the_demo_deployments_complete_with_their_artifacts_and_the_hash_of_the_
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
     assert direct.returncode == 0, direct.stderr[-3000:]
     assert dataset_hash(tmp_path / "flow") == dataset_hash(tmp_path / "direct")

@@ -25,7 +25,7 @@ def lucidlr(*arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
 
 
@@ -255,6 +255,7 @@ def test_a_checkpoint_of_another_backbone_is_refused_and_the_rest_evaluated(set_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # four flows, each in a process that loads torch
 def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect_server, tmp_path):
     url, _, _ = prefect_server
     build, run = tmp_path / "build", tmp_path / "run"
