@@ -356,10 +356,14 @@ def test_of_three_hundred_images_only_those_in_view_are_loaded(browser, tmp_path
     page = gallery_of(tmp_path / "out")
     with visit(browser, page, height=700) as seen:
         assert len(names(seen)) == 300
+        seen.page.wait_for_function("document.querySelector('#cards img').naturalWidth > 0")
         seen.page.wait_for_timeout(300)
         loaded = len(seen.outside)
         assert 0 < loaded < 300
         seen.page.locator("#cards button").last.scroll_into_view_if_needed()
-        seen.page.wait_for_timeout(300)
+        for _ in range(100):  # a busy machine takes its time
+            seen.page.wait_for_timeout(200)
+            if len(seen.outside) > loaded:
+                break
         assert len(seen.outside) > loaded
         assert quiet(seen, page) == []
