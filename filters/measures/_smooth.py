@@ -39,7 +39,7 @@ def scharr(plane: Floats) -> tuple[Floats, Floats]:
     below = padded[2:] - padded[:-2]
     dx = (three * (right[:-2] + right[2:]) + ten * right[1:-1]) * scale
     dy = (three * (below[:, :-2] + below[:, 2:]) + ten * below[:, 1:-1]) * scale
-    return dx, dy
+    return np.asarray(dx, np.float32), np.asarray(dy, np.float32)
 
 
 def _folded(shifted: list[Floats], weights: Floats) -> Floats:
