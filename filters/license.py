@@ -30,7 +30,7 @@ __all__ = [
     "objections",
 ]
 
-VERSION = "4"
+VERSION = "5"
 """Raised when a verdict would change."""
 
 Outcome = Literal["accept", "quarantine", "reject"]
