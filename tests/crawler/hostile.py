@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -27,6 +28,7 @@ RETRY_AFTER = [
     *("0", "-5", "1e9", "nonsense", "1, 2", "Sun, 06 Nov 1994 08:49:37 GMT", "\xe9"),
     *("Sun, 06 Nov 1994 08:49:37", "Sun Nov  6 08:49:37 1994", "Sunday, 06-Nov-94 08:49:37 GMT"),
     *("Sun, 06 Nov 2094 08:49:37 -0000", "99999999999999999999", "nan", "inf", ""),
+    *("7", "30", "1.5", "90, 12"),
 ]
 LOCATIONS = [
     *("http://elsewhere.test/", "https://[", "//upload.wikimedia.org:81/x", "/w/api.php", "", "#"),
@@ -46,6 +48,40 @@ HEADERS = [
 ]
 
 
+class Clock:
+    """Real time, and with it what nobody really waited for: a sleep moves it on at once."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+        self.ahead_s = 0.0
+        self.lock = threading.Lock()
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    def sleep(self, seconds: float) -> None:
+        """As time.sleep, for whoever looks at this clock."""
+        with self.lock:
+            self.slept_s.append(seconds)
+            self.ahead_s += max(0.0, seconds)
+
+
+@dataclass
+class Asked:
+    """One request, as the server saw it; times by its clock, in seconds."""
+
+    kind: str
+    """api or media, by the path."""
+    path: str
+    agent: str
+    at_s: float
+    in_flight: int
+    """Requests of this kind under way, this one included."""
+    answered_s: float = float("inf")
+    status: int = 0
+    retry_after: str | None = None
+
+
 class Hostile:
     """Decides, request by request, what is wrong with the answer."""
 
@@ -55,10 +91,31 @@ class Hostile:
         self.rate = rate
         self.left = most
         self.base = ""
-        self.requests: list[str] = []
+        self.clock = Clock()
+        self.log: list[Asked] = []
+        self.under_way = {"api": 0, "media": 0}
         self.did: list[str] = []
         self.mistakes: list[str] = []
         self.lock = threading.Lock()
+
+    @property
+    def netloc(self) -> str:
+        """Host and port."""
+        return self.base.removeprefix("http://")
+
+    @contextmanager
+    def noted(self, path: str, agent: str) -> Iterator[Asked]:
+        """Notes a request in the log while it is under way."""
+        kind = "api" if urlsplit(path).path.endswith("api.php") else "media"
+        with self.lock:
+            self.under_way[kind] += 1
+            asked = Asked(kind, path, agent, self.clock(), self.under_way[kind])
+            self.log.append(asked)
+        try:
+            yield asked
+        finally:
+            with self.lock:
+                self.under_way[kind] -= 1
 
     def damage(self) -> Callable[[Reply], None] | None:
         """What to do to the next answer; None: nothing."""
@@ -246,13 +303,18 @@ def hostile_commons(
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
             form = self.rfile.read(length).decode() if length else ""
-            state.requests.append(self.path)
+            with state.noted(self.path, self.headers.get("User-Agent") or "") as asked:
+                self.answer(form, asked)
+
+        def answer(self, form: str, asked: Asked) -> None:
+            url = urlsplit(self.path)
             if url.path.endswith("api.php"):
                 params = dict(parse_qsl(f"{url.query}&{form}", keep_blank_values=True))
                 body = json.dumps(answer(commons.wiki, params, lag_s=0.0).body).encode()
+                # Without a host map the door keeps its rates; so the files have to be here.
+                body = body.replace(b"https://upload.wikimedia.org", state.base.encode())
                 reply = Reply(state.chance, body, "application/json; charset=utf-8")
             else:
                 path = unquote(url.path).removeprefix("/wikipedia/commons/")
@@ -269,6 +331,8 @@ def hostile_commons(
                     # A mistake of the test, which must not look like one more way to hang up.
                     state.mistakes.append(f"{state.did[-1]}: {error!r}")
                     raise
+            asked.status, asked.answered_s = 0 if reply.hang_up else reply.status, state.clock()
+            asked.retry_after = dict(reply.headers).get("Retry-After")
             with contextlib.suppress(ConnectionError):
                 self.send(reply)
 

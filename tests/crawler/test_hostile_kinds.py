@@ -270,6 +270,8 @@ def test_a_fine_file_and_an_absent_one_are_not_damaged():
         "https://UPLOAD.wikimedia.org/x",
         "https://user@upload.wikimedia.org/x",
         "https://upload.wikimedia.org.evil.test/x",
+        "https://commons.wikimedia.org/w/api.php?action=query",
+        "https://commons.wikimedia.org/wiki/Special:Random",
         "//upload.wikimedia.org/x",
         "file:///etc/passwd",
         "",
@@ -308,8 +310,8 @@ def test_a_redirect_to_nowhere_or_elsewhere_is_that_files_failure(target):
 def test_encryption_is_not_left_by_a_redirect():
     door = PoliteDoor(contact="me@lab.org", limits=FAST, api_hosts=["wiki.test"], media_hosts=[])
     with pytest.raises(HostNotAllowed, match="not encrypted"):
-        door.allowed.connect_to("http://wiki.test/w/api.php", "https://wiki.test/w/api.php")
-    assert door.allowed.connect_to("https://wiki.test/x", "http://wiki.test/y")
+        door.allowed.connect_to("http://wiki.test/w/api.php", "api", "https://wiki.test/w/api.php")
+    assert door.allowed.connect_to("https://wiki.test/x", "api", "http://wiki.test/y")
 
 
 def test_cookies_of_the_wiki_are_not_kept():
