@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from crawler.loopback import LoopbackCommons
 from crawler.loopback.api import answer
+from tests.crawler.book import Asked, Book, Clock
 
 WRONG_VALUES: list[Any] = [
     *(None, [], {}, "", "x", 5, -1, 0, True, False, 1.5, 2**62, -(2**70), 10**30),
@@ -48,40 +48,6 @@ HEADERS = [
 ]
 
 
-class Clock:
-    """Real time, and with it what nobody really waited for: a sleep moves it on at once."""
-
-    def __init__(self) -> None:
-        self.slept_s: list[float] = []
-        self.ahead_s = 0.0
-        self.lock = threading.Lock()
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead_s
-
-    def sleep(self, seconds: float) -> None:
-        """As time.sleep, for whoever looks at this clock."""
-        with self.lock:
-            self.slept_s.append(seconds)
-            self.ahead_s += max(0.0, seconds)
-
-
-@dataclass
-class Asked:
-    """One request, as the server saw it; times by its clock, in seconds."""
-
-    kind: str
-    """api or media, by the path."""
-    path: str
-    agent: str
-    at_s: float
-    in_flight: int
-    """Requests of this kind under way, this one included."""
-    answered_s: float = float("inf")
-    status: int = 0
-    retry_after: str | None = None
-
-
 class Hostile:
     """Decides, request by request, what is wrong with the answer."""
 
@@ -92,8 +58,7 @@ class Hostile:
         self.left = most
         self.base = ""
         self.clock = Clock()
-        self.log: list[Asked] = []
-        self.under_way = {"api": 0, "media": 0}
+        self.book = Book(self.clock)
         self.did: list[str] = []
         self.mistakes: list[str] = []
         self.lock = threading.Lock()
@@ -102,20 +67,6 @@ class Hostile:
     def netloc(self) -> str:
         """Host and port."""
         return self.base.removeprefix("http://")
-
-    @contextmanager
-    def noted(self, path: str, agent: str) -> Iterator[Asked]:
-        """Notes a request in the log while it is under way."""
-        kind = "api" if urlsplit(path).path.endswith("api.php") else "media"
-        with self.lock:
-            self.under_way[kind] += 1
-            asked = Asked(kind, path, agent, self.clock(), self.under_way[kind])
-            self.log.append(asked)
-        try:
-            yield asked
-        finally:
-            with self.lock:
-                self.under_way[kind] -= 1
 
     def damage(self) -> Callable[[Reply], None] | None:
         """What to do to the next answer; None: nothing."""
@@ -305,7 +256,7 @@ def hostile_commons(
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             form = self.rfile.read(length).decode() if length else ""
-            with state.noted(self.path, self.headers.get("User-Agent") or "") as asked:
+            with state.book.noted(self.path, self.headers.get("User-Agent") or "") as asked:
                 self.answer(form, asked)
 
         def answer(self, form: str, asked: Asked) -> None:

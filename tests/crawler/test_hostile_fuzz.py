@@ -5,7 +5,6 @@ terminal, and fails the test with the seed that makes it again. The server notes
 move on, and no crawl may have asked more than the limits allow.
 """
 
-import bisect
 import json
 from datetime import UTC, datetime
 
@@ -16,7 +15,7 @@ from PIL import Image
 from catalog.records import FileRecord, ListingRow, to_table
 from crawler.commons import Commons, ListingError
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
-from crawler.limits import DoorError, Limits, retry_after_s
+from crawler.limits import DoorError, Limits
 from crawler.listing import list_files
 from crawler.loopback import LoopbackCommons
 from crawler.plausible import DAMAGED
@@ -135,22 +134,6 @@ def crawl(server, source, folder):
     return {record.page_id for record in held}, kinds
 
 
-def check_manners(server):
-    """By the server's own log: rate, requests at a time, pauses that it asked for, and who asks."""
-    for kind, slots in (("api", LIMITS.api_in_flight), ("media", LIMITS.media_in_flight)):
-        asked = [entry for entry in server.log if entry.kind == kind]
-        assert max((entry.in_flight for entry in asked), default=0) <= slots
-        for number, entry in enumerate(asked):
-            assert CONTACT in entry.agent
-            pause = retry_after_s(entry.retry_after) if entry.status in (429, 503) else None
-            if number + 1 < len(asked) and pause:
-                assert asked[number + 1].at_s >= entry.answered_s + min(pause, 1e9), entry
-    api = [entry.at_s for entry in server.log if entry.kind == "api"]
-    for first, at in enumerate(api):
-        assert bisect.bisect_left(api, at + 60) - first <= LIMITS.api_per_minute
-    assert max(server.clock.slept_s, default=0.0) <= LIMITS.patience_s
-
-
 def test_hostile_answers_are_rows_or_sentences(embedded, tmp_path):
     ended, troubled, whole, asked = 0, 0, 0, 0
     for seed in range(rounds(1000)):
@@ -170,8 +153,8 @@ def test_hostile_answers_are_rows_or_sentences(embedded, tmp_path):
                 raise AssertionError(f"seed {seed}, {server.did}: {error!r}") from error
             finally:
                 assert server.mistakes == []
-                check_manners(server)
-                asked += len(server.log)
+                server.book.check(LIMITS, CONTACT)
+                asked += len(server.book.asked)
         troubled += bool(kinds)
         whole += not kinds
     # All three happen, or this looks at something else than it says.
