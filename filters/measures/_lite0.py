@@ -130,14 +130,20 @@ def _stem(image: Floats, stem: Convolution) -> Floats:
             for column in range(3)
         ]
     )
-    found = stem.weight @ columns.reshape(27, -1) + stem.bias
+    found = _product(stem.weight, columns.reshape(27, -1)) + stem.bias
     return found.reshape(32, height // 2, width // 2)
 
 
 def _matmul(x: Floats, by: Convolution) -> Floats:
-    found = by.weight @ x.reshape(len(x), -1)
+    found = _product(by.weight, x.reshape(len(x), -1))
     found += by.bias
     return found.reshape(-1, *x.shape[1:])
+
+
+def _product(weight: Floats, x: Floats) -> Floats:
+    """In float64 and back: libraries add up in the order of their processor, and so the difference goes with the last
+    digits (docs/adr/0044)."""
+    return (weight.astype(np.float64) @ x.astype(np.float64)).astype(np.float32)
 
 
 def _depthwise(x: Floats, by: Convolution, stride: int) -> Floats:
