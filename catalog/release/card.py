@@ -223,8 +223,8 @@ def render_card(
         target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
         tombstones: As the release holds them; None where it has no such file.
-        rights: What the license gate excluded, as pipelines.build.rights.rights_told gives it; None where nobody asked.
-        reviews: What people said, as pipelines.build.measured.reviews_told gives it; None: nobody reviewed.
+        rights: What the license gate excluded (pipelines.build.report.rights.rights_told); None where nobody asked.
+        reviews: What people said, as pipelines.build.report.measured.reviews_told gives it; None: nobody reviewed.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.

@@ -22,9 +22,9 @@ from catalog.store import Catalog
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
-from pipelines.build.measured import reviews_told
-from pipelines.build.page import report_of
-from pipelines.build.rights import creditable, rights_told
+from pipelines.build.report.measured import reviews_told
+from pipelines.build.report.page import report_of
+from pipelines.build.report.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
 from pipelines.build.stages import (
     POINTS,

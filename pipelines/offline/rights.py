@@ -21,7 +21,7 @@ from catalog.store import Catalog, catalog_in
 from crawler.names import read_name
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
-from pipelines.build.rights import ReasonRow, reason_rows
+from pipelines.build.report.rights import ReasonRow, reason_rows
 from pipelines.offline.refilter import offline_run
 from pipelines.recipe import Recipe
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from catalog import files
 from catalog.errors import Expected
-from catalog.store import config_hash
+from catalog.plans import config_hash
 from crawler.shelves import Item, items_of
 from filters.degradation import LABELS
 from pipelines.photos.facts import Facts

@@ -14,7 +14,7 @@ from crawler.download import ObjectStore, OriginalMissing
 from crawler.walkers import load_walker
 from pipelines.build.decide import Outcome
 from pipelines.build.doors import view
-from pipelines.build.rights import reason_rows
+from pipelines.build.report.rights import reason_rows
 from pipelines.build.run import Build
 from pipelines.recipe import Recipe
 
