@@ -28,6 +28,8 @@ from filters.picture import NotAnImage, open_picture
 COUNT = 1000
 SHORT_PX = 128
 """Short side of a picture that counts, and of a crop at least."""
+MODES = ("RGB", "RGBA", "L", "P")
+"""CleanVision ends in an IndexError at grey with transparency, and in others at 16 bits."""
 THEIRS = """
 import sys
 from cleanvision import Imagelab
@@ -88,10 +90,10 @@ def gather(folders: Sequence[Path], to: Path, count: int) -> tuple[int, int, flo
     for file in (f for folder in folders for f in sorted(folder.rglob("*")) if is_image(f)):
         try:
             with open_picture(file) as picture:
-                size = picture.size
+                size, mode = picture.size, picture.image.mode
         except NotAnImage:
             continue
-        if min(size) >= SHORT_PX:
+        if min(size) >= SHORT_PX and mode in MODES:
             found.append((file, size))
     # Evenly over the folders where there are more than enough.
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)]
