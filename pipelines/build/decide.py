@@ -169,7 +169,7 @@ def _scenes_of(some: pa.Table, recipe: Recipe) -> list[int | None]:
 
 def _kept_scenes(facts: pa.Table, keep: pa.Array, recipe: Recipe) -> dict[str, Any]:
     """`scene` of what was kept, among what was kept, for card and report; nothing where no encoder looked."""
-    if recipe.dedupe.embedding is None:
+    if recipe.dedupe.embedding is None or "embedding" not in facts.column_names:
         return {}
     kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
     found: list[int | None] = [None] * facts.num_rows

@@ -29,7 +29,7 @@ from catalog.plans import config_hash
 from crawler.shelves import Item, items_of
 from filters.degradation import LABELS
 from pipelines.photos.facts import Facts
-from pipelines.photos.judge import judged, recipe_for_files, rules_for_files, wanted_by
+from pipelines.photos.judge import judged, not_asked, recipe_for_files, wanted_by
 from pipelines.photos.page import write_page
 from pipelines.photos.workers import looked_at
 from pipelines.progress import NoProgress, Progress
@@ -67,7 +67,7 @@ class Labelled:
     unfollowed: tuple[Path, ...]
     """Links to folders, which are not followed."""
     not_asked: tuple[str, ...]
-    """Rules of the recipe that only a wiki can answer."""
+    """Rules of the recipe that only a wiki can answer, and ways to find twins that only a build has."""
     seconds: float
 
     def counts(self) -> dict[str, int]:
@@ -106,8 +106,8 @@ def label(
     ours = recipe_for_files(given)
     skipped: list[Path] = []
     unfollowed: list[Path] = []
-    left_out = [out, out / "facts"]
-    found = items_of(named, without=left_out, skipped=skipped, unfollowed=unfollowed)
+    apart = [out, out / "facts"]
+    found = items_of(named, without=apart, skipped=skipped, unfollowed=unfollowed)
     items = sorted(found, key=lambda item: item.name)
     # Where `out` is a folder that is labelled, its results are none of the files that lie there.
     results = {out.resolve() / name for name in RESULTS}
@@ -155,7 +155,7 @@ def label(
         looked_at=len(fresh),
         skipped=tuple(skipped),
         unfollowed=tuple(unfollowed),
-        not_asked=tuple(rule.name for rule in rules_for_files(given)[1]),
+        not_asked=tuple(not_asked(given)),
         seconds=time.perf_counter() - started,
     )
 
@@ -240,7 +240,7 @@ def label_lines(found: Labelled) -> list[str]:
             f"links      {count} to folders, not followed: name them to have them labelled"
         )
     if found.not_asked:
-        lines.append(f"not asked  {', '.join(found.not_asked)}: rules that only a wiki answers")
+        lines.append(f"not asked  {', '.join(found.not_asked)}: only a build can answer")
     rate = f", {found.looked_at / found.seconds:.1f} a second" if found.looked_at else ""
     lines.append(f"looked at  {found.looked_at} in {found.seconds:.1f} s{rate}")
     lines.append(f"labels     {found.out / 'labels.csv'}, labels.parquet")

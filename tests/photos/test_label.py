@@ -16,6 +16,9 @@ from PIL import Image
 from skimage import data
 
 from crawler.shelves import ItemGone, items_of, read_item
+from filters.duplicates.dedupe import DedupePolicy
+from filters.duplicates.embedding import EmbeddingPolicy
+from filters.duplicates.partial import PartialPolicy
 from pipelines.photos.facts import Facts
 from pipelines.photos.judge import LABELS_SCHEMA, recipe_for_files, rules_for_files, wanted_by
 from pipelines.photos.label import LabelError, label, label_lines
@@ -189,6 +192,11 @@ def test_a_recipe_brings_its_rules_and_says_which_cannot_be_asked(folder, tmp_pa
     assert done.not_asked == ("file", "license")
     assert rows["astronaut.png"]["reason"].startswith(("degraded", "near_duplicate"))
     assert not rows["page.png"]["keep"]
+    # What an encoder or points would find has to be built.
+    policy = DedupePolicy(embedding=EmbeddingPolicy(), partial=PartialPolicy())
+    more = label([folder], tmp_path / "out", recipe=recipe.model_copy(update={"dedupe": policy}))
+    assert more.not_asked == ("file", "license", "dedupe.embedding", "dedupe.partial")
+    assert more.table.column("keep").equals(done.table.column("keep"))
 
 
 def test_nothing_to_label_is_a_sentence(tmp_path):
