@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.plans import write_parquet
 from catalog.records import ReviewRow, from_table, schema, to_table
-from catalog.store import Catalog, write_parquet
+from catalog.store import Catalog
 
 WHATS = ("keep", "drop", "skip", "wrong_label", "right_label", "undo")
 """What a row may say."""

@@ -63,8 +63,8 @@ def review(
 ) -> None:
     """Open a local page over a build to look, judge and correct; verdicts become facts that builds obey."""
     from catalog.store import holds_build
-    from pipelines.build.measured import measure as measured
-    from pipelines.build.measured import measured_lines
+    from pipelines.build.report.measured import measure as measured
+    from pipelines.build.report.measured import measured_lines
 
     out = the_build(folder or out)
     if not holds_build(out) and (out / "labels.parquet").is_file():

@@ -32,8 +32,8 @@ from filters.reviewing import Answers, draw, refit, strata
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
-from pipelines.build.measured import answers_to, as_answers
 from pipelines.build.publish import facts_to_join
+from pipelines.build.report.measured import answers_to, as_answers
 from pipelines.build.reviewed import of_the_picture
 from pipelines.build.twins import edges_among
 from pipelines.offline.changes import changed_recipe

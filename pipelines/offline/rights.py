@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from catalog.cleared import add_cleared
 from catalog.errors import Expected
@@ -24,7 +23,7 @@ from crawler.names import read_name
 from filters.rights.reading import license_url_for
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
-from pipelines.build.rights import ReasonRow, creditable, reason_rows
+from pipelines.build.report.rights import ReasonRow, creditable, reason_rows
 from pipelines.offline.refilter import offline_run
 from pipelines.recipe import Recipe
 
@@ -107,9 +106,8 @@ def clear(
         left_out += [
             (line, found.problems.get(line, "It is not in this catalog.")) for line in found.unknown
         ]
-        named = candidates.filter(
-            pc.is_in(candidates["page_id"], pa.array(list(found.pages), pa.int64()))
-        )
+        is_named = [page in found.pages for page in candidates.column("page_id").to_pylist()]
+        named = candidates.filter(pa.array(is_named, pa.bool_()))
         names = creditable(records_at(catalog, named.select(PLACE), ["page_id", *_NAMES]))
         for name in names.to_pylist():
             by_page[name["page_id"]] |= name

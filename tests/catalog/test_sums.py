@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from catalog import files, sums
-from catalog.store import Catalog, write_parquet
+from catalog.plans import write_parquet
+from catalog.store import Catalog
 from catalog.sums import Damaged
 
 TABLE = pa.table({"a": [1, 2, 3]})

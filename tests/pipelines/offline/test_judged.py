@@ -13,7 +13,7 @@ from catalog.reviews import SampleRow, Word, add_reviews
 from catalog.store import Catalog
 from filters.degradation import LABELS
 from filters.reviewing import draw, shares, strata
-from pipelines.build.measured import as_answers
+from pipelines.build.report.measured import as_answers
 from pipelines.build.reviewed import of_the_picture
 from pipelines.offline.changes import changed_recipe, save_recipe
 from pipelines.offline.judged import NotEnoughVerdicts, fitted, freeze_test_split, outcome_of

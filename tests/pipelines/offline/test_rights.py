@@ -15,7 +15,7 @@ from filters.license import bytes_refused
 from filters.rights.policy import RightsPolicy
 from pipelines.build.keeper import Keeper
 from pipelines.build.refresh import take_down
-from pipelines.build.rights import creditable
+from pipelines.build.report.rights import creditable
 from pipelines.offline.rights import NothingToClear, clear, license_lines, license_rows
 from pipelines.recipe import Recipe
 from tests.filters.test_license import FREE
