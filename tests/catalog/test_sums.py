@@ -1,5 +1,6 @@
 """A sum beside every file of the catalog, checked before the file is read."""
 
+import errno
 import os
 import subprocess
 
@@ -115,6 +116,48 @@ def test_a_damaged_sum_is_taken_for_none(tmp_path, text):
     sums.forget()
     assert sums.known(tmp_path / "a.json") == ()
     assert sums.is_whole(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("how", ["folder", "loop", "no file", "sector"])
+def test_what_is_no_file_or_cannot_be_read_back_is_damaged(tmp_path, monkeypatch, how):
+    path = tmp_path / "a.json"
+    sums.put(path, "{}")
+    sums.forget()
+    if how == "sector":
+
+        def broken(_):
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(sums, "sha256_of", broken)
+    else:
+        path.unlink()
+    if how == "folder":
+        path.mkdir()
+    if how == "loop":
+        path.symlink_to(path)
+    assert not sums.is_whole(path)
+
+
+def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
+    sums.put(tmp_path / "a.json", "{}")
+    sums.forget()
+
+    def forbidden(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sums, "sha256_of", forbidden)
+    with pytest.raises(PermissionError):
+        sums.is_whole(tmp_path / "a.json")
+
+
+def test_a_folder_where_a_sum_should_be_is_taken_for_none_and_makes_room(tmp_path):
+    sums.put(tmp_path / "a.json", "{}")
+    sums.sum_file(tmp_path / "a.json").unlink()
+    sums.sum_file(tmp_path / "a.json").mkdir()
+    sums.forget()
+    assert sums.is_whole(tmp_path / "a.json")
+    assert sums.adopt(tmp_path / "a.json")
+    assert len(sums.known(tmp_path / "a.json")) == 1
 
 
 def test_numbers_of_parts_and_plans_never_come_twice(tmp_path):
