@@ -108,7 +108,8 @@ def is_temporary(path: Path) -> bool:
 def _in_the_way(path: Path, error: OSError) -> Path | None:
     """What the error is about: the folder under that name, or the file where a folder above it should be."""
     there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
-    wrong = there.is_dir() if there == path else not there.is_dir()
+    wanted_folder = there != path or error.errno == errno.EEXIST
+    wrong = there.is_dir() != wanted_folder
     named = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return there if wrong and any(name.startswith(str(there)) for name in named) else None
 

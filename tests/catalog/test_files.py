@@ -175,6 +175,8 @@ def test_what_stands_in_the_way_is_named(tmp_path):
     for below in ("c", "c/d"):
         with pytest.raises(InTheWay, match=f"{tmp_path / 'b'} is a file"):
             files.put(tmp_path / "b" / below, b"x")
+    with pytest.raises(InTheWay, match=f"{tmp_path / 'b'} is a file"):
+        files.make_folder(tmp_path / "b")
     assert names(tmp_path) == ["a", "b"]
 
 

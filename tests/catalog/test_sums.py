@@ -9,6 +9,7 @@ import pytest
 
 from catalog import files, sums
 from catalog.plans import write_parquet
+from catalog.repair import heal
 from catalog.store import Catalog
 from catalog.sums import Damaged
 
@@ -170,6 +171,24 @@ def test_numbers_of_parts_and_plans_never_come_twice(tmp_path):
     assert again.batch == "0001-00000", (
         "0000-00000 is committed: a plan of that number would be done already"
     )
+
+
+@pytest.mark.parametrize("how", ["loop", "nowhere", "folder"])
+def test_what_stands_in_the_place_of_a_part_is_cleared_away(tmp_path, how):
+    catalog = Catalog(tmp_path)
+    (ref,) = catalog.plan("measure", ["a"], ["blur@1"], batch_size=8)
+    catalog.commit(ref, catalog_table(), [])
+    path = catalog.parts / "measure" / ref.config / f"{ref.batch}.parquet"
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if how == "loop" else "/nowhere")
+    sums.forget()
+    (fault,) = heal(catalog, lambda text: None)
+    assert fault.path == path
+    assert not path.exists() and not path.is_symlink()
+    assert [ref.batch for ref in catalog.pending("measure", None)] == [ref.batch]
 
 
 def catalog_table():
