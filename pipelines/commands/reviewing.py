@@ -213,6 +213,12 @@ def figures(
     to: Annotated[
         Path | None, typer.Option(help="Folder; default: figures in the build's folder.")
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card", help="Also into the dataset's card, as lucidlr push does by itself."
+        ),
+    ] = False,
 ) -> None:
     """Draw figures of a build for a paper: funnel, labels, severity, licenses, years, sizes, a contact sheet."""
     from catalog.page.figures import draw_figures
@@ -231,3 +237,9 @@ def figures(
     wanted = [name for name in formats.replace(",", " ").split() if name]
     for path in draw_figures(out, to or out / "figures", wanted, read=read, decode=view):
         echo(str(path))
+    if card:
+        from pipelines.release.illustrate import illustrate
+        from pipelines.release.push import release_in
+
+        for name in illustrate(release_in(out), out):
+            echo(str(release_in(out) / name))
