@@ -272,6 +272,7 @@ def compose_report(
         ),
         "resolution": contents.resolution(candidates, kept),
         "cluster-sizes": contents.cluster_sizes(candidates),
+        "scene-sizes": contents.scene_sizes(candidates),
         "sources": contents.counted(candidates, "source", kept),
         "uploaders": contents.counted(candidates, "uploader", kept),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},

@@ -8,7 +8,7 @@ None: smaller than 96 px.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,12 @@ def _strength(share: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(first, second)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _waves(length: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """[periods, length] each: complex sines of the periods and of half the periods."""
+    """[periods, length] each: complex sines of the periods and of half the periods.
+
+    17 MB for a length of 1,024, so that few are kept: photographs of many sizes would fill the memory.
+    """
     x = np.arange(length)
     return (
         np.exp(-2j * np.pi * x / PERIODS[:, None]),

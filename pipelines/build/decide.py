@@ -127,7 +127,9 @@ def decide(
         {field.name: _as(columns.get(field.name), facts, field) for field in wanted},
         schema=wanted,
     )
-    facts = _append(facts, {"cluster_id": groups, "split": splits})
+    facts = _append(
+        facts, {"cluster_id": groups, "split": splits, **_kept_scenes(facts, keep, recipe)}
+    )
     return Outcome(
         decisions=decisions,
         ledger=ledger,
@@ -183,14 +185,31 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
 
 def _scenes(passed: pa.Table, recipe: Recipe) -> list[int | None]:
     """[N]; all None where no cap asks for them."""
-    policy = recipe.dedupe.embedding
-    if "scene" not in recipe.sampling.caps or policy is None:
+    if "scene" not in recipe.sampling.caps:
         return [None] * passed.num_rows
-    return scenes(
-        passed.column("page_id").to_numpy(),
-        passed.column("embedding").to_pylist(),
-        policy.least_cosine,
-    )
+    return _scenes_of(passed, recipe)
+
+
+def _scenes_of(some: pa.Table, recipe: Recipe) -> list[int | None]:
+    """[N] page id of the first picture of each one's scene; all None without an encoder."""
+    policy = recipe.dedupe.embedding
+    if policy is None:
+        return [None] * some.num_rows
+    page_ids = some.column("page_id").to_numpy()
+    return scenes(page_ids, some.column("embedding").to_pylist(), policy.least_cosine)
+
+
+def _kept_scenes(facts: pa.Table, keep: pa.Array, recipe: Recipe) -> dict[str, Any]:
+    """`scene` of what was kept, among what was kept, for card and report; nothing where no encoder looked."""
+    if recipe.dedupe.embedding is None or "embedding" not in facts.column_names:
+        return {}
+    kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    found: list[int | None] = [None] * facts.num_rows
+    for row, scene in zip(
+        kept.tolist(), _scenes_of(facts.take(pa.array(kept)), recipe), strict=True
+    ):
+        found[row] = scene
+    return {"scene": pa.array(found, pa.int64())}
 
 
 def _splits(

@@ -2,6 +2,8 @@
 
 import ast
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +279,31 @@ def test_the_order_of_measures_does_not_matter():
     forward = {name: value(name, one) for name in measure_names()}
     backward = {name: value(name, other) for name in reversed(measure_names())}
     assert forward == backward
+
+
+def test_measures_multiply_matrices_on_one_thread_whatever_was_set_before():
+    # In a process of its own: the limit stays.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import scipy.linalg, threadpoolctl as t; t.threadpool_limits(2, user_api='blas')\n"
+            "from filters.measures import load_measure; load_measure('contrast')\n"
+            "print({i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'})",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert told.stdout == "{1}\n", told.stderr
+
+
+def test_waves_of_many_sizes_are_not_kept():
+    from filters.measures.resized_grid import _waves
+
+    grid = load_measure("resized_grid")
+    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), dtype=np.uint8)
+    for side in range(96, 120):
+        grid.measure(Photo(noise[:side, :96]))
+    assert _waves.cache_info().currsize <= 4

@@ -49,6 +49,7 @@ def report_of(
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
     shown += ["uploader", "license", "width", "height", "source"]
+    shown += [name for name in ("scene",) if name in outcome.facts.column_names]
     valued = ("severity.", "measure.", "score.")
     shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
     candidates = outcome.facts.select([*shown, "severity"])
