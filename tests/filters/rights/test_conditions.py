@@ -2,20 +2,19 @@
 
 from pathlib import Path
 
-import pytest
-
 from filters.rights.conditions import condition_in, languages, without_condition
+from tests.cases import every
 
 LINES = Path(__file__).with_name("conditions.txt").read_text("utf-8").splitlines()[1:]
 CONDITIONS, HARMLESS = LINES[: LINES.index("")], LINES[LINES.index("") + 1 :]
 
 
-@pytest.mark.parametrize("text", CONDITIONS)
+@every("text", CONDITIONS)
 def test_a_condition_is_seen(text):
     assert condition_in(text)
 
 
-@pytest.mark.parametrize("text", HARMLESS)
+@every("text", HARMLESS)
 def test_what_adds_nothing_is_no_condition(text):
     assert condition_in(text) is None
 

@@ -2,25 +2,24 @@
 
 from pathlib import Path
 
-import pytest
-
 from filters.rights.people import agency_in, is_placeholder
+from tests.cases import every
 
 LINES = Path(__file__).with_name("authors.txt").read_text("utf-8").splitlines()[1:]
 NOBODY, SOMEBODY = LINES[: LINES.index("")], LINES[LINES.index("") + 1 :]
 
 
-@pytest.mark.parametrize("text", [None, "", *NOBODY])
+@every("text", [None, "", *NOBODY])
 def test_a_placeholder_names_nobody(text):
     assert is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", SOMEBODY)
+@every("text", SOMEBODY)
 def test_a_name_is_no_placeholder(text):
     assert not is_placeholder(text)
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     [
         "Reuters",
@@ -47,7 +46,7 @@ def test_agencies_are_named(text):
     assert agency_in(text)
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     # Some of them publish under free licenses, or are no agencies.
     [

@@ -1,20 +1,19 @@
 """The table of signs: names that were seen, names of the same shape, and ordinary names that mean nothing."""
 
-import pytest
-
 from filters.rights.signs import signs, signs_of, sources
+from tests.cases import every
 
 SEEN = [(sign.name, name, source) for sign in signs() for name, source in sign.seen]
 
 
-@pytest.mark.parametrize(("sign", "name", "source"), SEEN)
+@every("sign, name, source", SEEN)
 def test_every_name_that_was_seen_is_its_sign_and_has_a_source(sign, name, source):
     assert sign in {found.name for found, _ in signs_of([name], credited=True)}
     assert source in sources()
 
 
-@pytest.mark.parametrize(
-    ("name", "sign"),
+@every(
+    "name, sign",
     [
         # Shapes of upkeep that stand in no public file in these words.
         ("Files awaiting permission", "doubtful_permission"),
@@ -81,7 +80,7 @@ def test_a_name_of_the_same_shape_is_the_same_sign(name, sign):
     assert sign in {found.name for found, _ in signs_of([name], credited=True)}
 
 
-@pytest.mark.parametrize(
+@every(
     "name",
     [
         # Recorded from Commons, on files that are as free as they say.
