@@ -134,14 +134,10 @@ def crawl(server, source, folder):
     return {record.page_id for record in held}, kinds
 
 
+@pytest.mark.slow
 def test_hostile_answers_are_rows_or_sentences(embedded, tmp_path):
-<<<<<<< HEAD
     ended, troubled, whole, asked = 0, 0, 0, 0
     for seed in range(rounds(1000)):
-=======
-    ended, troubled, whole = 0, 0, 0
-    for seed in range(rounds(1000, share=20)):
->>>>>>> fast
         source = SOURCES[seed % len(SOURCES)]
         # Every other crawl meets one damaged answer, the rest meet many.
         once = seed % 2 == 0

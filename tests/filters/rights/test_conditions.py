@@ -2,18 +2,12 @@
 
 from pathlib import Path
 
-<<<<<<< HEAD
 from filters.rights.conditions import condition_in, languages, unexplained_terms, without_condition
-=======
-from filters.rights.conditions import condition_in, languages, without_condition
-from tests.cases import every
->>>>>>> fast
 
 LINES = Path(__file__).with_name("conditions.txt").read_text("utf-8").splitlines()[1:]
 CONDITIONS, HARMLESS = LINES[: LINES.index("")], LINES[LINES.index("") + 1 :]
 
 
-<<<<<<< HEAD
 def test_conditions_are_seen_and_what_adds_nothing_is_none():
     missed = [text for text in CONDITIONS if not condition_in(text)]
     taken = [(text, said) for text in HARMLESS if (said := condition_in(text))]
@@ -55,16 +49,6 @@ def test_a_sentence_about_use_that_nothing_frees_is_for_a_person():
     taken = [text for text in EXPLAINED.split("\n") if unexplained_terms(text)]
     assert (missed, taken) == ([], [])
     assert unexplained_terms(None) is None
-=======
-@every("text", CONDITIONS)
-def test_a_condition_is_seen(text):
-    assert condition_in(text)
-
-
-@every("text", HARMLESS)
-def test_what_adds_nothing_is_no_condition(text):
-    assert condition_in(text) is None
->>>>>>> fast
 
 
 def test_english_and_ten_languages_are_read():
