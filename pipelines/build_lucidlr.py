@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from catalog.files import local
-from catalog.store import BatchRef
-from pipelines.build.clusters import AHEAD, dask_cluster
+from catalog.plans import BatchRef
 from pipelines.build.driver import build
 from pipelines.build.run import BuildResult
 from pipelines.build.runners import BatchFunction, BatchResult
+from pipelines.build.runners.clusters import AHEAD, dask_cluster
 from pipelines.build.stages import run_batch
 from pipelines.extras import missing_extra
 from pipelines.progress import Advance
@@ -133,7 +133,7 @@ def task_runner(config: RunnerConfig) -> TaskRunner[Any]:
 
     Raises:
         pipelines.extras.MissingExtra: the extra `dask` or `ray` is not installed.
-        pipelines.build.clusters.NoCluster: there is no such class of clusters.
+        pipelines.build.runners.clusters.NoCluster: there is no such class of clusters.
     """
     try:
         match config.kind:

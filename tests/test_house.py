@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,6 +21,7 @@ OPEN_TO_ALL = {
 
 ALLOWED = {
     "catalog/files.py": "the one way",
+    "catalog/disk.py": "what the one way does it with",
     "training/rewards/servers/unipercept_server.py": "runs in an environment of its own; a scratch file for its model",
     "training/evaluation/methods.py:copyfile": "into a scratch folder for somebody else's command",
     "training/evaluation/methods.py:mkdir": "the same",
@@ -139,6 +141,44 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
             or (name in LIBRARIES and (node.args or node.keywords))
         ):
             yield node.lineno, name
+
+
+LONGEST, FULLEST = 350, 25
+"""Lines of a module, modules of a folder: more is hard to keep in mind."""
+LONG = {
+    "catalog/records.py": "every record type, one after the other: nothing to follow",
+    "tests/crawler/test_contract.py": "one contract, each walker held to it",
+    "tests/crawler/test_hostile_kinds.py": "a table of hostile answers",
+    "tests/crawler/test_faults.py": "a table of faults",
+    "tests/crawler/test_politeness.py": "one fixture, a server with a clock, for all of it",
+    "tests/crawler/test_category_resolver.py": "a table of category trees",
+    "tests/catalog/release/test_export.py": "one release, looked at from all sides",
+    "tests/filters/test_license.py": "a table of pages",
+    "tests/training/test_train_nft.py": "one tiny training, taken apart",
+    "tests/training/evaluation/test_gallery.py": "one gallery, looked at from all sides",
+    "tests/training/rewards/test_remote.py": "one server, asked in many ways",
+    "tests/pipelines/release/test_push.py": "one stand-in of the Hub for all of it",
+}
+"""File -> why it may be longer than LONGEST."""
+PLUG_INS = {"filters/measures"}
+"""Folders where each file is one of a kind, found by its name; as full as there are kinds."""
+
+
+def test_a_module_can_be_kept_in_mind_and_a_folder_overlooked():
+    places = [HOME / name for name in (*PACKAGES, "benchmarks", "scripts", "tests")]
+    lengths = {
+        path.relative_to(HOME).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for place in places
+        for path in place.rglob("*.py")
+    }
+    long = {place for place, lines in lengths.items() if lines > LONGEST}
+    assert not long - set(LONG), "split them, or say in LONG why they stay whole"
+    assert not set(LONG) - long, "these are short now: take them out of LONG"
+    folders = Counter(
+        str(Path(place).parent) for place in lengths if Path(place).name != "__init__.py"
+    )
+    full = {folder for folder, modules in folders.items() if modules > FULLEST}
+    assert not {folder for folder in full - PLUG_INS if not folder.startswith("tests")}
 
 
 @every("module", MODULES)

@@ -19,6 +19,7 @@ from pyarrow import compute
 
 from catalog import files, sums, views
 from catalog.manners import politeness_lines
+from catalog.plans import config_hash, next_number
 from catalog.records import (
     AGAIN,
     FailureRecord,
@@ -28,7 +29,7 @@ from catalog.records import (
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, config_hash, next_number
+from catalog.store import LISTING
 from crawler.commons import Commons
 from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listed import ListedBatch

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.plans import BatchRef
 from catalog.release.shards import MissingObjectError, Sha1MismatchError
-from catalog.store import BatchRef
 from crawler.limits import checked_contact
 from pipelines.build.again import ask_again
 from pipelines.build.crawl import (

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from catalog.plans import BatchRef
 from catalog.records import AGAIN, FailureRecord, FileRecord, ListingRow, ObjectRecord, to_table
-from catalog.store import LISTING, BatchRef
+from catalog.store import LISTING
 from crawler.commons import Commons
 from crawler.limits import CircuitOpen
 from crawler.politeness import PoliteDoor

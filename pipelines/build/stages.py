@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from catalog.plans import BatchRef, recognized
 from catalog.records import (
     EmbeddingRecord,
     FailureRecord,
@@ -20,7 +21,7 @@ from catalog.records import (
     ScoreRecord,
     to_table,
 )
-from catalog.store import BatchRef, Catalog, recognized
+from catalog.store import Catalog
 from crawler.download import ObjectStore, OriginalMissing
 from pipelines.build.runners import BatchResult
 
@@ -207,7 +208,7 @@ def run_batch(ref: BatchRef) -> BatchResult:
 
     Raises:
         catalog.files.DiskFull: no room for the part; the batch stays pending.
-        catalog.store.CatalogUnseen: this worker does not see the catalog, or its originals.
+        catalog.plans.CatalogUnseen: this worker does not see the catalog, or its originals.
     """
     from filters.picture import NotAnImage, decoder_errors
 

@@ -91,8 +91,8 @@ def _build(recipe: Any, *, out: Path, runner: Any, **options: Any) -> None:
 
     local(out)
     echo(f"building   {recipe.name} into {out}", err=True)
-    from pipelines.build.clusters import opened_runner
     from pipelines.build.driver import build as run_build
+    from pipelines.build.runners.clusters import opened_runner
     from pipelines.last_build import note_build
     from pipelines.progress import TerminalProgress
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.store import write_parquet
+from catalog.plans import write_parquet
 from filters.degradation.arrays import is_held_out
 from filters.degradation.kinds import LEVELS
 from pipelines.progress import NoProgress, Progress

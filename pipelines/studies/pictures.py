@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.store import write_parquet
+from catalog.plans import write_parquet
 from pipelines.progress import NoProgress, Progress
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ import pytest
 
 from catalog import link, store, sums, views
 from catalog.files import DiskFull
+from catalog.plans import write_parquet
 from catalog.records import FailureRecord, FileRecord, ListingRow, MeasureRecord, to_table
-from catalog.store import Catalog, CatalogLocked, write_parquet
+from catalog.store import Catalog, CatalogLocked
 
 BLUR, NOISE = "blur@1", "noise@1"
 

@@ -443,3 +443,20 @@ def test_a_file_without_a_readable_license_cannot_be_switched_on():
 def test_what_structured_data_say_is_shown_counts():
     said = {"statements": {"P275": statement("Q18199165"), "P180": statement("Q3031")}}
     assert verdict(FREE, said)[:2] == ("reject", "subject:minors")
+
+
+def test_terms_that_free_nothing_wait_only_where_a_field_states_the_terms():
+    said = "For use in newspapers about Oslo."
+    for field in ("permission", "usage_terms"):
+        assert judge(replace(FREE, **{field: said})).reason == "custom_permission"
+    assert judge(replace(FREE, credit="Copy of a print in the town library")).keep
+
+
+def test_an_account_is_credited_by_its_name_and_a_lone_agency_is_looked_at():
+    user = "https://commons.wikimedia.org/wiki/User:"
+    photographer = replace(FREE, artist="The Photographer", attribution=None)
+    assert judge(replace(photographer, artist_url=user + "The_Photographer")).keep
+    assert judge(replace(photographer, artist_url=None)).reason == "missing_author"
+    agency = replace(FREE, artist="Keystone", attribution=None, artist_url=None)
+    assert judge(agency).reason == "agency"
+    assert judge(replace(agency, artist_url=user + "Keystone")).keep

@@ -2,6 +2,8 @@
 
 import ast
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -276,3 +278,31 @@ def test_the_order_of_measures_does_not_matter():
     forward = {name: value(name, one) for name in measure_names()}
     backward = {name: value(name, other) for name in reversed(measure_names())}
     assert forward == backward
+
+
+def test_measures_multiply_matrices_on_one_thread_whatever_was_set_before():
+    # In a process of its own: the limit stays.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import scipy.linalg, threadpoolctl as t; t.threadpool_limits(2, user_api='blas')\n"
+            "from filters.measures import load_measure; load_measure('contrast')\n"
+            "print({i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'})",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert told.stdout == "{1}\n", told.stderr
+
+
+def test_waves_of_any_length_are_the_beginning_of_those_that_are_kept():
+    from filters.measures.resized_grid import KEPT, _made, _waves
+
+    for length in (96, 333, 1024, KEPT, KEPT + 1):
+        for found, made in zip(_waves(length), _made(length), strict=True):
+            assert np.array_equal(found, made)
+    # One length is kept, not one for each that was seen.
+    assert _waves(96)[0].base is _waves(333)[0].base

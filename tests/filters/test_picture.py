@@ -15,6 +15,7 @@ from skimage import data
 
 from filters.duplicates.hashing import hash_seen
 from filters.picture import NotAnImage, header, open_picture, refusal
+from filters.seen import strips
 from pipelines.build.doors import look, view
 from tests.cases import every
 from tests.counts import rounds
@@ -313,3 +314,15 @@ def test_a_view_for_a_page_is_upright_and_may_be_reduced():
     assert small.width > small.height >= 320
     assert small.width < 1600
     assert view(b"nothing", 320) is None
+
+
+@pytest.mark.parametrize("size", [(320, 200), (1, 7), (1500, 900)])
+def test_small_pictures_have_the_pixels_of_the_way_through_strips(size):
+    rng = np.random.default_rng(0)
+    sink = io.BytesIO()
+    noise = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(sink, "JPEG", quality=90)
+    with open_picture(sink.getvalue()) as picture:
+        by_strips = np.concatenate([strip for _, strip in strips(picture.image)])
+        assert np.array_equal(picture.rgb, by_strips)
+        assert picture.rgb.flags.writeable and picture.rgb.flags.c_contiguous

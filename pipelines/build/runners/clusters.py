@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from catalog.errors import Expected
-from catalog.store import BatchRef
+from catalog.plans import BatchRef
 from pipelines.build.runners import BatchFunction, BatchResult, Runner, WorkerDied, pool_runner
 from pipelines.extras import missing_extra
 from pipelines.runner_config import ClusterConfig, RunnerConfig

@@ -25,7 +25,8 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from catalog.errors import Expected
-from catalog.store import BatchRef, Catalog
+from catalog.plans import BatchRef
+from catalog.store import Catalog
 
 Kind = Literal["threads", "processes"]
 
