@@ -25,6 +25,7 @@ from catalog.disk import Disk as Disk
 from catalog.disk import DiskBroken as DiskBroken
 from catalog.disk import DiskFull as DiskFull
 from catalog.disk import FolderGone as FolderGone
+from catalog.disk import InTheWay as InTheWay
 from catalog.disk import ReadOnly as ReadOnly
 from catalog.disk import is_temporary as is_temporary
 from catalog.disk import refusal as refusal

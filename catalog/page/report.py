@@ -220,6 +220,7 @@ def compose_report(
     marks: Sequence[Mark] = (),
     shortfalls: Sequence[Shortfall] = (),
     rights: Sequence[Mapping[str, Any]] = (),
+    reviews: Mapping[str, Any] | None = None,
 ) -> ReportPage:
     """What the page shows, without the tables that it is made from.
 
@@ -237,6 +238,7 @@ def compose_report(
         marks: Thresholds that are no rules, e.g. where a label begins: (name, column of the candidates, value).
         shortfalls: Quotas that could not be filled.
         rights: Reasons of the license gate: reason, outcome, files, means, and examples as (page id, title).
+        reviews: What people said, as `catalog.release.card.render_card` takes it; None: nobody reviewed.
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -290,6 +292,7 @@ def compose_report(
         "targets": bool(target_mix),
         "shortfalls": list(shortfalls),
         "rights": [dict(row) for row in rights],
+        "reviews": reviews,
         "funnel": list(funnel),
         "candidate_count": candidates.num_rows,
         "kept_count": int(kept.sum()),

@@ -175,6 +175,17 @@ def not_measured(samples: pa.Table) -> tuple[str, ...]:
     return NOT_MEASURED if "scene" in samples.column_names else (SCENES, *NOT_MEASURED)
 
 
+def _test_split(samples: pa.Table) -> dict[str, int] | None:
+    """Photographs of the split `test`, and of the others those by its uploaders; None without such a split."""
+    test = pc.equal(samples.column("split"), "test")
+    held = samples.filter(test)
+    if held.num_rows == 0:
+        return None
+    others = samples.filter(pc.invert(test)).column("uploader")
+    theirs = pc.is_in(others, value_set=held.column("uploader").drop_null().combine_chunks())
+    return {"photographs": held.num_rows, "beside": int(pc.sum(theirs).as_py() or 0)}
+
+
 def _sizes(samples: pa.Table) -> dict[str, int]:
     pixels = samples.select(["width", "height"]).drop_null()
     if pixels.num_rows == 0:
@@ -288,6 +299,7 @@ def render_card(
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,
         reviews=reviews,
+        test=_test_split(samples),
     )
 
 

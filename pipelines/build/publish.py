@@ -192,7 +192,7 @@ def _release(
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
-        page = report_of(run, outcome, samples, failures, store, facts)
+        page = report_of(run, outcome, samples, failures, store, facts, reviews)
     summary = _ReleaseSummary(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),

@@ -3,6 +3,7 @@ wrote. Both read-only."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,19 @@ def of_release(folder: Path) -> Collection:
         rows = rows.append_column("year", pc.year(rows.column("uploaded_at")))
         rows = rows.drop_columns("uploaded_at")
 
+    @lru_cache(maxsize=2)
+    def images_of(shard: Path, group: int) -> Any:
+        # Whoever goes through a release asks for the pictures of a group one after the other.
+        with pq.ParquetFile(shard) as source:
+            images = source.read_row_group(group, columns=["image.bytes"]).column("image")
+            return pc.struct_field(images, "bytes")
+
     def read(sha1: str) -> bytes | None:
         found = place.get(sha1)
         if found is None:
             return None
         shard, group, row = found
-        with pq.ParquetFile(shard) as source:
-            images = source.read_row_group(group, columns=["image.bytes"]).column("image")
-            return pc.struct_field(images, "bytes")[row].as_py()
+        return images_of(shard, group)[row].as_py()
 
     return Collection(title=folder.resolve().name, rows=_numbered(rows), read=read)
 
