@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from catalog.records import FileRecord
-from filters.rights.conditions import condition_in, unexplained_terms
+from filters.rights.conditions import condition_in, unexplained_terms, without_condition
 from filters.rights.licenses import cc_of, families_in_text, family_of, pd_evidence
 from filters.rights.people import (
     LONGEST_AUTHOR,
@@ -125,6 +125,9 @@ def judge(
     if known is None and not any(item.outcome == "reject" for item in found):
         # Nobody can release a file under a license that has no name.
         found = found or [_unreadable(file)]
+    if not found and known is not None and known.kind == "cc" and not _can_be_credited(file):
+        # Nobody can say it away: there is no line that a re-user could print.
+        found = [Objection("missing_author", "quarantine", file.artist or "")]
     if not found:
         return Verdict(outcome="accept", reason="ok", license=spdx)
     first = next((item for item in found if item.outcome == "reject"), found[0])
@@ -294,6 +297,12 @@ def _second_license(file: FileRecord, known: License) -> Iterable[Objection]:
             yield Objection("several_licenses", "quarantine", name)
         elif family_of(name) not in (None, "gfdl", "fal") or _CC_ZERO.match(name):
             yield Objection("several_licenses", "quarantine", name)
+
+
+def _can_be_credited(file: FileRecord) -> bool:
+    """Whether anything is left to print as a credit, as pipelines.build.report.rights.creditable prints it."""
+    attribution = without_condition(file.attribution)
+    return bool(without_condition(file.artist)) or not is_placeholder(attribution)
 
 
 def _author_objections(file: FileRecord, known: License) -> Iterable[Objection]:

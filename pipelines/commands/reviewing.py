@@ -54,7 +54,7 @@ def review(
         typer.Option("--import", help="Take in verdicts from a CSV or Parquet file."),
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Of a labelled folder: where its pictures are.")
+        Path | None, typer.Option(help="Of a labelled folder: where its pictures are now.")
     ] = None,
     test_split: Annotated[
         Path | None,
@@ -77,7 +77,13 @@ def review(
         from pipelines.review.folders import of_labels
 
         echo("This folder has no catalog: verdicts are not kept, the page is read-only.")
-        _show(of_labels(out, pictures), port)
+        shown = of_labels(out, pictures)
+        first = next((sha1 for sha1 in shown.rows.column("sha1").to_pylist() if sha1), None)
+        if first is not None and shown.read(first) is None:
+            echo(
+                "The pictures are not where they were labelled: name their folder with --pictures."
+            )
+        _show(shown, port)
         return
     if export is not None or take is not None or measure or test_split is not None:
         from catalog.store import catalog_in

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import time
 from collections import Counter
@@ -45,6 +46,8 @@ KINDS = 6
 """Kinds of other files that the summary names."""
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 RESULTS = ("labels.csv", "labels.parquet", "index.html")
+NAMED = Path("facts") / "named.json"
+"""In the folder of results: what was labelled last, as absolute paths."""
 DIGITS = 4
 """Of severities in labels.csv; labels.parquet has all."""
 
@@ -145,6 +148,9 @@ def label(
             ),
         )
         _write(table, out)
+        # For `lucidlr review`, which shows them again.
+        places = [os.fsdecode(os.path.realpath(path)) for path in named]
+        files.put(out / NAMED, json.dumps(places, indent=1))
         if page:
             write_page(table, items, facts, out, title=", ".join(p.name or str(p) for p in named))
     finally:

@@ -440,6 +440,15 @@ def test_a_file_without_a_readable_license_cannot_be_switched_on():
     assert not judge(file, off={"license_not_allowed:gfdl"}).keep
 
 
+def test_a_file_that_nobody_could_credit_cannot_be_switched_on_either():
+    off = {"missing_author", "custom_permission"}
+    nobody = replace(FREE, artist=None)
+    assert judge(nobody, off=off).reason == "missing_author"
+    assert not judge(replace(FREE, artist="Do not use without my permission."), off=off).keep
+    # There is a text to print, and a person looked at it.
+    assert judge(replace(FREE, artist="Unknown author"), off=off).keep
+
+
 def test_what_structured_data_say_is_shown_counts():
     said = {"statements": {"P275": statement("Q18199165"), "P180": statement("Q3031")}}
     assert verdict(FREE, said)[:2] == ("reject", "subject:minors")

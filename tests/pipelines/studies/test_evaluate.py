@@ -262,8 +262,14 @@ def test_build_precompute_train_and_evaluate_run_through_the_deployments(prefect
     url, _, _ = prefect_server
     build, run = tmp_path / "build", tmp_path / "run"
     dataset = f"dataset={build / 'dataset'}"
-    run_deployment(prefect_server, "build-lucidlr/demo", f"out={build}")
-    small = {"epochs": 2, "groups": 3, "group_size": 4, "rollout_steps": 3, "eval_lrs": 8}
+    # A third of the demo's files; the whole demo is built through this deployment by test_prefect.py.
+    demo = yaml.safe_load((ROOT / "pipelines" / "recipes" / "demo.yaml").read_text())
+    demo["corpus"] |= {"files": 80, "seed": 7}
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(demo))
+    run_deployment(
+        prefect_server, "build-lucidlr/demo", f"recipe={tmp_path / 'demo.yaml'}", f"out={build}"
+    )
+    small = {"epochs": 2, "groups": 3, "group_size": 4, "rollout_steps": 3, "eval_lrs": 4}
     changes = json.dumps({"epochs": 1, "groups": 2})
     run_deployment(
         prefect_server, "precompute-rewards/precompute-demo", dataset, f"changes={changes}"
