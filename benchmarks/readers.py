@@ -48,6 +48,7 @@ def main(folder: str, rounds: str = "3") -> None:
         told = datasets.load_dataset(
             "parquet", data_files=shards, split="train", cache_dir=f"{scratch}/cache"
         ).select_columns(["image"])
+        told = told.cast_column("image", datasets.Image())
         mixed = told.shuffle(seed=0)
         readers["datasets, random access"] = lambda: (
             np.asarray(row["image"].convert("RGB")) for row in mixed
@@ -55,6 +56,7 @@ def main(folder: str, rounds: str = "3") -> None:
         streamed = datasets.load_dataset(
             "parquet", data_files=shards, split="train", streaming=True
         ).select_columns(["image"])
+        streamed = streamed.cast_column("image", datasets.Image())
         readers["datasets, streaming"] = lambda: (
             np.asarray(row["image"].convert("RGB"))
             for row in streamed.shuffle(seed=0, buffer_size=BUFFER)

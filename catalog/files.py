@@ -18,7 +18,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+<<<<<<< HEAD
 import shutil
+=======
+import time
+>>>>>>> main
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
@@ -27,6 +31,7 @@ from catalog.disk import Disk as Disk
 from catalog.disk import DiskBroken as DiskBroken
 from catalog.disk import DiskFull as DiskFull
 from catalog.disk import FolderGone as FolderGone
+from catalog.disk import InTheWay as InTheWay
 from catalog.disk import ReadOnly as ReadOnly
 from catalog.disk import is_temporary as is_temporary
 from catalog.disk import refusal as refusal
@@ -229,17 +234,25 @@ def _of(temporary: Path) -> str:
     return temporary.name[1:].rsplit(".", 2)[0]
 
 
-def sweep(folder: Path, *, deep: bool = True, skip: Sequence[str] = ()) -> int:
+def sweep(folder: Path, *, deep: bool = True, skip: Sequence[str] = (), idle_s: float = 0.0) -> int:
     """Takes away what killed processes left in a folder, `deep` also below it; how many. Only while nobody else writes
-    there.
+    there, or with `idle_s`.
 
     Args:
         skip: names of folders directly in `folder` that are not looked into.
+        idle_s: only what was not written to for so many seconds.
     """
     below = [path for path in folder.glob("*") if path.is_dir() and path.name not in skip]
     found = [*folder.glob(".*"), *(path for one in below if deep for path in one.rglob(".*"))]
     left = [path for path in found if _LEFT.fullmatch(path.name)]
-    return sum(delete(path) for path in left)
+    return sum(delete(path) for path in left if idle_s <= 0 or _idle(path, idle_s))
+
+
+def _idle(path: Path, seconds: float) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime >= seconds
+    except FileNotFoundError:
+        return False
 
 
 def named_text(path: Path, what: str) -> str:

@@ -171,7 +171,13 @@ class Catalog(Plans):
         files.sweep(self.root, skip=("objects",))
         objects = self.root / "objects"
         files.sweep(objects, deep=False)
-        for ref in self.with_keys(self.pending("download", None, most=1)):
+        try:
+            first = list(self.with_keys(self.pending("download", None, most=1)))
+        except sums.Damaged:
+            # Which batch it was is in a plan that has to be repaired first, under this lock: so everywhere.
+            files.sweep(objects)
+            return
+        for ref in first:
             for folder in sorted({objects / key[:2] / key[2:4] for key in ref.keys or ()}):
                 files.sweep(folder, deep=False)
 

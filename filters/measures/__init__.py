@@ -175,6 +175,19 @@ def stored(value: float | None) -> float | None:
 
 
 @cache
+def one_thread() -> None:
+    """Products of matrices on one thread, in this process and from now on.
+
+    How many there are moves the last digits, and threads that wait for each other cost eight times the work (ADR 0060).
+    """
+    import scipy.linalg  # it brings a BLAS of its own; what is loaded later would not be limited
+    from threadpoolctl import threadpool_limits
+
+    del scipy
+    threadpool_limits(1, user_api="blas")
+
+
+@cache
 def opencv() -> Any:
     """OpenCV on one thread, imported at first use."""
     import cv2
@@ -214,5 +227,6 @@ def load_measure(name: str) -> Measure:
     Raises:
         UnknownMeasure: there is no such file; the message names the nearest.
     """
+    one_thread()
     module = MEASURES.load(name)
     return Measure(name=name, version=module.VERSION, compute=module.measure)

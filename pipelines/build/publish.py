@@ -17,6 +17,7 @@ from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
 from catalog.release.manifest import Manifest
+from catalog.release.origin import origin_of
 from catalog.removals import released_tombstones
 from catalog.store import Catalog
 from crawler.download import ObjectStore
@@ -196,7 +197,7 @@ def _release(
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
         if run.stop is not None:
             facts |= {"stopped by": run.stop.why, "to resume": run.stop.resume}
-        page = report_of(run, outcome, samples, failures, store, facts)
+        page = report_of(run, outcome, samples, failures, store, facts, reviews)
     summary = _ReleaseSummary(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),
@@ -232,7 +233,8 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
     for side in ("width", "height"):
         at = samples.column_names.index(side)
         samples = samples.set_column(at, samples.field(at), chosen.column(side).combine_chunks())
-    for name in SAMPLE_FACTS:
+    told = [name for name in ("scene",) if name in chosen.column_names]
+    for name in (*SAMPLE_FACTS, *told):
         samples = samples.append_column(name, chosen.column(name))
     for name, column in (
         ("severities", struct(LABELS, "severity.")),
@@ -267,7 +269,10 @@ def _export(
     stones = released_tombstones(run.catalog)
 
     def card(folder: Path, manifest: Manifest) -> None:
-        notice = DEMO_NOTICE if recipe.corpus else None if recipe.asks_a_wiki else OWN_NOTICE
+        own = origin_of(samples)
+        notice = DEMO_NOTICE if recipe.corpus else OWN_NOTICE if own.own else None
+        if notice and own.wiki and not recipe.corpus:
+            notice = f"{own.own:,} of {manifest.rows:,}: {OWN_NOTICE}"
         text = render_card(
             manifest,
             samples=samples,
