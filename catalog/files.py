@@ -18,11 +18,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-<<<<<<< HEAD
 import shutil
-=======
 import time
->>>>>>> main
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
