@@ -73,6 +73,11 @@ def writing(path: Path) -> Generator[Path]:
     _checked[path] = _state(path)
 
 
+def noted(path: Path) -> None:
+    """A file that was whole a moment ago was touched: it need not be read for that."""
+    _checked[path] = _state(path)
+
+
 def put(path: Path, content: bytes | str) -> None:
     """Bytes, or text as UTF-8, with their sum; raises as `writing`."""
     with writing(path) as temporary, temporary.open("wb") as sink:

@@ -56,6 +56,11 @@ class Runner(Protocol):
         """How many there are now; a cluster may grow."""
         ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether batches may run on other machines, with devices that this one does not have."""
+        ...
+
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """Runs each batch once; an exception of a batch ends the build."""
         ...
@@ -72,6 +77,8 @@ class PoolRunner:
     a time in fresh processes. One that dies again is halved until the image is found that does it; that image becomes
     a failure of kind `crashed`, and the rest goes on.
     """
+
+    elsewhere = False
 
     def __init__(self, make: Callable[[], Executor], workers: int) -> None:
         self._make = make
