@@ -87,11 +87,13 @@ def measure(photo: Photo) -> float | None:
 
 def _step(values: NDArray[np.float64]) -> float | None:
     """Quantisation step that the absolute values of a coefficient show; None without a comb."""
-    phases = np.cos(2 * np.pi * values[None, :] / STEPS[:, None])
     counted = values[None, :] > 0.6 * STEPS[:, None]
+    # Cosines are what this costs: of those alone that count, which are few.
+    phases = np.zeros(counted.shape)
+    phases[counted] = np.cos((2 * np.pi * values[None, :] / STEPS[:, None])[counted])
     count = counted.sum(axis=1)
     enough = count >= 8
-    scores = np.where(counted, phases, 0.0).sum(axis=1) / np.maximum(count, 1)
+    scores = phases.sum(axis=1) / np.maximum(count, 1)
     scores = np.where(enough, scores - 1.5 / np.sqrt(np.maximum(count, 1)), -1.0)
     best = scores.max()
     if best <= 0.25:
