@@ -15,6 +15,7 @@ from tests.pipelines.build.test_relist import Wiki
 SOURCES = (CategorySource(root="All", depth=0), CategorySource(root="Below", depth=0))
 
 
+@pytest.mark.slow
 def test_two_crawls_merged_are_one_crawl_and_their_twins_are_found(tmp_path):
     wiki = Wiki(tmp_path, SOURCES)
     wiki.add(5, 0)

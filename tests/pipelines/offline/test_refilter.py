@@ -66,6 +66,7 @@ def kept(out):
     return {page_id for (page_id,) in rows}
 
 
+@pytest.mark.slow
 def test_there_and_back_gives_the_same_dataset_hash_offline(built, recipe, tmp_path):
     before = dataset_hash(built)
     files = {}
