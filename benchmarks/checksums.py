@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import orchestration
 from catalog import files, sums
-from crawler.download import ObjectStore
+from crawler.download import ObjectStore, OriginalMissing
 from crawler.loopback import LoopbackCommons
 from pipelines.memory import modest_memory
 
@@ -33,11 +33,14 @@ def _without() -> None:
     def writing(path: Path) -> AbstractContextManager[Path]:
         return files.writing(path)
 
-    def whole(_: Path) -> bool:
-        return True
+    def whole(path: Path) -> bool:
+        return path.exists()
 
     def read(self: ObjectStore, sha1: str) -> bytes:
-        return files.get(self.path(sha1))
+        try:
+            return files.get(self.path(sha1))
+        except FileNotFoundError:
+            raise OriginalMissing("object_missing", sha1) from None
 
     sums.writing = writing
     sums.is_whole = sums.adopt = whole
@@ -67,7 +70,7 @@ def main(count: int = FILES, rounds: int = ROUNDS) -> None:
                     command = [sys.executable, "-m", "benchmarks.checksums", "--build"]
                     done = subprocess.run(
                         [*command, server.base_url, str(Path(scratch) / way), way],
-                        capture_output=True,
+                        stdout=subprocess.PIPE,
                         text=True,
                         check=True,
                     )
