@@ -105,7 +105,7 @@ class PrefectRunner:
                 if has_gpu(self.runner.client):  # type: ignore[attr-defined]
                     import dask
 
-                    return dask.annotate(resources={GPU: 1})
+                    return dask.annotate(resources={GPU: 1})  # type: ignore[reportPrivateImportUsage]
             else:
                 import ray
                 from prefect_ray.context import remote_options

@@ -158,7 +158,7 @@ class LineProgress:
             yield lambda count: None
             return
         started, lock = time.monotonic(), threading.Lock()
-        counted, told = 0, 0.0
+        counted, drawn = 0, 0.0
 
         def line(end: str = "") -> None:
             share = 1.0 if total is None else min(1.0, counted / total)
@@ -169,11 +169,11 @@ class LineProgress:
             self.stream.flush()
 
         def advance(count: int) -> None:
-            nonlocal counted, told
+            nonlocal counted, drawn
             with lock:
                 counted += count
-                if time.monotonic() - told >= self.every_s:
-                    told = time.monotonic()
+                if time.monotonic() - drawn >= self.every_s:
+                    drawn = time.monotonic()
                     line()
 
         try:

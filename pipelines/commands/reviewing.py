@@ -121,7 +121,7 @@ def _freeze(out: Path, path: Path, by: str, *, grow: bool) -> None:
     echo(f"test split: {done.pictures} pictures, {done.new} of them new, listed in {path}")
     if done.left_out:
         echo(f"{done.left_out} more were verified, but rules on rights, files or twins drop them.")
-    echo(f"Next: lucidlr refilter --out {out}   releases them as the split test")
+    echo(f"Next: lucidlr export --out {out}   releases them as the split test")
 
 
 def _take(out: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from catalog.errors import Expected, Missing
+from catalog.release.manifest import DatasetError, load_manifest
 from crawler.shelves import Item, items_of
 from crawler.shelves.items import ItemGone, read_item
 from pipelines.photos.label import NAMED
@@ -105,7 +106,16 @@ def of_release(folder: Path) -> Collection:
         shard, group, row = found
         return images_of(shard, group)[row].as_py()
 
-    return Collection(title=folder.resolve().name, rows=_numbered(rows), read=read)
+    return Collection(title=_title(folder), rows=_numbered(rows), read=read)
+
+
+def _title(folder: Path) -> str:
+    """The dataset's name and version, as its manifest tells them; without one the folder's name."""
+    try:
+        manifest = load_manifest(folder)
+    except DatasetError:
+        return folder.resolve().name
+    return f"{manifest.name} {manifest.version}"
 
 
 def of_labels(folder: Path, pictures: Path | None = None) -> Collection:

@@ -12,14 +12,16 @@ export class Filters {
     this.about = about;
     this.chosen = {};
     this.changed = later(() => onChange(), 120);
+    // What all rows have in common tells none of them apart.
+    const tells = (values) => values.length > 1 || values.some(([, count]) => count < about.rows);
     const panel = $("filters");
     panel.append(
       el("div", { class: "head" }, el("h2", {}, "Filters"), el("button", { type: "button", id: "clear-filters", onclick: () => this.clear() }, "Clear")),
-      this.select("verdict", "By the filter", [["kept", "kept"], ["dropped", "dropped"]]),
+      tells(about.facets.reason ?? []) ? this.select("verdict", "By the filter", [["kept", "kept"], ["dropped", "dropped"]]) : "",
       about.reviews ? this.select("reviewed", "By people", [["yes", "reviewed"], ["no", "not reviewed"], ["keep", "keep"], ["drop", "drop"], ["disputed", "disputed"]]) : "",
     );
     for (const [name, values] of Object.entries(about.facets)) {
-      if (values.length) panel.append(this.facet(name, values));
+      if (tells(values)) panel.append(this.facet(name, values));
     }
     panel.append(this.range("severity", "Severity"), this.range("width", "Width in pixels"), this.range("height", "Height in pixels"));
     panel.append(this.anyRange(), about.sql ? this.where() : "");

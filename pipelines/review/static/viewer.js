@@ -228,7 +228,7 @@ export class Viewer {
 
   measures() {
     const rows = Object.entries(this.found.places).map(([name, [value, share]]) => el("tr", {},
-      el("th", { scope: "row" }, name), el("td", { class: "n" }, short(value)),
+      el("th", { scope: "row" }, name), el("td", { class: "n" }, name === "year" ? String(value) : short(value)),
       el("td", {}, el("meter", { min: 0, max: 1, value: share, "aria-label": `${name}: above ${Math.round(100 * share)} % of all` })),
       el("td", { class: "n" }, `${Math.round(100 * share)} %`)));
     return el("table", { class: "measures" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "measure"), el("th", { scope: "col" }, "value"), el("th", { scope: "col" }, "place"), el("th", { scope: "col" }, "above"))), el("tbody", {}, ...rows));

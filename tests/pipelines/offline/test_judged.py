@@ -208,7 +208,7 @@ def test_the_frozen_split_is_released_as_a_split_of_its_own(small_build, tmp_pat
     cli = [sys.executable, "-m", "pipelines.cli"]
     done = run([*cli, "review", "--out", str(out), "--test-split", str(tmp_path / "test.csv")])
     assert f"{len(chosen)} pictures" in done.stdout
-    run([*cli, "refilter", "--out", str(out)])
+    run([*cli, "export", "--out", str(out)])
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     held = {
         split: set(rows["sha1"])

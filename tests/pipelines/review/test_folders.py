@@ -38,6 +38,7 @@ def test_a_release_is_shown_with_its_pictures_and_credits(exported):
     folder, samples, store = exported
     collection = of_folder(folder)
     assert collection.rows.num_rows == 12
+    assert collection.title == "test 1.0.0"
     for sha1 in samples.column("sha1").to_pylist():
         assert collection.read(sha1) == store[sha1]
     state = State(collection, reviewer="Ann")
