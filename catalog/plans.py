@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from catalog import files, sums
 from catalog.errors import Expected
 
+pc: Any = compute
 PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 VERSIONS = b"lucidlr.versions"
 PLANNED_AT = b"lucidlr.planned_at"
@@ -260,6 +262,31 @@ class Plans:
 
     def _plan_of(self, ref: BatchRef) -> Path:
         return self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
+
+    def planned_twice(self, stage: str) -> list[str] | None:
+        """Keys that may have rows of one version in several parts, because they were planned for it more than once;
+        None where that can't be told: there are parts that no plan here asked for."""
+        files_of: dict[str, list[Path]] = {}
+        known: set[tuple[str, str]] = set()
+        for file in self._plan_files(stage):
+            known.add((file.parent.name, file.stem))
+            for version in _versions_of(file):
+                files_of.setdefault(version, []).append(file)
+        parts = (self.parts / stage).glob("*/*.parquet")
+        if any((part.parent.name, part.stem.partition("-")[0]) not in known for part in parts):
+            return None
+        found: set[str] = set()
+        # Many versions, few sets of plans: most measures were planned together.
+        for plans in {tuple(held) for held in files_of.values()}:
+            keys = pa.chunked_array(
+                [c for p in plans for c in pq.read_table(p, columns=["key"]).column(0).chunks],
+                pa.string(),
+            )
+            if len(pc.unique(keys)) < len(keys):
+                counts = pc.value_counts(keys)
+                several = counts.filter(pc.greater(counts.field("counts"), 1))
+                found |= set(several.field("values").to_pylist())
+        return sorted(found)
 
     def versions_planned(self, stage: str) -> list[str]:
         """All versions that a stage was ever planned for."""

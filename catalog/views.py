@@ -5,8 +5,9 @@ Views keep one row per key and version, the one of the latest part: a batch that
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -51,13 +52,14 @@ def create_views(
     requests, checks, tombstones, cleared, reviews, all_decisions and ledger; or `only` some."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
-            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+            text = query() if callable(query) else query
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
     if not only or "ledger" in only:
         _create_ledger(connection, catalog)
 
 
-def _views_of(catalog: Catalog) -> dict[str, str]:
-    """View -> what it selects; a view that reads another stands behind it."""
+def _views_of(catalog: Catalog) -> dict[str, str | Callable[[], str]]:
+    """View -> what it selects, or what tells that; a view that reads another stands behind it."""
     listed = "SELECT * EXCLUDE (filename, file_row_number), {0}, file_row_number::BIGINT AS part_row FROM {1}"
     folder, file = "split_part(filename, '/', -2)", "split_part(filename, '/', -1)"
     part = f"split_part({file}, '.', {{0}})"
@@ -88,11 +90,7 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
         "files": f"SELECT {files} FROM listing WHERE page_id IS NOT NULL AND state <> 'purged' "
         "QUALIFY row_number() OVER (PARTITION BY page_id, sha1 ORDER BY fetched_at DESC, part, part_row) = 1",
         "evidence": f"SELECT page_id, title, sha1, revision_id, {seen} FROM listing",
-        **{
-            view: f"SELECT * EXCLUDE (filename) FROM {scan(catalog, stage)} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
-            for view, (stage, key) in _VIEWS.items()
-        },
+        **{view: partial(_latest, catalog, stage, key) for view, (stage, key) in _VIEWS.items()},
         "twins": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'twin')} WHERE twin IS NOT NULL",
         "failures": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'failure')} "
         f"WHERE NOT (CASE {done} ELSE false END) QUALIFY row_number() OVER "
@@ -106,6 +104,27 @@ def _views_of(catalog: Catalog) -> dict[str, str]:
         "reviews": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'review')}",
         "all_decisions": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'decision')}",
     }
+
+
+MOST_TWICE = 1000
+"""Keys that a view names; where more were planned twice, it looks at all rows."""
+
+
+def _latest(catalog: Catalog, stage: str, key: str) -> str:
+    """One row per key and version, the one of the latest part.
+
+    Nearly always no key has rows in two parts, and then nothing has to be compared: 27 values of a million files in
+    one window take gigabytes.
+    """
+    rows = f"SELECT * EXCLUDE (filename) FROM {scan(catalog, stage)}"
+    last = f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY filename DESC) = 1"
+    twice = catalog.planned_twice(stage)
+    if twice is None or len(twice) > MOST_TWICE:
+        return f"{rows} {last}"
+    if not twice:
+        return rows
+    named = ", ".join(text_literal(one) for one in twice)
+    return f"{rows} WHERE sha1 NOT IN ({named}) UNION ALL ({rows} WHERE sha1 IN ({named}) {last})"
 
 
 def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 Z95 = 1.96
 
@@ -47,7 +48,9 @@ def share_of(seen: Sequence[bool], bunches: Sequence[Hashable]) -> Share:
         # Variance of a ratio of sums over bunches, against that of as many independent files.
         spread = groups / (groups - 1) * float(((hits - share * sizes) ** 2).sum()) / count**2
         alone = share * (1 - share) / count
-        worth = min(float(count), max(1.0, count * alone / spread)) if spread > 0 else float(count)
+        worth = min(float(count), count * alone / spread) if spread > 0 else float(count)
+        # Few bunches tell their own spread badly: Student's quantile, as Korn and Graubard have it.
+        worth = max(1.0, worth * (Z95 / float(stdtrit(groups - 1, 0.975))) ** 2)
     low, high = wilson(share, worth)
     return Share(share=share, low=low, high=high, worth=worth)
 

@@ -18,6 +18,7 @@ BINS = 36
 Figure = dict[str, Any]
 Reals = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 def _text(value: Any, limit: int = 48) -> str:
@@ -207,9 +208,8 @@ def histogram(values: Reals, kept: Flags, bounds: Sequence[float] = ()) -> Figur
     }
 
 
-def years(uploaded: Sequence[int | None], kept: Flags) -> Figure | None:
-    """Kept and dropped candidates per year of upload; None where no year is known."""
-    when = np.array([year or 0 for year in uploaded], dtype=np.int64)
+def years(when: Ints, kept: Flags) -> Figure | None:
+    """Kept and dropped candidates per year of upload (0: not known); None where no year is known."""
     counts: dict[str, Counter[int]] = {}
     for name, chosen in (("kept", kept), ("dropped", ~kept)):
         found_years, numbers = np.unique(when[chosen & (when != 0)], return_counts=True)

@@ -41,16 +41,21 @@ def _sizes(candidates: pa.Table, column: str) -> Counter[int]:
     """Size of a group -> number of groups."""
     if column not in candidates.column_names:
         return Counter()
-    return Counter(Counter(candidates.column(column).drop_null().to_pylist()).values())
+    # Counted in columns: of a million files nearly all are a cluster of their own.
+    members = pc.value_counts(candidates.column(column).drop_null()).field("counts")
+    sizes, groups = np.unique(np.asarray(members), return_counts=True)
+    return Counter(dict(zip(sizes.tolist(), groups.tolist(), strict=True)))
 
 
 def counted(candidates: pa.Table, column: str, kept: charts.Flags) -> charts.Figure | None:
     """The most frequent values, with how many of their files were kept; None where there is no such column."""
     if column not in candidates.column_names:
         return None
-    values = candidates.column(column).to_pylist()
-    of_all = Counter(value for value in values if value is not None)
-    good = Counter(value for value, keep in zip(values, kept.tolist(), strict=True) if keep)
+    values = candidates.column(column)
+    of_all, good = (
+        Counter({row["values"]: row["counts"] for row in pc.value_counts(some).to_pylist()})
+        for some in (values.drop_null(), values.filter(pa.array(kept)).drop_null())
+    )
     first = sorted(of_all.items(), key=lambda item: (-item[1], str(item[0])))[:12]
     notes = [f"{count:,} · {good[value]:,} kept" for value, count in first]
     return charts.bars([(str(v), n) for v, n in first], notes=notes) if first else None

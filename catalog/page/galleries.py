@@ -263,9 +263,10 @@ def clusters(candidates: pa.Table, book: PictureBook, *, most: int = 10) -> list
     """Near-duplicate clusters, largest first, the kept copy in front."""
     if "cluster_id" not in candidates.column_names:
         return []
-    counted = pc.value_counts(candidates.column("cluster_id").drop_null()).to_pylist()
+    counted = pc.value_counts(candidates.column("cluster_id").drop_null())
+    counted = counted.filter(pc.greater(counted.field("counts"), 1)).to_pylist()
     several = sorted(
-        ((row["values"], row["counts"]) for row in counted if row["counts"] > 1),
+        ((row["values"], row["counts"]) for row in counted),
         key=lambda item: (-item[1], item[0]),
     )
     ids = pc.fill_null(candidates.column("cluster_id"), -1).to_numpy()

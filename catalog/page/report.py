@@ -128,12 +128,15 @@ def _histograms(
     return found
 
 
-def _years(candidates: pa.Table) -> list[int | None]:
+def _years(candidates: pa.Table) -> charts.Ints:
+    """[N] year of upload; 0 where it is not known."""
     if "year" in candidates.column_names:
-        return candidates.column("year").cast(pa.int64()).to_pylist()
-    if "uploaded_at" in candidates.column_names:
-        return pc.year(candidates.column("uploaded_at")).to_pylist()
-    return [None] * candidates.num_rows
+        years = candidates.column("year").cast(pa.int64())
+    elif "uploaded_at" in candidates.column_names:
+        years = pc.year(candidates.column("uploaded_at"))
+    else:
+        return np.zeros(candidates.num_rows, dtype=np.int64)
+    return np.asarray(pc.fill_null(years, 0).to_numpy(), dtype=np.int64)
 
 
 def _licenses(samples: pa.Table) -> charts.Figure:

@@ -70,7 +70,7 @@ def find_twins(
     labelled = pc.fill_null(pc.list_value_length(labels["labels"]), -1)
     count = labelled.combine_chunks() if isinstance(labelled, pa.ChunkedArray) else labelled
     borne = count.to_numpy()[rows]
-    borne_by = labels["labels"].take(pa.array(rows)).to_pylist()
+    enlarging = np.asarray(_bears(labels["labels"].take(pa.array(rows)), ENLARGED))
     pixels = numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64)
     phash, dhash, other_phash, other_dhash = looks
     result = dedupe(
@@ -86,7 +86,7 @@ def find_twins(
         policy=recipe.dedupe,
         seen=seen,
         edges=edges,
-        processed=_processed(some, borne, _enlarged(borne_by, edges, pixels)),
+        processed=_processed(some, borne, _enlarged(enlarging, edges, pixels)),
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0
@@ -109,17 +109,22 @@ def find_twins(
     )
 
 
-def _enlarged(
-    borne: Sequence[Sequence[str] | None], edges: Ints, pixels: Ints
-) -> NDArray[np.bool_]:
-    """[n] whether it bears the label of an enlarged picture and has more pixels than a twin without that label."""
+def _bears(labels: Any, wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """[n] whether any of the labels of a row is one of these."""
+    column = labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels
+    found = np.zeros(len(column), dtype=bool)
+    hits = pc.is_in(pc.list_flatten(column), value_set=pa.array(wanted, pa.string()))
+    rows = pc.list_parent_indices(column).filter(hits)
+    found[np.asarray(rows)] = True
+    return found
+
+
+def _enlarged(labelled: NDArray[np.bool_], edges: Ints, pixels: Ints) -> NDArray[np.bool_]:
+    """[n] whether it is `labelled` as an enlarged picture and has more pixels than a twin without that label."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     n = len(pixels)
-    labelled = np.array(
-        [any(label in ENLARGED for label in one or ()) for one in borne], dtype=bool
-    )
     pairs = (np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1]))
     count, member_of = connected_components(coo_matrix(pairs, shape=(n, n)), directed=False)
     smallest = np.full(count, np.iinfo(np.int64).max)

@@ -50,6 +50,7 @@ class Originals:
         self.wanted = table.select(names).filter(pc.and_(have, pa.array(passing)))
         self.run, self.door = run, door
         tell_candidates(run, table, passing)
+        run.note_passed(len(pc.unique(self.wanted.column("sha1"))))
         run.tally.to_fetch(len(pc.unique(self._untried().column("sha1"))))
         self.batch_size = min(run.recipe.batch_size, LARGEST_BATCH)
         self._store = ObjectStore(run.catalog.root / "objects")

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from catalog import files
 from catalog.store import Catalog
@@ -134,5 +135,13 @@ class Build:
             self.recipe.source_key(source): load_walker(source.kind).label(source)
             for source in self.recipe.sources
         }
-        held = {"recipe": self.recipe.name, "run_id": self.run_id, "sources": sources}
+        self._note({"recipe": self.recipe.name, "run_id": self.run_id, "sources": sources})
+
+    def note_passed(self, files_passed: int) -> None:
+        """How many originals passed the gate: with a budget more than are planned."""
+        place = self.catalog.root / NOW
+        if place.exists():
+            self._note({**json.loads(place.read_text("utf-8")), "passed": files_passed})
+
+    def _note(self, held: dict[str, Any]) -> None:
         files.put(self.catalog.root / NOW, json.dumps(held, ensure_ascii=False, indent=1))

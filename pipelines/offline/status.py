@@ -71,7 +71,7 @@ class Status:
     """Who builds here now: pid, host, since, command."""
     sources: tuple[SourceStatus, ...]
     passed: int
-    """Files planned for download: they passed the gate."""
+    """Originals that passed the gate; of a build of an older version, those planned for download."""
     stages: tuple[StageStatus, ...]
     media_bytes: int
     """Of the originals that were downloaded."""
@@ -91,7 +91,7 @@ def status(out: Path) -> Status:
         out=out,
         holder=_holder(catalog),
         sources=tuple(_sources(catalog, at_hand)),
-        passed=stages[0].planned,
+        passed=_noted(catalog).get("passed", stages[0].planned),
         stages=tuple(one for one in stages if one.planned),
         media_bytes=size,
         free_bytes=shutil.disk_usage(out).free,
@@ -146,10 +146,14 @@ def _at_hand(catalog: Catalog) -> tuple[pa.Array, int]:
     )
 
 
+def _noted(catalog: Catalog) -> dict[str, Any]:
+    """What the running or last build noted of itself."""
+    place = catalog.root / NOW
+    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+
+
 def _sources(catalog: Catalog, at_hand: pa.Array) -> list[SourceStatus]:
-    labels: dict[str, str] = {}
-    if (catalog.root / NOW).exists():
-        labels = json.loads((catalog.root / NOW).read_text(encoding="utf-8"))["sources"]
+    labels: dict[str, str] = _noted(catalog).get("sources", {})
     kept = _kept(catalog)
     found = []
     for key, label in labels.items():

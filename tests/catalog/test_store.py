@@ -231,3 +231,31 @@ def test_the_same_decisions_are_not_written_twice(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     assert catalog.write_rows_if_new("ledger", "r", "all", changed)
     assert pq.read_table(path).num_rows == 4
+
+
+def test_a_view_compares_parts_only_for_what_was_planned_twice(tmp_path):
+    catalog = Catalog(tmp_path)
+    keys = [f"{n:040x}" for n in range(6)]
+    finish(catalog, catalog.plan("measure", keys, [BLUR], batch_size=2))
+    finish(catalog, catalog.plan("measure", keys[:3], [NOISE], batch_size=2))
+    assert catalog.planned_twice("measure") == []
+    assert "QUALIFY" not in views._latest(catalog, "measure", "sha1, name, version")
+    # One original was lost, and is measured again; its later value counts, the others' stay.
+    catalog.retry("measure", keys[1:2], BLUR, batch_size=2)
+    (ref,) = catalog.pending("measure", [BLUR])
+    catalog.commit(ref, measured(keys[1:2], BLUR, 7.0), [])
+    assert catalog.planned_twice("measure") == keys[1:2]
+    with views.opened(catalog, "measures") as connection:
+        found = connection.execute(
+            "SELECT sha1, value FROM measures WHERE name = 'blur'"
+        ).fetchall()
+    assert sorted(found) == [(k, 7.0 if k == keys[1] else 1.0) for k in keys]
+    # A part that no plan here asked for: all rows are compared.
+    catalog.write_rows("measure", "other", "9999-00000", measured(keys[:1], BLUR, 9.0))
+    assert catalog.planned_twice("measure") is None
+    with views.opened(catalog, "measures") as connection:
+        found = connection.execute(
+            "SELECT sha1, value FROM measures WHERE name = 'blur'"
+        ).fetchall()
+    assert len(found) == 6
+    assert dict(found)[keys[0]] == 9.0

@@ -54,9 +54,12 @@ def report_of(
     shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
     candidates = outcome.facts.select([*shown, "severity"])
     called = source_names(run.recipe)
-    named = [called.get(key, key) for key in candidates.column("source").to_pylist()]
+    keys = candidates.column("source").combine_chunks().dictionary_encode()
+    named = [called.get(key, key) for key in keys.dictionary.to_pylist()]
     candidates = candidates.set_column(
-        candidates.column_names.index("source"), "source", pa.array(named, pa.string())
+        candidates.column_names.index("source"),
+        "source",
+        pa.array(named, pa.string()).take(keys.indices),
     )
     # What was taken down is counted, not shown.
     gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
@@ -38,24 +39,34 @@ def rights_told(decisions: pa.Table, recipe: Recipe, catalog: Catalog) -> dict[s
     Args:
         decisions: catalog.records.Decision of every candidate.
     """
-    columns = (decisions.column(name).to_pylist() for name in ("license_outcome", "license_reason"))
-    counted = Counter(zip(*columns, strict=True))
+    counted = {
+        (row["license_outcome"], row["license_reason"]): row["page_id_count"]
+        for row in decisions.select(["license_outcome", "license_reason", "page_id"])
+        .group_by(["license_outcome", "license_reason"], use_threads=False)
+        .aggregate([("page_id", "count")])
+        .to_pylist()
+    }
     rows: list[dict[str, Any]] = [
         {"reason": reason, "outcome": outcome, "files": files, "means": means(reason)}
         for (outcome, reason), files in counted.items()
         if outcome != "accept"
     ]
     cleared = reasons_by_file(catalog)
-    accepted = decisions.filter(pc.equal(decisions.column("license_outcome"), "accept"))
-    keys = zip(*(accepted.column(name).to_pylist() for name in ("page_id", "sha1")), strict=True)
     return {
         "judged": decisions.num_rows,
         "accepted": sum(files for (outcome, _), files in counted.items() if outcome == "accept"),
         "rows": sorted(rows, key=lambda row: (-int(row["files"]), row["outcome"], row["reason"])),
         "off": sorted(recipe.rights.off.items()),
-        "cleared": sum(key in cleared for key in keys) if cleared else 0,
+        "cleared": sum(key in cleared for key in _accepted(decisions)) if cleared else 0,
         "screen": recipe.rights.screen,
     }
+
+
+def _accepted(decisions: pa.Table) -> Iterator[tuple[int, str]]:
+    """(page id, SHA-1) of what the gate accepts."""
+    accepted = decisions.filter(pc.equal(decisions.column("license_outcome"), "accept"))
+    columns = (accepted.column(name).to_pylist() for name in ("page_id", "sha1"))
+    return zip(*columns, strict=True)
 
 
 def reason_rows(candidates: pa.Table, examples: int) -> list[ReasonRow]:
@@ -65,23 +76,27 @@ def reason_rows(candidates: pa.Table, examples: int) -> list[ReasonRow]:
         candidates: as `pipelines.build.gate.gated` returns them, in page id order.
         examples: titles for each reason, at most.
     """
-    grouped = (
-        candidates.select(["license_outcome", "license_reason", "page_id", "title"])
-        .group_by(["license_outcome", "license_reason"], use_threads=False)
-        .aggregate([("page_id", "count"), ("page_id", "list"), ("title", "list")])
+    names = ["license_outcome", "license_reason"]
+    rows: list[ReasonRow] = []
+    shown = candidates.select(["page_id", "title"])
+    numbered = candidates.select(names).append_column(
+        "row", pa.array(np.arange(candidates.num_rows))
     )
-    rows = [
-        ReasonRow(
-            outcome=row["license_outcome"],
-            reason=row["license_reason"],
-            files=row["page_id_count"],
-            means=means(row["license_reason"]),
-            examples=tuple(
-                zip(row["page_id_list"][:examples], row["title_list"][:examples], strict=True)
-            ),
+    grouped = numbered.group_by(names, use_threads=False).aggregate([("row", "list")])
+    for i in range(grouped.num_rows):
+        outcome, reason = (grouped.column(name)[i].as_py() for name in names)
+        at = grouped.column("row_list")[i].values
+        # Of a million titles only the few that are shown become Python's.
+        first = shown.take(at.slice(0, examples)).to_pylist()
+        rows.append(
+            ReasonRow(
+                outcome=outcome,
+                reason=reason,
+                files=len(at),
+                means=means(reason),
+                examples=tuple((one["page_id"], one["title"]) for one in first),
+            )
         )
-        for row in grouped.to_pylist()
-    ]
     return sorted(rows, key=lambda row: (ORDER.index(row.outcome), -row.files, row.reason))
 
 
