@@ -24,6 +24,10 @@ class ReadOnly(Expected, PermissionError):
     """A folder may not be written to."""
 
 
+class InTheWay(Expected, OSError):
+    """A folder stands where a file is to be written, or a file where a folder is."""
+
+
 class FolderGone(Missing):
     """A folder that was there when a command began was removed or unmounted meanwhile."""
 
@@ -37,7 +41,7 @@ def room_for(path: Path) -> Generator[None]:
     """Turns what a disk may refuse into errors that say what to do.
 
     Raises:
-        DiskFull, ReadOnly, FolderGone, DiskBroken: while something under `path` was written.
+        DiskFull, ReadOnly, FolderGone, InTheWay, DiskBroken: while something under `path` was written.
     """
     try:
         yield
@@ -54,6 +58,14 @@ def refusal(error: OSError, path: Path) -> Expected | None:
     """The sentence for what the system said while `path` was written; None where it is no matter of the disk."""
     whole = "Everything committed so far is whole:"
     match error.errno:
+        case errno.EISDIR | errno.EEXIST | errno.ENOTDIR if (
+            in_the_way := _in_the_way(path, error)
+        ) is not None:
+            what = "a folder" if in_the_way.is_dir() else "a file"
+            return InTheWay(
+                f"{in_the_way} is {what}, and cannot be while {path} is written. {whole} move it away and run the "
+                "same command again."
+            )
         case errno.ENOSPC:
             return DiskFull(
                 f"No space left while writing {path}. {whole} make room and run the same command again. (Where "
@@ -93,6 +105,15 @@ def is_temporary(path: Path) -> bool:
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
+def _in_the_way(path: Path, error: OSError) -> Path | None:
+    """What the error is about: the folder under that name, or the file where a folder above it should be."""
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    wanted_folder = there != path or error.errno == errno.EEXIST
+    wrong = there.is_dir() != wanted_folder
+    named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return there if wrong and any(name.startswith(str(there)) for name in named) else None
+
+
 class Disk:
     """The local disk, as the verbs see it."""
 
@@ -128,7 +149,8 @@ class Disk:
         self.rename(temporary, path)
         self.sync(path.parent)
         if retired is not None:
-            shutil.rmtree(retired)
+            # A file, where somebody put one in the folder's place.
+            self.delete(retired)
 
     def get(self, path: Path) -> bytes:
         """The bytes under a path; FileNotFoundError where there is nothing."""

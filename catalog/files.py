@@ -6,6 +6,7 @@ After a kill or a power cut a path holds what it held before, or what was writte
     writing, stream, text, folder              for libraries that want a path, a stream or a whole folder
     named_text                                 what a person named
     adopt, growing, sweep                      of another program; a log read while it grows; what a kill left
+    share, touch                               a second name; written again without being written
 
 What touches the disk is `Disk` (catalog/disk.py); `using` puts another layer in its place, in tests one that loses what
 was not synced. A bucket would be another one: it gets a local temporary file and uploads it in `publish`.
@@ -15,7 +16,9 @@ Every temporary is named `.<name>.<8 hex digits>.tmp`, in the same folder as wha
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shutil
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -25,6 +28,7 @@ from catalog.disk import Disk as Disk
 from catalog.disk import DiskBroken as DiskBroken
 from catalog.disk import DiskFull as DiskFull
 from catalog.disk import FolderGone as FolderGone
+from catalog.disk import InTheWay as InTheWay
 from catalog.disk import ReadOnly as ReadOnly
 from catalog.disk import is_temporary as is_temporary
 from catalog.disk import refusal as refusal
@@ -197,6 +201,21 @@ def adopt(made: Path, path: Path) -> None:
     with room_for(path):
         _layers[-1].make_folder(path.parent)
         _layers[-1].publish(made, path)
+
+
+def share(existing: Path, path: Path) -> None:
+    """A second name for a file that nobody changes in place, or a copy where there can be none; raises as `writing`."""
+    with writing(path) as temporary:
+        try:
+            temporary.hardlink_to(existing)
+        except OSError:
+            shutil.copyfile(existing, temporary)
+
+
+def touch(path: Path) -> None:
+    """It says what it said, as of now; raises as `writing`."""
+    with room_for(path):
+        os.utime(path)
 
 
 @contextlib.contextmanager

@@ -15,12 +15,13 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import sums
+from catalog import files, sums
 from catalog.errors import Expected
 
 PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
@@ -95,6 +96,47 @@ def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | No
         pq.write_table(table, sink, compression="zstd")
 
 
+CONTENT = b"lucidlr.content"
+
+
+class _Digest:
+    """A sink that keeps nothing but the SHA-256 of what is written to it."""
+
+    def __init__(self) -> None:
+        self.sha256, self.closed = hashlib.sha256(), False
+
+    def write(self, data: Any) -> int:
+        """Takes bytes or a buffer of Arrow's."""
+        self.sha256.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def write_parquet_if_new(path: Path, table: pa.Table) -> bool:
+    """`write_parquet`, unless just this table stands there already; whether it wrote. What stays counts as written now.
+
+    Tables are told apart by a digest of their buffers, which goes into the file: an equal table in other buffers is
+    written again, and that does no harm.
+
+    Raises:
+        DiskFull: there was no room.
+    """
+    digest = _Digest()
+    with pa.ipc.new_stream(pa.PythonFile(digest, "w"), table.schema) as stream:
+        for batch in table.to_batches():
+            stream.write_batch(batch)
+    content = digest.sha256.hexdigest().encode()
+    held = (pq.read_schema(path).metadata or {}).get(CONTENT) if sums.is_whole(path) else None
+    if held == content:
+        files.touch(path)
+        sums.noted(path)
+        return False
+    write_parquet(path, table, {CONTENT: content})
+    return True
+
+
 def next_number(*folders: Path) -> int:
     """One more than the highest number with which the name of a Parquet file in these folders begins."""
     found = [_NUMBER.match(file.name) for folder in folders for file in folder.glob("*.parquet")]
@@ -138,6 +180,23 @@ class Plans:
         """Freezes keys that failed once more; the rows of the new batches win over the old failures."""
         if keys:
             self._freeze(stage, list(keys), [version], batch_size)
+
+    def plan_anyway(
+        self, stage: str, keys: Sequence[str], version: str, *, batch_size: int
+    ) -> list[BatchRef]:
+        """Freezes just these keys, also those that wait in a batch of an earlier plan with others; returns the batches.
+
+        That batch finds them done when its turn comes: twice does no harm.
+        """
+        if not keys:
+            return []
+        seq = self._freeze(stage, list(keys), [version], batch_size)
+        config = config_hash([version])
+        return [
+            ref
+            for ref in self.pending(stage, [version])
+            if ref.config == config and ref.batch.startswith(f"{seq}-")
+        ]
 
     def pending(
         self, stage: str, versions: Sequence[str] | None, *, most: int | None = None
@@ -216,7 +275,8 @@ class Plans:
         sums.check(found)
         return found
 
-    def _freeze(self, stage: str, keys: list[str], versions: list[str], batch_size: int) -> None:
+    def _freeze(self, stage: str, keys: list[str], versions: list[str], batch_size: int) -> str:
+        """Returns the number of the plan, as batches begin with it."""
         folder = self.plans / stage / config_hash(versions)
         # Also past the parts of a plan that is not there any more: a batch of that name would count as done.
         seq = f"{next_number(folder, self.parts / stage / folder.name):04d}"
@@ -225,6 +285,7 @@ class Plans:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         metadata = {VERSIONS: json.dumps(versions).encode(), PLANNED_AT: now.encode()}
         write_parquet(folder / f"{seq}.parquet", table, metadata)
+        return seq
 
 
 def _planned_at(plan_file: Path) -> str:

@@ -26,7 +26,15 @@ from filelock import FileLock, Timeout
 
 from catalog import files, sums
 from catalog.errors import Expected, NoBuild
-from catalog.plans import ID, BatchRef, Plans, config_hash, next_number, write_parquet
+from catalog.plans import (
+    ID,
+    BatchRef,
+    Plans,
+    config_hash,
+    next_number,
+    write_parquet,
+    write_parquet_if_new,
+)
 from catalog.records import (
     CheckRow,
     ClearedRow,
@@ -90,6 +98,7 @@ class Catalog(Plans):
 
     def __init__(self, root: str | Path) -> None:
         super().__init__(Path(root).resolve())
+        self._tails: dict[str, Path] = {}
         self.make_empty_parts()
 
     def make_empty_parts(self) -> None:
@@ -162,7 +171,13 @@ class Catalog(Plans):
         files.sweep(self.root, skip=("objects",))
         objects = self.root / "objects"
         files.sweep(objects, deep=False)
-        for ref in self.with_keys(self.pending("download", None, most=1)):
+        try:
+            first = list(self.with_keys(self.pending("download", None, most=1)))
+        except sums.Damaged:
+            # Which batch it was is in a plan that has to be repaired first, under this lock: so everywhere.
+            files.sweep(objects)
+            return
+        for ref in first:
             for folder in sorted({objects / key[:2] / key[2:4] for key in ref.keys or ()}):
                 files.sweep(folder, deep=False)
 
@@ -224,6 +239,10 @@ class Catalog(Plans):
         """Writes a part that no plan asked for (decisions, requests, listing failures)."""
         write_parquet(self.parts / stage / config / f"{name}.parquet", table)
 
+    def write_rows_if_new(self, stage: str, config: str, name: str, table: pa.Table) -> bool:
+        """The same, unless this very table stands there already; whether it wrote."""
+        return write_parquet_if_new(self.parts / stage / config / f"{name}.parquet", table)
+
     def write_twice(self, stage: str, name: str, table: pa.Table) -> None:
         """Writes a part of what people said or what was said once, and cannot be made again; the copy first."""
         name = f"{next_number(self.parts / stage / 'all'):06d}-{name}"
@@ -238,7 +257,7 @@ class Catalog(Plans):
 
     def next_listing(self, source: str) -> str:
         """Name of the part that `append_listing` will write next."""
-        return f"{next_number(self.parts / 'listing' / source):06d}"
+        return f"{self._number_after(self._last_listing(source)):06d}"
 
     def append_listing(
         self,
@@ -254,23 +273,37 @@ class Catalog(Plans):
                 that found nothing new the last leaves its part in the place of the one before, so that weekly looks
                 make no pile of empty parts.
         """
-        found = sorted((self.parts / "listing" / source).glob("*.parquet"))
-        path = self.parts / "listing" / source / f"{self.next_listing(source)}.parquet"
+        found = self._last_listing(source)
+        path = self.parts / "listing" / source / f"{self._number_after(found):06d}.parquet"
         held = self.walk_of(source)
         if walk is not None and found and held is not None and table.num_rows == 0:
-            path = found[-1] if pq.read_metadata(found[-1]).num_rows == 0 else path
+            path = found if pq.read_metadata(found).num_rows == 0 else path
         kept = {CURSOR: json.dumps(cursor).encode()}
         if walk is not None or held is not None:
             kept[WALK] = json.dumps(walk or held).encode()
         write_parquet(path, table, kept)
+        self._tails[source] = path
+
+    def _last_listing(self, source: str) -> Path | None:
+        """The last part of a source's listing. Looked for once: with a thousand parts, not a thousand times."""
+        known = self._tails.get(source)
+        folder = self.parts / "listing" / source
+        after = f"{self._number_after(known):06d}.parquet"
+        if known is None or not known.exists() or (folder / after).exists():
+            known = max(folder.glob("*.parquet"), default=None)
+        return known
+
+    @staticmethod
+    def _number_after(part: Path | None) -> int:
+        return 0 if part is None else int(part.stem) + 1
 
     def walk_of(self, source: str) -> dict[str, Any] | None:
         """What the last part of a source's listing says of its walk; None where it says nothing."""
-        parts = sorted((self.parts / "listing" / source).glob("*.parquet"))
-        if not parts:
+        last = self._last_listing(source)
+        if last is None:
             return None
-        sums.check(parts[-1:])
-        held = (pq.read_schema(parts[-1]).metadata or {}).get(WALK)
+        sums.check([last])
+        held = (pq.read_schema(last).metadata or {}).get(WALK)
         return None if held is None else json.loads(held)
 
     def listing_state(self, source: str) -> tuple[int, dict[str, Any] | None, bool]:

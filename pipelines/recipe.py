@@ -33,6 +33,7 @@ from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
+from pipelines.bounds import BudgetConfig
 from pipelines.recipe_problems import problems_of
 from pipelines.runner_config import RunnerConfig
 
@@ -79,6 +80,7 @@ DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
 UNHASHED = {
     *("limits", "batch_size", "title", "description", "refresh", "version", "previous", "runner"),
+    "budget",
 }
 """Sections of a recipe that cannot change a decision."""
 
@@ -150,6 +152,8 @@ class Recipe(BaseModel):
     """Set: no wiki is asked, an embedded one is made and served on loopback."""
     limits: Limits = Limits()
     """Politeness; does not change the result."""
+    budget: BudgetConfig = BudgetConfig()
+    """When to stop before everything is fetched; does not change what a build without it gives."""
     sources: tuple[Source, ...]
     """Where files are listed, in order of precedence."""
     prefilter: PrefilterPolicy = PrefilterPolicy()
@@ -186,6 +190,7 @@ class Recipe(BaseModel):
         if unknown:
             near = nearest(unknown[0], measure_names())
             raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {near!r}?")
+        self.bounded_by(self.budget)
         self._screen_is_used()
         self._scenes_can_be_told()
         measured = [f"measure.{name}" for name in self.measures]
@@ -205,6 +210,18 @@ class Recipe(BaseModel):
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
         return self
+
+    def bounded_by(self, budget: BudgetConfig) -> Recipe:
+        """The recipe with another budget.
+
+        Raises:
+            ValueError: it cannot be met.
+        """
+        if budget.stop_at is not None and self.sampling.max_samples is None:
+            raise ValueError(
+                "budget.stop_at: kept needs sampling.max_samples: how many are enough?"
+            )
+        return self.model_copy(update={"budget": budget})
 
     def _scenes_can_be_told(self) -> None:
         """Only an encoder tells scenes."""
@@ -258,6 +275,9 @@ class Recipe(BaseModel):
         if self.dedupe.partial is None:
             # As before there was such a key: the decisions are the same.
             del content["dedupe"]["partial"]
+        embedding = content["dedupe"]["embedding"]
+        if embedding is not None and embedding["device"] == "cpu":
+            del embedding["device"]
         if self.leakage.index is not None:
             # What the index holds counts, not where it lies.
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))

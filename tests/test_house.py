@@ -6,9 +6,10 @@ import ast
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
-import pytest
+from tests.cases import every
 
 HOME = Path(__file__).parents[1]
 PACKAGES = ("catalog", "crawler", "filters", "pipelines", "training")
@@ -63,8 +64,9 @@ def called(node: ast.Call) -> str:
 def names_from(function: ast.AST, wanted: set[str]) -> set[str]:
     """Variables that hold what one of `wanted` gave, by `=` or by `with ... as`, or what was made of such a one."""
     found: set[str] = set()
+    binding = [n for n in ast.walk(function) if isinstance(n, ast.Assign | ast.withitem)]
     # Once to find them, once more for what is made of what was found.
-    for node in [*ast.walk(function), *ast.walk(function)]:
+    for node in [*binding, *binding]:
         pairs: list[tuple[ast.expr, ast.expr | None]] = []
         if isinstance(node, ast.Assign):
             pairs = [(node.value, target) for target in node.targets]
@@ -73,7 +75,7 @@ def names_from(function: ast.AST, wanted: set[str]) -> set[str]:
         for value, target in pairs:
             if not isinstance(value, ast.Call) or target is None:
                 continue
-            if called(value) in wanted or roots(value) & found:
+            if called(value) in wanted or (found and roots(value) & found):
                 found.add(ast.unparse(target))
     return found
 
@@ -113,14 +115,14 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
     inside: dict[ast.AST, set[str]] = {}
     for function in functions:
         held = names_from(function, VERBS | IN_MEMORY)
-        for node in ast.walk(function):
+        for node in ast.walk(function) if held else ():
             inside[node] = inside.get(node, set()) | held
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name, held = called(node), inside.get(node, set())
         ours = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "files"
-        if ours or roots(node) & held:
+        if ours or (held and roots(node) & held):
             continue
         if (
             name in WRITES
@@ -130,7 +132,10 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
                 and len(node.args) == 1
                 and not node.keywords
             )
-            or ast.unparse(node.func) in {"os.replace", "shutil.move", "shutil.copy"}
+            or (
+                name in {"replace", "move", "copy"}
+                and ast.unparse(node.func) in {"os.replace", "shutil.move", "shutil.copy"}
+            )
             or (name in {"mkdir", "makedirs"})
             or (name in {"open", "fdopen"} and opens_to_write(node))
             or (name in LIBRARIES and (node.args or node.keywords))
@@ -176,7 +181,7 @@ def test_a_module_can_be_kept_in_mind_and_a_folder_overlooked():
     assert not {folder for folder in full - PLUG_INS if not folder.startswith("tests")}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(HOME).as_posix())
+@every("module", MODULES)
 def test_nobody_writes_to_the_disk_but_by_catalog_files(module):
     place = module.relative_to(HOME).as_posix()
     found = [
@@ -187,8 +192,8 @@ def test_nobody_writes_to_the_disk_but_by_catalog_files(module):
     assert not found, f"{found}: use a verb of catalog/files.py"
 
 
-@pytest.mark.parametrize(
-    ("source", "name"),
+@every(
+    "source, name",
     [
         ("def f(p):\n    p.write_text('x')", "write_text"),
         ("def f(p, q):\n    p.replace(q)", "replace"),
@@ -206,7 +211,7 @@ def test_a_write_past_the_verbs_is_seen(source, name):
     assert [n for _, n in direct_writes(source)] == [name]
 
 
-@pytest.mark.parametrize(
+@every(
     "source",
     [
         "def f(p):\n    files.put(p, 'x')",
@@ -230,6 +235,19 @@ def test_every_module_of_catalog_is_protected_or_open_to_all():
     }
     there |= {f"catalog.{path.parent.name}" for path in (HOME / "catalog").glob("*/__init__.py")}
     assert there - OPEN_TO_ALL == set(contract["protected_modules"])
+
+
+def test_no_folder_of_tests_is_passed_over_by_pytest(request):
+    """A folder named like one of `norecursedirs` is not looked into; pytest's own list has `build`."""
+    tests = HOME / "tests"
+    folders = {p for file in tests.rglob("test_*.py") for p in file.relative_to(tests).parts[:-1]}
+    passed_over = [
+        (folder, pattern)
+        for folder in sorted(folders)
+        for pattern in request.config.getini("norecursedirs")
+        if fnmatch(folder, pattern)
+    ]
+    assert passed_over == []
 
 
 def test_one_set_of_image_suffixes():

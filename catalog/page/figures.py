@@ -89,7 +89,8 @@ def draw(
     from matplotlib import pyplot as plt
 
     written: list[Path] = []
-    with mpl.rc_context({**STYLE, **(style or {})}):
+    rules: dict[Any, Any] = {**STYLE, **dict(style or {})}
+    with mpl.rc_context(rules):
         mpl.use("Agg", force=True)
         drawn: dict[str, Figure | None] = {
             "funnel": _funnel(facts["funnel"]),

@@ -231,6 +231,7 @@ def render_card(
     contact: str | None = None,
     target_mix: Mapping[str, float] | None = None,
     notice: str | None = None,
+    stopped: str | None = None,
     tombstones: pa.Table | None = None,
     rights: Mapping[str, Any] | None = None,
     reviews: Mapping[str, Any] | None = None,
@@ -243,6 +244,7 @@ def render_card(
         contact: Where to write for a takedown; None refers to the repository's discussions.
         target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
+        stopped: Which budget stopped the build before everything was fetched, and how far it came.
         tombstones: As the release holds them; None where it has no such file.
         rights: What the license gate excluded (pipelines.build.report.rights.rights_told); None where nobody asked.
         reviews: What people said, as pipelines.build.report.measured.reviews_told gives it; None: nobody reviewed.
@@ -295,6 +297,7 @@ def render_card(
         ],
         contact=contact,
         notice=notice,
+        stopped=stopped,
         absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,

@@ -11,6 +11,7 @@ a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothin
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -180,10 +181,10 @@ def one_thread() -> None:
 
     How many there are moves the last digits, and threads that wait for each other cost eight times the work (ADR 0060).
     """
-    import scipy.linalg  # it brings a BLAS of its own; what is loaded later would not be limited
     from threadpoolctl import threadpool_limits
 
-    del scipy
+    # SciPy brings a BLAS of its own, and what is loaded later would not be limited.
+    importlib.import_module("scipy.linalg")
     threadpool_limits(1, user_api="blas")
 
 

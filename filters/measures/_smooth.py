@@ -12,7 +12,7 @@ import numpy as np
 
 from filters.measures import Floats, opencv
 
-STRIP_ROWS = 64
+STRIP_ROWS = 32
 
 
 def smoothed(plane: Floats, sigma_px: float) -> Floats:
@@ -21,37 +21,52 @@ def smoothed(plane: Floats, sigma_px: float) -> Floats:
     radius = len(weights) - 1
     height, width = plane.shape
     padded = np.pad(plane, radius, mode="reflect" if min(plane.shape) > 1 else "edge")
+    across = np.empty((height + 2 * radius, width), np.float32)
+    for rows in _strips(len(across)):
+        strip = padded[rows]
+        _fold([strip[:, i : i + width] for i in range(2 * radius + 1)], weights, across[rows])
     found = np.empty_like(plane)
-    for top in range(0, height, STRIP_ROWS):
-        rows = min(STRIP_ROWS, height - top)
-        strip = padded[top : top + rows + 2 * radius]
-        across = _folded([strip[:, i : i + width] for i in range(2 * radius + 1)], weights)
-        down = [across[i : i + rows] for i in range(2 * radius + 1)]
-        found[top : top + rows] = _folded(down, weights)
+    for rows in _strips(height):
+        near = across[rows.start : rows.stop + 2 * radius]
+        down = [near[i : i + rows.stop - rows.start] for i in range(2 * radius + 1)]
+        _fold(down, weights, found[rows])
     return found
 
 
 def scharr(plane: Floats) -> tuple[Floats, Floats]:
     """Components of the gradient across and down, float32 [h, w], per px."""
     padded = np.pad(plane, 1, mode="reflect" if min(plane.shape) > 1 else "edge")
-    three, ten, scale = np.float32(3), np.float32(10), np.float32(1 / 32)
-    right = padded[:, 2:] - padded[:, :-2]
-    below = padded[2:] - padded[:-2]
-    dx = (three * (right[:-2] + right[2:]) + ten * right[1:-1]) * scale
-    dy = (three * (below[:, :-2] + below[:, 2:]) + ten * below[:, 1:-1]) * scale
-    return np.asarray(dx, np.float32), np.asarray(dy, np.float32)
+    dx, dy = np.empty_like(plane), np.empty_like(plane)
+    for rows in _strips(len(plane)):
+        near = padded[rows.start : rows.stop + 2]
+        right = near[:, 2:] - near[:, :-2]
+        _three_ten_three(right[:-2], right[1:-1], right[2:], dx[rows])
+        below = near[2:] - near[:-2]
+        _three_ten_three(below[:, :-2], below[:, 1:-1], below[:, 2:], dy[rows])
+    return dx, dy
 
 
-def _folded(shifted: list[Floats], weights: Floats) -> Floats:
+def _three_ten_three(before: Floats, here: Floats, behind: Floats, out: Floats) -> None:
+    """(3 (before + behind) + 10 here) / 32, each step rounded."""
+    np.add(before, behind, out=out)
+    out *= np.float32(3)
+    out += np.float32(10) * here
+    out *= np.float32(1 / 32)
+
+
+def _strips(height: int) -> list[slice]:
+    return [slice(top, min(top + STRIP_ROWS, height)) for top in range(0, height, STRIP_ROWS)]
+
+
+def _fold(shifted: list[Floats], weights: Floats, out: Floats) -> None:
     """Weighted sum from the middle outwards; both sides share a weight."""
     middle = len(weights) - 1
-    total = shifted[middle] * weights[0]
-    pair = np.empty_like(total)
+    np.multiply(shifted[middle], weights[0], out=out)
+    pair = np.empty_like(out)
     for far in range(1, middle + 1):
         np.add(shifted[middle - far], shifted[middle + far], out=pair)
         pair *= weights[far]
-        total += pair
-    return total
+        out += pair
 
 
 @cache

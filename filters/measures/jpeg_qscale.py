@@ -88,9 +88,9 @@ def measure(photo: Photo) -> float | None:
 def _step(values: NDArray[np.float64]) -> float | None:
     """Quantisation step that the absolute values of a coefficient show; None without a comb."""
     counted = values[None, :] > 0.6 * STEPS[:, None]
-    # Most are not counted, and a cosine costs more than all else here.
-    turns = 2 * np.pi * values[None, :] / STEPS[:, None]
-    phases = np.cos(turns, where=counted, out=np.zeros_like(turns))
+    # Cosines are what this costs: of those alone that count, which are few.
+    phases = np.zeros(counted.shape)
+    phases[counted] = np.cos((2 * np.pi * values[None, :] / STEPS[:, None])[counted])
     count = counted.sum(axis=1)
     enough = count >= 8
     scores = phases.sum(axis=1) / np.maximum(count, 1)

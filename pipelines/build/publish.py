@@ -50,7 +50,7 @@ OWN_NOTICE = (
     "and authors are what the data beside those files or the recipe state; nobody can be asked whether they still hold."
 )
 
-UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
+UNRELEASED = {"limits", "budget", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (
@@ -83,8 +83,9 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
         points = _last_planned(run.catalog, "embed", [POINTS] if recipe.dedupe.partial else [])
     else:
         measures = measure_versions(recipe.measures)
-        scores = score_versions(recipe.scores, recipe.scoring)
-        seen = embed_versions(recipe.dedupe)
+        elsewhere = run.runner.elsewhere
+        scores = score_versions(recipe.scores, recipe.scoring, elsewhere=elsewhere)
+        seen = embed_versions(recipe.dedupe, elsewhere=elsewhere)
         points = point_versions(recipe.dedupe)
     recipe_hash = recipe.hash([*measures, *scores, *seen, *points, hashes], run.limit)
     joined = {
@@ -138,6 +139,7 @@ def publish(
         failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
+        stop=run.stop,
     )
     if run.at_home:
         # A dataset that was written beside says nothing of what the build itself holds.
@@ -179,8 +181,9 @@ def _release(
         edges = edges_among(catalog, table, recipe.dedupe, version=hash_version)
         outcome = decide(table, recipe, recipe_hash=recipe_hash, edges=edges)
         del table, edges
-        catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
-        catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
+        tell_kept(run, outcome)
+        catalog.write_rows_if_new("decision", recipe_hash, "all", outcome.decisions)
+        catalog.write_rows_if_new("ledger", recipe_hash, "all", outcome.ledger.wide)
     for row in outcome.shortfalls:
         run.progress.say(f"sampling: {row.dimension} {row.value}: {row.got} of {row.wanted}")
     store = ObjectStore(catalog.root / "objects")
@@ -192,6 +195,8 @@ def _release(
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
+        if run.stop is not None:
+            facts |= {"stopped by": run.stop.why, "to resume": run.stop.resume}
         page = report_of(run, outcome, samples, failures, store, facts, reviews)
     summary = _ReleaseSummary(
         funnel=outcome.funnel,
@@ -200,6 +205,15 @@ def _release(
         dataset_hash=dataset_hash,
     )
     return summary, page
+
+
+def tell_kept(run: Build, outcome: Outcome) -> None:
+    """Into the tally: how many files of each source this decision keeps."""
+    kept = outcome.facts.column("source").filter(outcome.kept)
+    counted = {row["values"]: row["counts"] for row in kept.value_counts().to_pylist()}
+    for source in pc.unique(outcome.facts.column("source")).to_pylist():
+        run.tally.note(source, kept=counted.get(source, 0))
+    run.show()
 
 
 def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
@@ -266,6 +280,7 @@ def _export(
             pretty_name=recipe.title or recipe.name,
             target_mix=recipe.sampling.mix or None,
             notice=notice,
+            stopped=None if run.stop is None else run.stop.why,
             tombstones=stones,
             rights=rights,
             reviews=reviews,

@@ -114,12 +114,13 @@ def _pictures(
     pictures = Pictures(collection.read, out / "thumbnails")
     small: list[str | None] = []
     large: list[str | None] = []
-    held = collection.rows.column("sha1").to_pylist()
+    held: list[str | None] = collection.rows.column("sha1").to_pylist()
     for sha1 in held:
-        path = _thumbnail(out, sha1)
-        there = path is not None and (path.is_file() or pictures.thumbnail(sha1) is not None)
+        path, there = _thumbnail(out, sha1), False
+        if sha1 is not None and path is not None:
+            there = path.is_file() or pictures.thumbnail(sha1) is not None
         small.append(path.relative_to(out).as_posix() if path is not None and there else None)
-        large.append(_original(pictures, out, sha1) if there and originals else None)
+        large.append(_original(pictures, out, sha1) if sha1 and there and originals else None)
         advance(1)
     return small, large
 

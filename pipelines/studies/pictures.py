@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog.plans import write_parquet
+from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def measured_pictures(
     parts = {i: kept / f"{stamp(job)}.parquet" for i, job in enumerate(jobs)}
     missing = [i for i in parts if not parts[i].is_file()]
     with (
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=end_with_the_parent) as pool,
         progress.stage("pictures", len(jobs)) as advance,
     ):
         advance(len(jobs) - len(missing))

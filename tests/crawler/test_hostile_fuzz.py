@@ -134,6 +134,7 @@ def crawl(server, source, folder):
     return {record.page_id for record in held}, kinds
 
 
+@pytest.mark.slow
 def test_hostile_answers_are_rows_or_sentences(embedded, tmp_path):
     ended, troubled, whole, asked = 0, 0, 0, 0
     for seed in range(rounds(1000)):

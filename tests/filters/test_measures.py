@@ -33,6 +33,7 @@ from filters.measures import (
     open_photo,
 )
 from filters.picture import open_picture
+from tests.cases import every
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
@@ -217,9 +218,7 @@ def test_jpeg_history_shows_through_a_second_save_and_a_crop():
 
 
 @pytest.mark.parametrize("name", measure_names())
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 200), (200, 1), (7, 9), (16, 16), (33, 65), (64, 300)], ids=str
-)
+@every("shape", [(1, 1), (1, 200), (200, 1), (7, 9), (16, 16), (33, 65), (64, 300)])
 def test_small_and_flat_images_give_none_or_a_finite_number(name, shape):
     chance = np.random.default_rng(0)
     for image in (
@@ -299,11 +298,11 @@ def test_measures_multiply_matrices_on_one_thread_whatever_was_set_before():
     assert told.stdout == "{1}\n", told.stderr
 
 
-def test_waves_of_many_sizes_are_not_kept():
-    from filters.measures.resized_grid import _waves
+def test_waves_of_any_length_are_the_beginning_of_those_that_are_kept():
+    from filters.measures.resized_grid import KEPT, _made, _waves
 
-    grid = load_measure("resized_grid")
-    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), dtype=np.uint8)
-    for side in range(96, 120):
-        grid.measure(Photo(noise[:side, :96]))
-    assert _waves.cache_info().currsize <= 4
+    for length in (96, 333, 1024, KEPT, KEPT + 1):
+        for found, made in zip(_waves(length), _made(length), strict=True):
+            assert np.array_equal(found, made)
+    # One length is kept, not one for each that was seen.
+    assert _waves(96)[0].base is _waves(333)[0].base

@@ -178,6 +178,16 @@ def test_a_damaged_plan_is_planned_again(copy, undisturbed, stage, how):
     assert problems(copy) == []
 
 
+@pytest.mark.parametrize("stage", ["download", "measure"])
+def test_a_damaged_plan_does_not_stand_in_the_way_of_its_repair(copy, undisturbed, stage):
+    path = sorted((copy / "catalog" / "plans" / stage).glob("*/*.parquet"))[0]
+    flip(path, 808)
+    assert mend(copy, lambda text: None)
+    assert not path.exists()
+    built(copy)
+    assert dataset_hash(copy) == dataset_hash(undisturbed)
+
+
 @pytest.mark.parametrize(
     ("how", "when"),
     [("lost", "kept"), ("cut", "any"), ("bit", "kept"), ("lost", "any")],

@@ -76,6 +76,22 @@ def test_a_cleared_file_is_stopped_again_by_another_reason_and_keeps_its_place_i
 
 
 @pytest.mark.slow
+def test_a_file_whom_no_credit_could_name_is_not_cleared_and_an_odd_name_is(tmp_path):
+    house = House(tmp_path)
+    for number, artist in ((2, ""), (4, "The Photographer")):
+        house.change(number, extmetadata={"Artist": {"value": artist}})
+    with house.server:
+        house.build()
+        done = clear(house.out, ["File:Gone.jpg", "File:Old.jpg"], by="Jo", why="looked")
+        assert [row.reason for row in done.rows] == ["missing_author"]
+        assert "names nobody" in dict(done.left_out)["File:Gone.jpg"]
+        house.build()
+        kept = {title for title, reason in house.reasons().items() if reason == "kept"}
+        assert "File:Old.jpg" in kept
+        assert "File:Gone.jpg" not in kept
+
+
+@pytest.mark.slow
 def test_only_quarantined_files_are_cleared_and_somebody_has_to_say_why(house):
     lines = ["\ufeffFile:Forbidden.jpg", "File:Gone.jpg", "A|B.jpg", "File:Nobody.jpg"]
     done = clear(house.out, lines, by="Jo", why="looked")
