@@ -116,14 +116,21 @@ def _pictures(
     large: list[str | None] = []
     held: list[str | None] = collection.rows.column("sha1").to_pylist()
     for sha1 in held:
-        path, there = None, False
-        if sha1 is not None:
-            path = thumbnail_path(out / "thumbnails", sha1)
+        path, there = _thumbnail(out, sha1), False
+        if sha1 is not None and path is not None:
             there = path.is_file() or pictures.thumbnail(sha1) is not None
         small.append(path.relative_to(out).as_posix() if path is not None and there else None)
         large.append(_original(pictures, out, sha1) if sha1 and there and originals else None)
         advance(1)
     return small, large
+
+
+def _thumbnail(out: Path, sha1: str | None) -> Path | None:
+    """Where a thumbnail stands; None for what is no SHA-1, which in a release from elsewhere may be any text."""
+    try:
+        return None if sha1 is None else thumbnail_path(out / "thumbnails", sha1)
+    except ValueError:
+        return None
 
 
 def _original(pictures: Pictures, out: Path, sha1: str) -> str | None:

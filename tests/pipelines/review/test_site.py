@@ -52,6 +52,7 @@ def test_twenty_thousand_rows_are_filtered_in_the_browser_and_nothing_is_asked_o
         served(tmp_path / "site") as address,
         visit(browser, address, width=1440, height=900) as seen,
     ):
+        seen.page.set_default_timeout(60_000)
         page = ready(seen)
         until(page, "document.querySelector('.tile img').naturalWidth > 0")
         assert page.locator("#title").text_content() == "<u>Test</u>"
@@ -133,7 +134,7 @@ def test_a_folder_of_somebody_else_is_left_alone_and_what_has_no_picture_is_a_ro
     assert (tmp_path / "mine" / "index.html").read_text() == "mine"
     shown = collection(4)
     at = shown.rows.column_names.index("sha1")
-    sha1s = pa.array([shown.rows.column("sha1")[0].as_py(), None, f"{0:040x}", None])
+    sha1s = pa.array([shown.rows.column("sha1")[0].as_py(), None, f"{0:040x}", "../../x"])
     rows = shown.rows.set_column(at, "sha1", sha1s)
     done = write_site(replace(shown, rows=rows), tmp_path / "site")
     assert (done.rows, done.pictures) == (4, 1)
