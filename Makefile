@@ -9,10 +9,11 @@ CORE := $(VENV)/.core-stamp
 INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --requirement
 EDITABLE = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 LOCK = --python-version 3.11 --generate-hashes --no-header --no-annotate
-# Processes that `make test` spreads over.
+# Processes that `make test` and CI spread over; a file of tests stays with one.
 JOBS ?= 2
+OVER = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: setup core lock docs check test test-long test-all test-cpus demo demo-train photos graphics bench rehearsal clean
+.PHONY: setup core lock docs check test test-slow test-long test-all test-cpus demo demo-train photos graphics bench rehearsal clean
 .DELETE_ON_ERROR:
 
 # Everything: torch, Prefect and what the tests need.
@@ -48,7 +49,11 @@ check: setup
 
 # Fast tests: no server, no package downloads.
 test: setup
-	$(BIN)/pytest -n $(JOBS) -m "not slow and not mediawiki and not browser and not gpu"
+	$(BIN)/pytest $(OVER) -m "not slow and not mediawiki and not browser and not gpu"
+
+# Slow tests, a Prefect server, and the real MediaWiki.
+test-slow: setup
+	$(BIN)/pytest $(OVER) -m "(slow or mediawiki) and not gpu and not browser" --durations=10
 
 # Loops at their full length, ten times what CI does: kills, fuzz, properties. Hours.
 test-long: setup

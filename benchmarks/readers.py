@@ -8,6 +8,7 @@ dependency of ours: `pip install --target FOLDER webdataset braceexpand`, and pu
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 import tempfile
@@ -48,19 +49,21 @@ def main(folder: str, rounds: str = "3") -> None:
         told = datasets.load_dataset(
             "parquet", data_files=shards, split="train", cache_dir=f"{scratch}/cache"
         ).select_columns(["image"])
-        mixed = told.shuffle(seed=0)
+        told = told.cast_column("image", datasets.Image())
+        mixed: Any = told.shuffle(seed=0)
         readers["datasets, random access"] = lambda: (
             np.asarray(row["image"].convert("RGB")) for row in mixed
         )
         streamed = datasets.load_dataset(
             "parquet", data_files=shards, split="train", streaming=True
         ).select_columns(["image"])
+        streamed = streamed.cast_column("image", datasets.Image())
         readers["datasets, streaming"] = lambda: (
             np.asarray(row["image"].convert("RGB"))
             for row in streamed.shuffle(seed=0, buffer_size=BUFFER)
         )
         try:
-            import webdataset as wds
+            wds: Any = importlib.import_module("webdataset")
         except ImportError:
             print("webdataset is not installed: not compared")
         else:

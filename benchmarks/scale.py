@@ -38,7 +38,8 @@ assert catalog.plan("hash", keys, [VERSION], batch_size=256) == []
 """
 LOOKUP = """
 import sys
-from catalog.store import BatchRef, Catalog
+from catalog.plans import BatchRef
+from catalog.store import Catalog
 from pathlib import Path
 catalog = Catalog(Path(sys.argv[1]) / "catalog")
 parts = sorted(catalog.parts.glob("download/*/*.parquet"))

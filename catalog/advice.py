@@ -5,7 +5,7 @@ from __future__ import annotations
 ADVICE = {
     "missing": "The title does not exist on the wiki: correct the list of titles.",
     "invalid": "No such title is possible: correct the list of titles.",
-    "source": "A source of the recipe holds nothing: take it out, or correct its name.",
+    "source": "A source of the recipe holds nothing, or some of it cannot be read: correct it, or take it out.",
     "gone": "Deleted between listing and download. Nothing to do.",
     "overwritten": "The page got other bytes between listing and download. Build again to fetch them.",
     "no_sha1": "The wiki gave no SHA-1. Look at the file's page; `lucidlr refresh` asks again.",

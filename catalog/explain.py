@@ -205,6 +205,9 @@ def explain_lines(
     return lines
 
 
+_SAID = {"frozen": "put it into the test split"}
+
+
 def _verdicts(connection: duckdb.DuckDBPyConnection, page_id: int, sha1: str | None) -> list[str]:
     """What people said of a file, a line each; older databases know nothing of it."""
     known = connection.execute(
@@ -214,12 +217,14 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, page_id: int, sha1: str | N
         return []
     rows = connection.execute(
         "SELECT reviewer, what, label, why, reviewed_at, sha1 FROM reviews WHERE page_id = ? "
-        "QUALIFY row_number() OVER (PARTITION BY sha1, reviewer, label ORDER BY reviewed_at DESC, row_id DESC) = 1 "
+        "QUALIFY row_number() OVER (PARTITION BY sha1, reviewer, label, what = 'frozen' "
+        "ORDER BY reviewed_at DESC, row_id DESC) = 1 "
         "ORDER BY reviewed_at, row_id",
         [page_id],
     ).fetchall()
     return [
-        f"  {reviewer} said {what.replace('_', ' ')}{f' {label}' if label else ''} on {at:%Y-%m-%d}"
+        f"  {reviewer} {_SAID.get(what, 'said ' + what.replace('_', ' '))}{f' {label}' if label else ''}"
+        f" on {at:%Y-%m-%d}"
         f"{f': {why}' if why else ''}{'' if of == sha1 else ' (of other bytes)'}"
         for reviewer, what, label, why, at, of in rows
         if what != "undo"

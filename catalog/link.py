@@ -209,6 +209,7 @@ def runs_table(folder: Path) -> pa.Table:
         "stage_seconds": pa.string(),
         "funnel": pa.string(),
         "dataset_hash": pa.string(),
+        "stopped": pa.string(),
         "versions": pa.string(),
     }
     return pa.table(

@@ -22,9 +22,10 @@ from pyarrow import compute
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.plans import write_parquet
 from catalog.records import FileRecord
 from catalog.removals import PRESENT_VERSIONS, REQUESTED_BYTES, removed
-from catalog.store import DAMAGED, Catalog, write_parquet
+from catalog.store import DAMAGED, Catalog
 from catalog.views import opened
 
 pc: Any = compute

@@ -167,7 +167,7 @@ class ReviewRow:
     """Of the bytes that were looked at."""
     reviewer: str
     what: str
-    """keep, drop, skip, wrong_label, right_label, or undo."""
+    """keep, drop, skip, wrong_label, right_label, undo, or frozen (in the test split)."""
     label: str | None
     """For wrong_label and right_label, and for an undo of one."""
     why: str

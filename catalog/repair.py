@@ -159,6 +159,9 @@ def _away(catalog: Catalog, paths: Iterable[Path], aside: Path) -> None:
     """Moves files, with their sums, to the same place below `aside`."""
     for path in paths:
         for one in (path, sums.sum_file(path)):
+            if one.is_symlink() and not one.exists():
+                # A link to nowhere, or to itself: there is nothing to keep.
+                files.delete(one)
             if one.exists():
                 files.adopt(one, aside / one.relative_to(catalog.root))
 

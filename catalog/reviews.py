@@ -23,10 +23,13 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.plans import write_parquet
 from catalog.records import ReviewRow, from_table, schema, to_table
-from catalog.store import Catalog, write_parquet
+from catalog.store import Catalog
 
-WHATS = ("keep", "drop", "skip", "wrong_label", "right_label", "undo")
+FROZEN = "frozen"
+"""That a picture belongs to the test split, for good: no verdict, and nothing takes it back."""
+WHATS = ("keep", "drop", "skip", "wrong_label", "right_label", "undo", FROZEN)
 """What a row may say."""
 ABOUT_LABELS = ("wrong_label", "right_label")
 PAGE_QUESTION = "page@1"
@@ -121,8 +124,18 @@ def standing(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     last: dict[tuple[int, str, str, str | None], dict[str, Any]] = {}
     for row in rows:
-        last[row["page_id"], row["sha1"], row["reviewer"], row["label"]] = row
+        if row["what"] != FROZEN:
+            last[row["page_id"], row["sha1"], row["reviewer"], row["label"]] = row
     return [row for row in last.values() if row["what"] != "undo"]
+
+
+def frozen(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """SHA-1 -> page id of the pictures of the frozen test split.
+
+    Args:
+        rows: ReviewRow as dicts.
+    """
+    return {row["sha1"]: row["page_id"] for row in rows if row["what"] == FROZEN}
 
 
 def words(rows: Iterable[dict[str, Any]]) -> dict[tuple[int, str], Word]:

@@ -1,39 +1,40 @@
 """The catalog's store: immutable Parquet parts, frozen plans, locks. Nothing else keeps state between runs.
 
-    <root>/parts/<stage>/<config>/<batch>.parquet    what a batch found; the rename into place is the commit
-    <root>/parts/failure/<stage>-<config>/<batch>.parquet   what failed in it; written before the commit
-    <root>/plans/<stage>/<config>/<seq>.parquet      frozen batches: which keys belong to which batch
-    <root>/locks/build.lock                          held by the one process that builds here
-
-A *stage* turns keys (page ids or SHA-1s) into rows for a set of *versions* ("edge_sigma@1"). `plan` freezes what has
-not been planned yet, group by group of missing versions, and returns every batch without a committed part; so a new
-measure runs alone over the old images, and after a kill the same call returns just what was not finished.
+<root>/parts/<stage>/<config>/<batch>.parquet    what a batch found; the rename into place is the commit
+<root>/parts/failure/<stage>-<config>/<batch>.parquet   what failed in it; written before the commit
+<root>/plans/<stage>/<config>/<seq>.parquet      frozen batches (catalog/plans.py)
+<root>/locks/build.lock                          held by the one process that builds here
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from catalog import files, sums
 from catalog.errors import Expected, NoBuild
+from catalog.plans import (
+    ID,
+    BatchRef,
+    Plans,
+    config_hash,
+    next_number,
+    write_parquet,
+    write_parquet_if_new,
+)
 from catalog.records import (
     CheckRow,
     ClearedRow,
@@ -78,39 +79,12 @@ STAGES: dict[str, pa.Schema] = {
 
 DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
-_NUMBER = re.compile(r"\d+")
-PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 CURSOR = b"lucidlr.cursor"
 WALK = b"lucidlr.walk"
-ID = ".catalog-id"
-"""Name of the file that tells one catalog from another, in its root and beside its originals."""
-VERSIONS = b"lucidlr.versions"
-PLANNED_AT = b"lucidlr.planned_at"
 
 
 class CatalogLocked(Expected, RuntimeError):
     """Another process builds on this catalog."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchRef:
-    """Names one batch; small and picklable, so that any runner can carry it to any process."""
-
-    root: str
-    stage: str
-    config: str
-    batch: str
-    versions: tuple[str, ...]
-    size: int
-    """Number of keys, for progress."""
-    crashed: tuple[str, ...] = ()
-    """Keys that killed the process that worked on them; they become failures."""
-    probe: tuple[int, int] | None = None
-    """Try these keys only, from and to by their place, and commit nothing: to find which of them kills a process."""
-    keys: tuple[str, ...] | None = None
-    """Of the batch, in planned order, so that no worker reads the whole plan for its share; None: read them there."""
-    catalog: str = ""
-    """Id of the catalog that the batch belongs to; empty: whatever lies at `root`."""
 
 
 def command_line() -> str:
@@ -119,56 +93,12 @@ def command_line() -> str:
     return shlex.join(["lucidlr" if program == "cli.py" else program, *sys.argv[1:]])
 
 
-def config_hash(values: Iterable[str]) -> str:
-    """12 hex digits that name a set of versions."""
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
-
-
-def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
-    """Writes a table so that `path` either does not exist or is whole, with its sum beside it (catalog.sums).
-
-    Raises:
-        DiskFull: there was no room.
-    """
-    if metadata:
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with sums.writing(path) as temporary, temporary.open("wb") as sink:
-        pq.write_table(table, sink, compression="zstd")
-
-
-class CatalogUnseen(Expected, RuntimeError):
-    """A worker on another machine, or in another container, does not see the catalog that its batch belongs to."""
-
-
-def recognized(ref: BatchRef) -> None:
-    """Before a worker touches anything: that the catalog at `root`, and its originals, are those of the batch.
-
-    Raises:
-        CatalogUnseen: they are not.
-    """
-    if not ref.catalog:
-        return
-    root = Path(ref.root)
-    for folder, what in ((root, "the catalog"), (root / "objects", "the catalog's originals")):
-        try:
-            said = (folder / ID).read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            said = "nothing"
-        if said != ref.catalog:
-            raise CatalogUnseen(
-                f"The worker on {socket.gethostname()} does not see {what} at {folder}: it finds {said} there, not "
-                f"{ref.catalog}. Mount the build's folder there under the same path (docs/clusters.md) and run the "
-                "same command again; nothing was written."
-            )
-
-
-class Catalog:
+class Catalog(Plans):
     """One catalog folder. Opening it creates what is missing and reads nothing."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).resolve()
-        self.parts = self.root / "parts"
-        self.plans = self.root / "plans"
+        super().__init__(Path(root).resolve())
+        self._tails: dict[str, Path] = {}
         self.make_empty_parts()
 
     def make_empty_parts(self) -> None:
@@ -241,7 +171,13 @@ class Catalog:
         files.sweep(self.root, skip=("objects",))
         objects = self.root / "objects"
         files.sweep(objects, deep=False)
-        for ref in self.with_keys(self.pending("download", None, most=1)):
+        try:
+            first = list(self.with_keys(self.pending("download", None, most=1)))
+        except sums.Damaged:
+            # Which batch it was is in a plan that has to be repaired first, under this lock: so everywhere.
+            files.sweep(objects)
+            return
+        for ref in first:
             for folder in sorted({objects / key[:2] / key[2:4] for key in ref.keys or ()}):
                 files.sweep(folder, deep=False)
 
@@ -303,6 +239,10 @@ class Catalog:
         """Writes a part that no plan asked for (decisions, requests, listing failures)."""
         write_parquet(self.parts / stage / config / f"{name}.parquet", table)
 
+    def write_rows_if_new(self, stage: str, config: str, name: str, table: pa.Table) -> bool:
+        """The same, unless this very table stands there already; whether it wrote."""
+        return write_parquet_if_new(self.parts / stage / config / f"{name}.parquet", table)
+
     def write_twice(self, stage: str, name: str, table: pa.Table) -> None:
         """Writes a part of what people said or what was said once, and cannot be made again; the copy first."""
         name = f"{next_number(self.parts / stage / 'all'):06d}-{name}"
@@ -313,130 +253,11 @@ class Catalog:
         """The second place of such a part."""
         return self.root / "copies" / stage / f"{name}.parquet"
 
-    # -- plans ---------------------------------------------------------------------------------
-
-    def plan(
-        self, stage: str, keys: Sequence[str], versions: Sequence[str], *, batch_size: int
-    ) -> list[BatchRef]:
-        """Freezes what is not planned yet and returns all batches that have no committed part, oldest plan first.
-
-        Keys keep their order. A key that was planned for some of the versions is planned for the others only.
-        """
-        missing = np.ones((len(keys), len(versions)), dtype=bool)
-        place: dict[str, int] = {}
-        for file in self._plan_files(stage):
-            covered = [i for i, v in enumerate(versions) if v in _versions_of(file)]
-            if covered:
-                # One look-up for each key that was ever planned: not one for each key in each plan.
-                place = place or {key: i for i, key in enumerate(keys)}
-                planned = pq.read_table(file, columns=["key"]).column("key").to_pylist()
-                rows = [i for i in map(place.get, planned) if i is not None]
-                missing[np.ix_(rows, covered)] = False
-        open_rows = np.flatnonzero(missing.any(axis=1))
-        if len(open_rows):
-            for pattern in np.unique(missing[open_rows], axis=0):
-                group = open_rows[(missing[open_rows] == pattern).all(axis=1)]
-                chosen = [v for v, wanted in zip(versions, pattern, strict=True) if wanted]
-                self._freeze(stage, [keys[int(i)] for i in group], chosen, batch_size)
-        return self.pending(stage, versions)
-
-    def retry(self, stage: str, keys: Sequence[str], version: str, *, batch_size: int) -> None:
-        """Freezes keys that failed once more; the rows of the new batches win over the old failures."""
-        if keys:
-            self._freeze(stage, list(keys), [version], batch_size)
-
-    def pending(
-        self, stage: str, versions: Sequence[str] | None, *, most: int | None = None
-    ) -> list[BatchRef]:
-        """Planned batches of a stage, for any of these versions (None: for whatever), without a committed part.
-
-        Args:
-            most: no more than so many, the first.
-        """
-        found: list[BatchRef] = []
-        place = self.root / ID
-        named = place.read_text("ascii").strip() if place.exists() else ""
-        for file in self._plan_files(stage):
-            held = _versions_of(file)
-            if versions is not None and not set(held) & set(versions):
-                continue
-            done = {part.stem for part in (self.parts / stage / file.parent.name).glob("*.parquet")}
-            table = pq.read_table(file, columns=["batch"])
-            for entry in table.column("batch").value_counts().to_pylist():
-                if entry["values"] in done:
-                    continue
-                found.append(
-                    BatchRef(
-                        root=str(self.root),
-                        stage=stage,
-                        config=file.parent.name,
-                        batch=entry["values"],
-                        versions=tuple(held),
-                        size=entry["counts"],
-                        catalog=named,
-                    )
-                )
-                if len(found) == most:
-                    return found
-        return found
-
-    def with_keys(self, refs: Iterable[BatchRef]) -> Generator[BatchRef]:
-        """The same, with their keys, as they are taken; a plan is read once for all of its batches that follow each
-        other, and only one is in memory."""
-        held: Path | None = None
-        keys: dict[str, list[str]] = {}
-        for ref in refs:
-            file = self._plan_of(ref)
-            if file != held:
-                sums.check([file])
-                table, held, keys = pq.read_table(file), file, {}
-                for batch, key in zip(
-                    *(table.column(name).to_pylist() for name in ("batch", "key")), strict=True
-                ):
-                    keys.setdefault(batch, []).append(key)
-            yield replace(ref, keys=tuple(keys[ref.batch]))
-
-    def keys_of(self, ref: BatchRef) -> list[str]:
-        """The keys of a batch, in planned order."""
-        if ref.keys is not None:
-            return list(ref.keys)
-        file = self._plan_of(ref)
-        sums.check([file])
-        table = pq.read_table(file, filters=[("batch", "=", ref.batch)])
-        return table.column("key").to_pylist()
-
-    def _plan_of(self, ref: BatchRef) -> Path:
-        return self.plans / ref.stage / ref.config / f"{ref.batch.split('-')[0]}.parquet"
-
-    def versions_planned(self, stage: str) -> list[str]:
-        """All versions that a stage was ever planned for."""
-        return sorted({v for file in self._plan_files(stage) for v in _versions_of(file)})
-
-    def planned_in_order(self, stage: str) -> list[str]:
-        """Versions by the time at which they were last planned, the newest last."""
-        files = sorted((_planned_at(file), str(file)) for file in self._plan_files(stage))
-        return [version for _, file in files for version in _versions_of(Path(file))]
-
-    def _plan_files(self, stage: str) -> list[Path]:
-        found = sorted((self.plans / stage).glob("*/*.parquet"))
-        sums.check(found)
-        return found
-
-    def _freeze(self, stage: str, keys: list[str], versions: list[str], batch_size: int) -> None:
-        folder = self.plans / stage / config_hash(versions)
-        # Also past the parts of a plan that is not there any more: a batch of that name would count as done.
-        seq = f"{next_number(folder, self.parts / stage / folder.name):04d}"
-        batches = [f"{seq}-{i // batch_size:05d}" for i in range(len(keys))]
-        table = pa.Table.from_arrays([pa.array(batches), pa.array(keys)], schema=PLAN)
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        metadata = {VERSIONS: json.dumps(versions).encode(), PLANNED_AT: now.encode()}
-        write_parquet(folder / f"{seq}.parquet", table, metadata)
-
     # -- listing: its parts carry the cursor that the next one starts from -----------------------
 
     def next_listing(self, source: str) -> str:
         """Name of the part that `append_listing` will write next."""
-        return f"{next_number(self.parts / 'listing' / source):06d}"
+        return f"{self._number_after(self._last_listing(source)):06d}"
 
     def append_listing(
         self,
@@ -452,23 +273,37 @@ class Catalog:
                 that found nothing new the last leaves its part in the place of the one before, so that weekly looks
                 make no pile of empty parts.
         """
-        found = sorted((self.parts / "listing" / source).glob("*.parquet"))
-        path = self.parts / "listing" / source / f"{self.next_listing(source)}.parquet"
+        found = self._last_listing(source)
+        path = self.parts / "listing" / source / f"{self._number_after(found):06d}.parquet"
         held = self.walk_of(source)
         if walk is not None and found and held is not None and table.num_rows == 0:
-            path = found[-1] if pq.read_metadata(found[-1]).num_rows == 0 else path
+            path = found if pq.read_metadata(found).num_rows == 0 else path
         kept = {CURSOR: json.dumps(cursor).encode()}
         if walk is not None or held is not None:
             kept[WALK] = json.dumps(walk or held).encode()
         write_parquet(path, table, kept)
+        self._tails[source] = path
+
+    def _last_listing(self, source: str) -> Path | None:
+        """The last part of a source's listing. Looked for once: with a thousand parts, not a thousand times."""
+        known = self._tails.get(source)
+        folder = self.parts / "listing" / source
+        after = f"{self._number_after(known):06d}.parquet"
+        if known is None or not known.exists() or (folder / after).exists():
+            known = max(folder.glob("*.parquet"), default=None)
+        return known
+
+    @staticmethod
+    def _number_after(part: Path | None) -> int:
+        return 0 if part is None else int(part.stem) + 1
 
     def walk_of(self, source: str) -> dict[str, Any] | None:
         """What the last part of a source's listing says of its walk; None where it says nothing."""
-        parts = sorted((self.parts / "listing" / source).glob("*.parquet"))
-        if not parts:
+        last = self._last_listing(source)
+        if last is None:
             return None
-        sums.check(parts[-1:])
-        held = (pq.read_schema(parts[-1]).metadata or {}).get(WALK)
+        sums.check([last])
+        held = (pq.read_schema(last).metadata or {}).get(WALK)
         return None if held is None else json.loads(held)
 
     def listing_state(self, source: str) -> tuple[int, dict[str, Any] | None, bool]:
@@ -480,12 +315,6 @@ class Catalog:
         rows = sum(pq.read_metadata(file).num_rows for file in parts)
         cursor = json.loads((pq.read_schema(parts[-1]).metadata or {})[CURSOR])
         return rows, cursor, cursor is None
-
-
-def next_number(*folders: Path) -> int:
-    """One more than the highest number with which the name of a Parquet file in these folders begins."""
-    found = [_NUMBER.match(file.name) for folder in folders for file in folder.glob("*.parquet")]
-    return max((int(m.group()) for m in found if m is not None), default=-1) + 1
 
 
 def holds_build(out: Path) -> bool:
@@ -504,12 +333,3 @@ def catalog_in(out: Path) -> Catalog:
             f"{out} holds no build (no catalog/parts in it). Name a build's output folder with --out, or build first."
         )
     return Catalog(out / "catalog")
-
-
-def _planned_at(plan_file: Path) -> str:
-    """ISO 8601; empty for plans of an older version."""
-    return (pq.read_schema(plan_file).metadata or {}).get(PLANNED_AT, b"").decode()
-
-
-def _versions_of(plan_file: Path) -> list[str]:
-    return json.loads((pq.read_schema(plan_file).metadata or {})[VERSIONS])

@@ -11,6 +11,7 @@ A process checks a file once, and again when its size or time has changed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 from collections.abc import Generator, Iterable
@@ -24,6 +25,9 @@ from catalog.errors import Expected
 
 SUFFIX = ".sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO}
+"""There is no file, or something else in its place, or the disk cannot give it back: all of it damage. What may not be
+read is another matter, and not to be set aside."""
 _checked: dict[Path, tuple[int, int, int]] = {}
 """Path -> size, time of change and inode of what was found whole by this process."""
 
@@ -63,9 +67,14 @@ def writing(path: Path) -> Generator[Path]:
         yield temporary
         sha256 = sha256_of(temporary)
         before = known(path) if path.exists() else ()
-        files.put(sum_file(path), _lines(path, (sha256, *before)))
+        _note(path, (sha256, *before))
     if before:
-        files.put(sum_file(path), _lines(path, (sha256,)))
+        _note(path, (sha256,))
+    _checked[path] = _state(path)
+
+
+def noted(path: Path) -> None:
+    """A file that was whole a moment ago was touched: it need not be read for that."""
     _checked[path] = _state(path)
 
 
@@ -86,7 +95,11 @@ def known(path: Path) -> tuple[str, ...]:
     """The sums that a file may have; none where it has none, or they cannot be read."""
     try:
         text = sum_file(path).read_text("ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except UnicodeDecodeError:
+        return ()
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return ()
     found = [_LINE.fullmatch(line) for line in text.splitlines()]
     return tuple(m.group(1) for m in found if m is not None and m.group(2) == path.name)
@@ -100,7 +113,9 @@ def is_whole(path: Path) -> bool:
             return True
         sums = known(path)
         whole = sha256_of(path) in sums if sums else _readable(path)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return False
     if whole:
         _checked[path] = state
@@ -129,12 +144,15 @@ def adopt(path: Path) -> bool:
         return is_whole(path)
     if not _readable(path, all_of_it=True):
         return False
-    files.put(sum_file(path), _lines(path, (sha256_of(path),)))
+    _note(path, (sha256_of(path),))
     return True
 
 
-def _lines(path: Path, sums: Iterable[str]) -> str:
-    return "".join(f"{sha256}  {path.name}\n" for sha256 in dict.fromkeys(sums))
+def _note(path: Path, sums: Iterable[str]) -> None:
+    place = sum_file(path)
+    if place.is_dir():
+        files.delete(place)
+    files.put(place, "".join(f"{sha256}  {path.name}\n" for sha256 in dict.fromkeys(sums)))
 
 
 def _state(path: Path) -> tuple[int, int, int]:
@@ -159,11 +177,10 @@ def _readable(path: Path, *, all_of_it: bool = False) -> bool:
 
 
 def readable_json(path: Path) -> bool:
-    """Whether it is JSON, whatever it says."""
+    """Whether it is a JSON object or array, whatever it says."""
     import json
 
     try:
-        json.loads(path.read_bytes())
+        return isinstance(json.loads(path.read_bytes()), dict | list)
     except ValueError:
         return False
-    return True

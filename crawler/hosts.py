@@ -24,21 +24,26 @@ class AllowList:
         schemes: Sequence[str],
         host_map: Mapping[str, str],
     ) -> None:
-        self.hosts: dict[str, Kind] = dict.fromkeys(media_hosts, "media")
-        self.hosts |= dict.fromkeys(api_hosts, "api")
+        self.hosts: dict[Kind, tuple[str, ...]] = {
+            "api": tuple(api_hosts),
+            "media": tuple(media_hosts),
+        }
         self.schemes = tuple(schemes)
         self.host_map = host_map
 
     def named(self, kind: Kind) -> str:
         """The hosts of a kind, for a person."""
-        return ", ".join(host for host, serves in self.hosts.items() if serves == kind)
+        return ", ".join(self.hosts[kind])
 
-    def connect_to(self, url: str, came_from: str = "") -> str:
+    def connect_to(self, url: str, kind: Kind, came_from: str = "") -> str:
         """The URL to connect to; `came_from` is what redirected to it.
 
+        An original is never asked of the API, whatever a page or a redirect says: it would be a request of the API that
+        the API's rate knows nothing of.
+
         Raises:
-            HostNotAllowed: it is no URL, on another host or port (spelled exactly as the recipe does), or would leave
-                encryption.
+            HostNotAllowed: it is no URL, on another host or port (spelled exactly as the recipe does) than those of
+                its kind, or would leave encryption.
         """
         after = f" ({came_from} redirects there)" if came_from else ""
         try:
@@ -48,12 +53,14 @@ class AllowList:
                 f"{url[:200]!r} is no URL ({error}); nothing was sent.{after}"
             ) from error
         host = parts.netloc
-        if host not in self.hosts:
-            known = ", ".join(sorted(self.hosts))
+        if host not in self.hosts[kind]:
+            serves = "API" if kind == "api" else "originals"
             raise HostNotAllowed(
-                f"{url[:200]!r} is on {host or 'no host'}, which is no host of this wiki ({known}): nothing was sent "
-                f"there.{after}"
+                f"{url[:200]!r} is on {host or 'no host'}, which is no host of this wiki's {serves} "
+                f"({self.named(kind)}): nothing was sent there.{after}"
             )
+        if kind == "media" and parts.path.endswith("/api.php"):
+            raise HostNotAllowed(f"{url[:200]!r} is the API, no original: nothing was sent.{after}")
         if host in self.host_map:
             base = urlsplit(self.host_map[host])
             return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))

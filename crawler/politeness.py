@@ -171,7 +171,7 @@ class PoliteDoor:
         while True:
             if self.breaker.open_because:
                 raise CircuitOpen(self.breaker.open_because)
-            target = self.allowed.connect_to(url, came_from)
+            target = self.allowed.connect_to(url, kind, came_from)
             slot_wait = self._enter(kind)
             lane = self.lanes[kind]
             try:

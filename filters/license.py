@@ -13,9 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from catalog.records import FileRecord
-from filters.rights.conditions import condition_in
+from filters.rights.conditions import condition_in, unexplained_terms, without_condition
 from filters.rights.licenses import cc_of, families_in_text, family_of, pd_evidence
-from filters.rights.people import LONGEST_AUTHOR, agency_in, is_placeholder
+from filters.rights.people import (
+    LONGEST_AUTHOR,
+    agency_in,
+    is_agency,
+    is_placeholder,
+    names_account,
+)
 from filters.rights.reading import SPDX_PORTS, License, license_url_for, read_license
 from filters.rights.signs import signs, signs_in_text, signs_of
 from filters.rights.statements import contradiction, depicted
@@ -30,7 +36,7 @@ __all__ = [
     "objections",
 ]
 
-VERSION = "5"
+VERSION = "6"
 """Raised when a verdict would change."""
 
 Outcome = Literal["accept", "quarantine", "reject"]
@@ -119,6 +125,9 @@ def judge(
     if known is None and not any(item.outcome == "reject" for item in found):
         # Nobody can release a file under a license that has no name.
         found = found or [_unreadable(file)]
+    if not found and known is not None and known.kind == "cc" and not _can_be_credited(file):
+        # Nobody can say it away: there is no line that a re-user could print.
+        found = [Objection("missing_author", "quarantine", file.artist or "")]
     if not found:
         return Verdict(outcome="accept", reason="ok", license=spdx)
     first = next((item for item in found if item.outcome == "reject"), found[0])
@@ -180,6 +189,10 @@ def _objections(
     yield from _author_objections(file, known)
     for text in (file.permission, file.attribution, file.artist, file.credit, file.usage_terms):
         said = condition_in(text)
+        if said is not None:
+            yield Objection("custom_permission", "quarantine", said)
+    for text in (file.permission, file.usage_terms):
+        said = unexplained_terms(text)
         if said is not None:
             yield Objection("custom_permission", "quarantine", said)
     if sdc is not None:
@@ -286,6 +299,12 @@ def _second_license(file: FileRecord, known: License) -> Iterable[Objection]:
             yield Objection("several_licenses", "quarantine", name)
 
 
+def _can_be_credited(file: FileRecord) -> bool:
+    """Whether anything is left to print as a credit, as pipelines.build.report.rights.creditable prints it."""
+    attribution = without_condition(file.attribution)
+    return bool(without_condition(file.artist)) or not is_placeholder(attribution)
+
+
 def _author_objections(file: FileRecord, known: License) -> Iterable[Objection]:
     if (file.author_count or 0) > 1:
         # Only the first author is in the answer.
@@ -296,10 +315,14 @@ def _author_objections(file: FileRecord, known: License) -> Iterable[Objection]:
     if known.kind == "cc0" and not any(names):
         # Museums give CC0 as the source of a file without an author.
         names = (file.credit,)
-    if all(is_placeholder(name) for name in names):
+    # "The Photographer" is an account of Commons; without a link to it, a person has to say so.
+    account = names_account(file.artist, file.artist_url)
+    if all(is_placeholder(name) for name in names) and not account:
         yield Objection("missing_author", "quarantine", file.artist or "")
     elif known.kind == "cc" and max(len(name or "") for name in names) > LONGEST_AUTHOR:
         yield Objection("author_unclear", "quarantine", "a text of this length names nobody")
     agency = agency_in(file.artist, file.credit, file.attribution)
+    if agency is None and not account and is_agency(file.artist):
+        agency = file.artist
     if agency is not None:
         yield Objection("agency", "quarantine", agency)

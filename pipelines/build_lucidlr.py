@@ -9,28 +9,31 @@ because the catalog's parts already say what is done.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from catalog.files import local
-from catalog.store import BatchRef
-from pipelines.build.clusters import AHEAD, dask_cluster
+from catalog.plans import BatchRef
+from pipelines.bounds import chosen_budget
 from pipelines.build.driver import build
 from pipelines.build.run import BuildResult
 from pipelines.build.runners import BatchFunction, BatchResult
+from pipelines.build.runners.clusters import AHEAD, GPU, dask_cluster, has_gpu, wants_gpu
 from pipelines.build.stages import run_batch
 from pipelines.extras import missing_extra
 from pipelines.progress import Advance
 from pipelines.recipe import load_recipe
 from pipelines.runner_config import RunnerConfig, chosen_runner
+from pipelines.tally import Tally
 
 try:
     from prefect import flow, get_run_logger, task
@@ -41,13 +44,15 @@ try:
         create_table_artifact,
         update_progress_artifact,
     )
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import ArtifactUpdate
     from prefect.context import FlowRunContext
     from prefect.futures import PrefectFuture, as_completed
     from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 except ModuleNotFoundError as error:
     raise missing_extra(error) or error from error
 
-UPDATE_EVERY_S = 2.0
+UPDATE_EVERY_S, STATE_EVERY_S = 2.0, 30.0
 
 
 @task(name="batch", task_run_name="{ref.stage}-{ref.batch}", persist_result=False, retries=0)
@@ -68,6 +73,11 @@ class PrefectRunner:
         """How many there are now."""
         return max(1, self._size())
 
+    @property
+    def elsewhere(self) -> bool:
+        """See pipelines.build.runners.Runner.elsewhere."""
+        return type(self.runner).__name__ in ("DaskTaskRunner", "RayTaskRunner")
+
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """See pipelines.build.runners.Runner.map; `function` is what batch_task calls."""
         if function is not run_batch:
@@ -85,7 +95,24 @@ class PrefectRunner:
             yield future.result()
 
     def _submit(self, ref: BatchRef) -> PrefectFuture[BatchResult]:
-        return self.runner.submit(batch_task, parameters={"ref": ref})
+        with self._placed(ref):
+            return self.runner.submit(batch_task, parameters={"ref": ref})
+
+    def _placed(self, ref: BatchRef) -> AbstractContextManager[Any]:
+        """Where a batch with a device goes, as pipelines.build.runners.clusters does it."""
+        if self.elsewhere and wants_gpu(ref):
+            if type(self.runner).__name__ == "DaskTaskRunner":
+                if has_gpu(self.runner.client):  # type: ignore[attr-defined]
+                    import dask
+
+                    return dask.annotate(resources={GPU: 1})  # type: ignore[reportPrivateImportUsage]
+            else:
+                import ray
+                from prefect_ray.context import remote_options
+
+                if ray.cluster_resources().get(GPU, 0):
+                    return remote_options(num_gpus=1)
+        return nullcontext()
 
 
 class ArtifactProgress:
@@ -93,11 +120,15 @@ class ArtifactProgress:
 
     def __init__(self) -> None:
         self.logger = get_run_logger()
+        self._tally: Tally | None = None
+        self._table: Any = None
+        self._told, self._lock = -STATE_EVERY_S, threading.Lock()
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Generator[Advance]:
         """See pipelines.progress.Progress.stage."""
         self.logger.info("%s: %s to do", name, "unknown" if total is None else total)
+        self._show(now=True)
         if total == 0:
             yield lambda count: None
             return
@@ -115,11 +146,39 @@ class ArtifactProgress:
 
         yield advance
         _update(artifact, 100.0)
+        self._show(now=True)
         self.logger.info("%s: %d done", name, counted)
 
     def say(self, text: str) -> None:
         """See pipelines.progress.Progress.say."""
         self.logger.info(text)
+
+    def state(self, tally: Tally) -> None:
+        """See Progress.state: the artifact `build-state`, a row per source, every half minute and with each stage."""
+        self._tally = tally
+        if self._table is not None:
+            self._show(now=False)
+
+    def _show(self, *, now: bool) -> None:
+        if self._tally is None:
+            return
+        with self._lock:
+            due = now or time.monotonic() - self._told >= STATE_EVERY_S
+            self._told = time.monotonic() if due else self._told
+        if not due:
+            return
+        if self._table is None:
+            # Stages begin in the thread of the flow: there the artifact becomes one of this run.
+            rows, line = self._tally.rows(), self._tally.line()
+            self._table = create_table_artifact(rows, key="build-state", description=line)
+        else:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(_update_table, self._table, self._tally).result()
+
+
+def _update_table(artifact: Any, tally: Tally) -> None:
+    update = ArtifactUpdate(data=json.dumps(tally.rows()), description=tally.line())
+    get_client(sync_client=True).update_artifact(artifact, update)
 
 
 def _update(artifact: Any, percent: float) -> None:
@@ -133,7 +192,7 @@ def task_runner(config: RunnerConfig) -> TaskRunner[Any]:
 
     Raises:
         pipelines.extras.MissingExtra: the extra `dask` or `ray` is not installed.
-        pipelines.build.clusters.NoCluster: there is no such class of clusters.
+        pipelines.build.runners.clusters.NoCluster: there is no such class of clusters.
     """
     try:
         match config.kind:
@@ -203,6 +262,9 @@ def build_lucidlr(
     workers: int | None = None,
     retry: bool = False,
     address: str | None = None,
+    max_hours: float | None = None,
+    max_bytes: float | None = None,
+    stop_at: Literal["kept"] | None = None,
 ) -> str | None:
     """Builds LucidLR from a recipe into a folder; run it again after an interruption and it goes on.
 
@@ -215,11 +277,16 @@ def build_lucidlr(
         workers: how many; default: one per core, or all of the cluster.
         retry: try retryable failures once more.
         address: of a running Dask or Ray cluster.
+        max_hours: stop after so many hours with what is there (the recipe's `budget`).
+        max_bytes: fetch at most so many bytes of originals.
+        stop_at: kept: stop when the wanted samples can be drawn.
 
     Returns:
         The dataset hash; None when nothing was kept.
     """
     loaded = load_recipe(recipe)
+    budget = chosen_budget(loaded.budget, max_hours=max_hours, max_bytes=max_bytes, stop_at=stop_at)
+    loaded = loaded.bounded_by(budget)
     config = chosen_runner(
         loaded.runner, kind=runner, workers=workers, address=address, usual="threads"
     )
@@ -240,9 +307,14 @@ def build_lucidlr(
 def _publish(result: BuildResult) -> None:
     """Summary, failures and report as artifacts of the flow run."""
     funnel = "\n".join(f"| {step} | {count} |" for step, count in result.funnel)
+    stopped = (
+        f"\n\n**Stopped by {result.stop.why}.** To resume: {result.stop.resume}."
+        if result.stop is not None
+        else ""
+    )
     create_markdown_artifact(
         f"# {result.out.name}\n\n| step | files left |\n|---|---|\n{funnel}\n\n"
-        f"Dataset hash `{result.dataset_hash}`, recipe `{result.recipe_hash}`, {result.seconds} s.",
+        f"Dataset hash `{result.dataset_hash}`, recipe `{result.recipe_hash}`, {result.seconds} s.{stopped}",
         key="build-summary",
         description="Funnel of the build and its dataset hash",
     )

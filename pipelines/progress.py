@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
+from pipelines.tally import Tally, told
 from pipelines.terminal import printable
 
 Advance = Callable[[int], None]
@@ -24,6 +25,10 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""
+        ...
+
+    def state(self, tally: Tally) -> None:
+        """What the build has done so far, as it changes; called often, from any thread."""
         ...
 
 
@@ -42,6 +47,9 @@ class NoProgress:
     def say(self, text: str) -> None:
         """See Progress.say."""
 
+    def state(self, tally: Tally) -> None:
+        """See Progress.state."""
+
 
 class TerminalProgress:
     """Bars by rich on standard error where a terminal is; in a log file the start, a line a minute, and the end."""
@@ -51,6 +59,7 @@ class TerminalProgress:
 
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.every_s = every_s
+        self._tally: Tally | None = None
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Generator[Advance]:
@@ -70,6 +79,18 @@ class TerminalProgress:
             TimeRemainingColumn,
         )
         from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        watched = self
+
+        class _BarsAndState(Bars):
+            """Bars, and under them what the build has done so far."""
+
+            def get_renderables(self) -> Iterable[Any]:
+                yield self.make_tasks_table(self.tasks)
+                lines = watched._tally.lines() if watched._tally is not None else ()
+                for line in lines:
+                    yield Text(printable(line), no_wrap=True, overflow="ellipsis")
 
         columns = (
             TextColumn("{task.description:<12}"),
@@ -78,7 +99,7 @@ class TerminalProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=self.console) as bars:
+        with _BarsAndState(*columns, console=self.console) as bars:
             task = bars.add_task(name, total=total)
 
             def advance(count: int) -> None:
@@ -100,7 +121,9 @@ class TerminalProgress:
 
         def tell() -> None:
             while not ended.wait(self.every_s):
-                self.say(f"{name}: {counted}{of} after {_duration(time.monotonic() - started)}")
+                self.say(f"{name}: {counted}{of} after {told(time.monotonic() - started)}")
+                if self._tally is not None:
+                    self.say(f"so far: {self._tally.line()}")
 
         self.say(f"{name}: started{of and f', {total} to do'}")
         teller = threading.Thread(target=tell, daemon=True)
@@ -110,11 +133,15 @@ class TerminalProgress:
         finally:
             ended.set()
             teller.join()
-            self.say(f"{name}: {counted}{of}, {_duration(time.monotonic() - started)}")
+            self.say(f"{name}: {counted}{of}, {told(time.monotonic() - started)}")
 
     def say(self, text: str) -> None:
         """See Progress.say."""
         self.console.print(printable(text), markup=False)
+
+    def state(self, tally: Tally) -> None:
+        """See Progress.state: under the bars, or in the line that a log gets every minute."""
+        self._tally = tally
 
 
 class LineProgress:
@@ -131,22 +158,22 @@ class LineProgress:
             yield lambda count: None
             return
         started, lock = time.monotonic(), threading.Lock()
-        counted, told = 0, 0.0
+        counted, drawn = 0, 0.0
 
         def line(end: str = "") -> None:
             share = 1.0 if total is None else min(1.0, counted / total)
             bar = "" if total is None else f" {'█' * round(30 * share):<30} "
             of = "" if total is None else f"/{total}"
-            took = _duration(time.monotonic() - started)
+            took = told(time.monotonic() - started)
             self.stream.write(f"\r{printable(name)}{bar or ' '}{counted}{of}, {took}   {end}")
             self.stream.flush()
 
         def advance(count: int) -> None:
-            nonlocal counted, told
+            nonlocal counted, drawn
             with lock:
                 counted += count
-                if time.monotonic() - told >= self.every_s:
-                    told = time.monotonic()
+                if time.monotonic() - drawn >= self.every_s:
+                    drawn = time.monotonic()
                     line()
 
         try:
@@ -158,16 +185,11 @@ class LineProgress:
         """See Progress.say."""
         self.stream.write(printable(text) + "\n")
 
+    def state(self, tally: Tally) -> None:
+        """See Progress.state; a notebook's line has no room for it."""
+
 
 def shown_progress() -> Progress:
     """Bars where this process is watched: in a notebook, in a terminal, or lines in a log file."""
     kernel = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return LineProgress() if hasattr(kernel, "kernel") else TerminalProgress()
-
-
-def _duration(seconds: float) -> str:
-    """`4.2 s`, `3 min`, `2 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -9,12 +9,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import types
-import typing
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -25,7 +23,6 @@ from crawler.limits import Limits
 from crawler.recheck import RefreshPolicy
 from crawler.sources import LATER, SiteConfig, source_key
 from crawler.sources import Source as AnySource
-from crawler.walkers import source_kinds
 from filters.degradation import LABELS, DegradationPolicy
 from filters.degradation.classifier import load_classifier
 from filters.duplicates.dedupe import DedupePolicy
@@ -36,6 +33,8 @@ from filters.policy import Rule
 from filters.prefilter import PrefilterPolicy
 from filters.rights.policy import RightsPolicy
 from filters.sampling import SamplingPolicy
+from pipelines.bounds import BudgetConfig
+from pipelines.recipe_problems import problems_of
 from pipelines.runner_config import RunnerConfig
 
 Source = Annotated[AnySource, Field(discriminator="kind")]
@@ -81,6 +80,7 @@ DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 """The demo's; it has a corpus."""
 UNHASHED = {
     *("limits", "batch_size", "title", "description", "refresh", "version", "previous", "runner"),
+    "budget",
 }
 """Sections of a recipe that cannot change a decision."""
 
@@ -152,6 +152,8 @@ class Recipe(BaseModel):
     """Set: no wiki is asked, an embedded one is made and served on loopback."""
     limits: Limits = Limits()
     """Politeness; does not change the result."""
+    budget: BudgetConfig = BudgetConfig()
+    """When to stop before everything is fetched; does not change what a build without it gives."""
     sources: tuple[Source, ...]
     """Where files are listed, in order of precedence."""
     prefilter: PrefilterPolicy = PrefilterPolicy()
@@ -188,6 +190,7 @@ class Recipe(BaseModel):
         if unknown:
             near = nearest(unknown[0], measure_names())
             raise ValueError(f"there is no measure {unknown[0]!r}; did you mean {near!r}?")
+        self.bounded_by(self.budget)
         self._screen_is_used()
         self._scenes_can_be_told()
         measured = [f"measure.{name}" for name in self.measures]
@@ -207,6 +210,18 @@ class Recipe(BaseModel):
         if twice:
             raise ValueError(f"two rules are named {twice[0]!r}; the ledger needs one name each")
         return self
+
+    def bounded_by(self, budget: BudgetConfig) -> Recipe:
+        """The recipe with another budget.
+
+        Raises:
+            ValueError: it cannot be met.
+        """
+        if budget.stop_at is not None and self.sampling.max_samples is None:
+            raise ValueError(
+                "budget.stop_at: kept needs sampling.max_samples: how many are enough?"
+            )
+        return self.model_copy(update={"budget": budget})
 
     def _scenes_can_be_told(self) -> None:
         """Only an encoder tells scenes."""
@@ -260,6 +275,9 @@ class Recipe(BaseModel):
         if self.dedupe.partial is None:
             # As before there was such a key: the decisions are the same.
             del content["dedupe"]["partial"]
+        embedding = content["dedupe"]["embedding"]
+        if embedding is not None and embedding["device"] == "cpu":
+            del embedding["device"]
         if self.leakage.index is not None:
             # What the index holds counts, not where it lies.
             content["leakage"]["index"] = index_hash(Path(self.leakage.index))
@@ -328,54 +346,4 @@ def load_recipe(named: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{file}:\n  " + "\n  ".join(problems_of(error))) from error
-
-
-def problems_of(error: ValidationError, model: type[BaseModel] = Recipe) -> list[str]:
-    """What pydantic found in a `model`, a sentence each: where, what, and the nearest valid key."""
-    return [_explain(problem, model) for problem in error.errors()]
-
-
-def _explain(problem: Any, model: type[BaseModel]) -> str:
-    """One problem of pydantic's as a sentence with the place and, for unknown keys, the nearest valid key."""
-    place = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        *parents, key = problem["loc"]
-        valid = _field_names(model, parents)
-        hint = f"; did you mean {nearest(str(key), valid)!r}?" if valid else "."
-        return f"unknown key {str(key)!r} at {place}{hint}"
-    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        kinds = source_kinds()
-        given = problem.get("ctx", {}).get("tag")
-        said = "needs a kind" if given is None else f"has an unknown kind {given!r}"
-        hint = "" if given is None else f"; did you mean {nearest(str(given), kinds)!r}?"
-        return f"{place} {said}{hint} (there are: {', '.join(kinds)})"
-    if problem["type"] == "missing":
-        return f"{place}: this key is missing"
-    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    given = problem.get("input")
-    if isinstance(given, str | int | float | bool) and "rror" not in problem["type"]:
-        said = f"{said[:1].lower()}{said[1:]}, not {given!r}"
-    return f"{place or 'recipe'}: {said}"
-
-
-def _field_names(model: Any, path: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the section at `path` below `model`."""
-    if typing.get_origin(model) is Annotated:
-        return _field_names(typing.get_args(model)[0], path)
-    if typing.get_origin(model) is tuple:
-        return _field_names(typing.get_args(model)[0], path[1:])
-    if typing.get_origin(model) in (types.UnionType, typing.Union):
-        members = [m for m in typing.get_args(model) if m is not types.NoneType]
-        if len(members) == 1:
-            return _field_names(members[0], path)
-        # A tagged union: the first step is the tag, the default of the member's `kind`.
-        tagged = [m for m in members if path and getattr(m, "kind", None) == path[0]]
-        return _field_names(tagged[0], path[1:]) if tagged else []
-    if not (is_dataclass(model) or hasattr(model, "model_fields")):
-        return []
-    hints = typing.get_type_hints(model, include_extras=True)
-    names = [f.name for f in fields(model)] if is_dataclass(model) else list(model.model_fields)
-    if not path:
-        return names
-    return _field_names(hints[str(path[0])], path[1:]) if path[0] in hints else []
+        raise RecipeError(f"{file}:\n  " + "\n  ".join(problems_of(error, Recipe))) from error

@@ -30,12 +30,9 @@ def api(url, path, body=None):
         return json.load(answer)
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
-    home = tmp_path_factory.mktemp("prefect")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    environment = {
+def settings(home, url):
+    """The environment of a server, its workers and its clients."""
+    return {
         **os.environ,
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
@@ -45,24 +42,41 @@ def prefect_server(tmp_path_factory):
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "NO_PROXY": "127.0.0.1",
     }
-    log = (home / "server.log").open("w")
-    server = subprocess.Popen(
+
+
+def start_server(environment, port, log):
+    """A server in a process group of its own: it has children."""
+    return subprocess.Popen(
         [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         env=environment,
         stdout=log,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
-    worker = None
+
+
+def answering(url, server, home):
+    """Waits until the server answers."""
+    deadline = time.monotonic() + 150
+    while True:
+        try:
+            return api(url, "/health")
+        except OSError:
+            assert server.poll() is None, (home / "server.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "the Prefect server did not start in 150 s"
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    home = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = settings(home, url)
+    log = (home / "server.log").open("w")
+    worker, server = None, start_server(environment, port, log)
     try:
-        deadline = time.monotonic() + 150
-        while True:
-            try:
-                api(url, "/health")
-                break
-            except OSError:
-                assert server.poll() is None, (home / "server.log").read_text()[-2000:]
-                assert time.monotonic() < deadline, "the Prefect server did not start in 150 s"
-                time.sleep(0.5)
+        answering(url, server, home)
         run = {"env": environment, "cwd": ROOT, "check": True, "capture_output": True, "text": True}
         subprocess.run([*PREFECT, "work-pool", "create", "lucidlr", "--type", "process"], **run)
         subprocess.run([*PREFECT, "--no-prompt", "deploy", "--all"], **run)

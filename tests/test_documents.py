@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipelines import recipe_doc, reference
+from tests.cases import every
 from tests.pipelines.builds import ENVIRONMENT
 from tests.pipelines.test_recipe import DEMO, RECIPES
 
@@ -69,7 +70,7 @@ def test_every_key_of_every_section_stands_in_the_page_with_its_default(document
     assert "| `sources` | list of section | required |" in page
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@every("path", RECIPES)
 def test_our_recipes_hold_by_the_schema(path):
     schema = json.loads((ROOT / "docs" / "recipe.schema.json").read_text())
     content = json.loads(json.dumps(yaml.safe_load(path.read_text()), default=str))
@@ -123,11 +124,13 @@ def test_there_is_something_to_look_at():
     assert len(TYPED) > 30
 
 
-@pytest.mark.parametrize(
-    ("document", "words"), TYPED, ids=lambda v: v if isinstance(v, str) else " ".join(v)
-)
-def test_a_command_in_a_document_is_one_that_can_be_typed(document, words):
-    commands = reference.commands()
+@pytest.fixture(scope="module")
+def commands():
+    return reference.commands()
+
+
+@every("document, words", TYPED)
+def test_a_command_in_a_document_is_one_that_can_be_typed(commands, document, words):
     name, *rest = words
     assert name in commands, f"{document}: there is no lucidlr {name}"
     # Parses and checks as the command line does, and calls nothing.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
-import pytest
+from tests.cases import every
 
 HOME = Path(__file__).parents[1]
 PACKAGES = ("catalog", "crawler", "filters", "pipelines", "training")
@@ -19,6 +21,7 @@ OPEN_TO_ALL = {
 
 ALLOWED = {
     "catalog/files.py": "the one way",
+    "catalog/disk.py": "what the one way does it with",
     "training/rewards/servers/unipercept_server.py": "runs in an environment of its own; a scratch file for its model",
     "training/evaluation/methods.py:copyfile": "into a scratch folder for somebody else's command",
     "training/evaluation/methods.py:mkdir": "the same",
@@ -61,8 +64,9 @@ def called(node: ast.Call) -> str:
 def names_from(function: ast.AST, wanted: set[str]) -> set[str]:
     """Variables that hold what one of `wanted` gave, by `=` or by `with ... as`, or what was made of such a one."""
     found: set[str] = set()
+    binding = [n for n in ast.walk(function) if isinstance(n, ast.Assign | ast.withitem)]
     # Once to find them, once more for what is made of what was found.
-    for node in [*ast.walk(function), *ast.walk(function)]:
+    for node in [*binding, *binding]:
         pairs: list[tuple[ast.expr, ast.expr | None]] = []
         if isinstance(node, ast.Assign):
             pairs = [(node.value, target) for target in node.targets]
@@ -71,7 +75,7 @@ def names_from(function: ast.AST, wanted: set[str]) -> set[str]:
         for value, target in pairs:
             if not isinstance(value, ast.Call) or target is None:
                 continue
-            if called(value) in wanted or roots(value) & found:
+            if called(value) in wanted or (found and roots(value) & found):
                 found.add(ast.unparse(target))
     return found
 
@@ -111,14 +115,14 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
     inside: dict[ast.AST, set[str]] = {}
     for function in functions:
         held = names_from(function, VERBS | IN_MEMORY)
-        for node in ast.walk(function):
+        for node in ast.walk(function) if held else ():
             inside[node] = inside.get(node, set()) | held
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name, held = called(node), inside.get(node, set())
         ours = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "files"
-        if ours or roots(node) & held:
+        if ours or (held and roots(node) & held):
             continue
         if (
             name in WRITES
@@ -128,7 +132,10 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
                 and len(node.args) == 1
                 and not node.keywords
             )
-            or ast.unparse(node.func) in {"os.replace", "shutil.move", "shutil.copy"}
+            or (
+                name in {"replace", "move", "copy"}
+                and ast.unparse(node.func) in {"os.replace", "shutil.move", "shutil.copy"}
+            )
             or (name in {"mkdir", "makedirs"})
             or (name in {"open", "fdopen"} and opens_to_write(node))
             or (name in LIBRARIES and (node.args or node.keywords))
@@ -136,7 +143,45 @@ def direct_writes(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, name
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(HOME).as_posix())
+LONGEST, FULLEST = 350, 25
+"""Lines of a module, modules of a folder: more is hard to keep in mind."""
+LONG = {
+    "catalog/records.py": "every record type, one after the other: nothing to follow",
+    "tests/crawler/test_contract.py": "one contract, each walker held to it",
+    "tests/crawler/test_hostile_kinds.py": "a table of hostile answers",
+    "tests/crawler/test_faults.py": "a table of faults",
+    "tests/crawler/test_politeness.py": "one fixture, a server with a clock, for all of it",
+    "tests/crawler/test_category_resolver.py": "a table of category trees",
+    "tests/catalog/release/test_export.py": "one release, looked at from all sides",
+    "tests/filters/test_license.py": "a table of pages",
+    "tests/training/test_train_nft.py": "one tiny training, taken apart",
+    "tests/training/evaluation/test_gallery.py": "one gallery, looked at from all sides",
+    "tests/training/rewards/test_remote.py": "one server, asked in many ways",
+    "tests/pipelines/release/test_push.py": "one stand-in of the Hub for all of it",
+}
+"""File -> why it may be longer than LONGEST."""
+PLUG_INS = {"filters/measures"}
+"""Folders where each file is one of a kind, found by its name; as full as there are kinds."""
+
+
+def test_a_module_can_be_kept_in_mind_and_a_folder_overlooked():
+    places = [HOME / name for name in (*PACKAGES, "benchmarks", "scripts", "tests")]
+    lengths = {
+        path.relative_to(HOME).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for place in places
+        for path in place.rglob("*.py")
+    }
+    long = {place for place, lines in lengths.items() if lines > LONGEST}
+    assert not long - set(LONG), "split them, or say in LONG why they stay whole"
+    assert not set(LONG) - long, "these are short now: take them out of LONG"
+    folders = Counter(
+        str(Path(place).parent) for place in lengths if Path(place).name != "__init__.py"
+    )
+    full = {folder for folder, modules in folders.items() if modules > FULLEST}
+    assert not {folder for folder in full - PLUG_INS if not folder.startswith("tests")}
+
+
+@every("module", MODULES)
 def test_nobody_writes_to_the_disk_but_by_catalog_files(module):
     place = module.relative_to(HOME).as_posix()
     found = [
@@ -147,8 +192,8 @@ def test_nobody_writes_to_the_disk_but_by_catalog_files(module):
     assert not found, f"{found}: use a verb of catalog/files.py"
 
 
-@pytest.mark.parametrize(
-    ("source", "name"),
+@every(
+    "source, name",
     [
         ("def f(p):\n    p.write_text('x')", "write_text"),
         ("def f(p, q):\n    p.replace(q)", "replace"),
@@ -166,7 +211,7 @@ def test_a_write_past_the_verbs_is_seen(source, name):
     assert [n for _, n in direct_writes(source)] == [name]
 
 
-@pytest.mark.parametrize(
+@every(
     "source",
     [
         "def f(p):\n    files.put(p, 'x')",
@@ -190,6 +235,19 @@ def test_every_module_of_catalog_is_protected_or_open_to_all():
     }
     there |= {f"catalog.{path.parent.name}" for path in (HOME / "catalog").glob("*/__init__.py")}
     assert there - OPEN_TO_ALL == set(contract["protected_modules"])
+
+
+def test_no_folder_of_tests_is_passed_over_by_pytest(request):
+    """A folder named like one of `norecursedirs` is not looked into; pytest's own list has `build`."""
+    tests = HOME / "tests"
+    folders = {p for file in tests.rglob("test_*.py") for p in file.relative_to(tests).parts[:-1]}
+    passed_over = [
+        (folder, pattern)
+        for folder in sorted(folders)
+        for pattern in request.config.getini("norecursedirs")
+        if fnmatch(folder, pattern)
+    ]
+    assert passed_over == []
 
 
 def test_one_set_of_image_suffixes():

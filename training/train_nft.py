@@ -147,6 +147,9 @@ def main(
     ema = {name: value.detach().clone() for name, value in parameters.items()}
     state = TrainState(parameters=parameters, old=old, ema=ema, optimizer=optimizer)
     files.make_folder(config.out)
+    if world.main:
+        # Checkpoints that a kill left half written, gigabytes each.
+        files.sweep(config.out)
     # Weights are process 0's by now; other copies of the same file may differ in bytes that are no weights.
     base = world.of_main(backbone.weights_sha256)
     decisive = {

@@ -25,11 +25,23 @@ def resolution(candidates: pa.Table, kept: charts.Flags) -> charts.Figure | None
 
 def cluster_sizes(candidates: pa.Table) -> charts.Figure | None:
     """How many clusters of near-duplicates have how many copies; None without one."""
-    if "cluster_id" not in candidates.column_names:
-        return None
-    members = Counter(candidates.column("cluster_id").drop_null().to_pylist())
-    sizes = Counter(size for size in members.values() if size > 1)
+    sizes = _sizes(candidates, "cluster_id")
+    sizes.pop(1, None)
     return charts.bars([(f"{n} copies", sizes[n]) for n in sorted(sizes)][:16]) if sizes else None
+
+
+def scene_sizes(candidates: pa.Table) -> charts.Figure | None:
+    """How many scenes have how many of the kept photographs; None where no encoder tells scenes."""
+    sizes = _sizes(candidates, "scene")
+    bars = [(f"{n} photographs" if n > 1 else "1 photograph", sizes[n]) for n in sorted(sizes)]
+    return charts.bars(bars[:16]) if sizes else None
+
+
+def _sizes(candidates: pa.Table, column: str) -> Counter[int]:
+    """Size of a group -> number of groups."""
+    if column not in candidates.column_names:
+        return Counter()
+    return Counter(Counter(candidates.column(column).drop_null().to_pylist()).values())
 
 
 def counted(candidates: pa.Table, column: str, kept: charts.Flags) -> charts.Figure | None:

@@ -7,7 +7,7 @@ photographs ask for. Colors are told apart in gray and by the color-blind (Okabe
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,17 +58,39 @@ def draw_figures(
     Raises:
         UnknownFormat, catalog.errors.NoBuild, catalog.files.DiskFull.
     """
-    import matplotlib as mpl
-    from matplotlib import pyplot as plt
-
     wrong = [name for name in formats if name not in FORMATS]
     if wrong or not formats:
         raise UnknownFormat(
             f"No format {', '.join(wrong) or 'given'}; there are {', '.join(FORMATS)}."
         )
-    facts = _facts(out)
+    return draw(facts_of_build(out), to, formats, read=read, decode=decode)
+
+
+def draw(
+    facts: Mapping[str, Any],
+    to: Path,
+    formats: Sequence[str],
+    *,
+    read: Callable[[str], bytes | None],
+    decode: Decode,
+    style: Mapping[str, Any] | None = None,
+    credits: bool = True,
+) -> list[Path]:
+    """Writes every figure that `facts` (as `facts_of_build` gives them) tell of, in every format.
+
+    Args:
+        style: of matplotlib, over STYLE.
+        credits: write them into the contact sheet; False: whoever shows it has to show them.
+
+    Raises:
+        catalog.files.DiskFull: there was no room.
+    """
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
     written: list[Path] = []
-    with mpl.rc_context(STYLE):
+    rules: dict[Any, Any] = {**STYLE, **dict(style or {})}
+    with mpl.rc_context(rules):
         mpl.use("Agg", force=True)
         drawn: dict[str, Figure | None] = {
             "funnel": _funnel(facts["funnel"]),
@@ -78,7 +100,7 @@ def draw_figures(
             "years": _years(facts["years"]),
             "resolution": _resolution(facts["sides"]),
             "duplicates": _bars(facts["clusters"], "clusters"),
-            "contact_sheet": _contact_sheet(facts["samples"], read, decode),
+            "contact_sheet": _contact_sheet(facts["samples"], read, decode, credits=credits),
         }
         for name, figure in drawn.items():
             if figure is None:
@@ -94,7 +116,13 @@ def draw_figures(
     return written
 
 
-def _facts(out: Path) -> dict[str, Any]:
+def facts_of_build(out: Path) -> dict[str, Any]:
+    """What the figures show of a build's last run: funnel [(step, left)], labels, licenses, clusters [(name, count)],
+    severities [(label, levels)], years [(year, kept, dropped)], sides [shorter side, px], samples [(SHA-1, credit)].
+
+    Raises:
+        catalog.errors.NoBuild: there is none.
+    """
     import json
 
     with database_of(out) as connection:
@@ -183,12 +211,16 @@ def _years(rows: Sequence[tuple[int, int, int]]) -> Figure | None:
     figure, axes = _axes(2.0)
     years, kept, dropped = (list(column) for column in zip(*rows, strict=True))
     axes.bar(years, kept, color=KEPT, label="kept")
-    axes.bar(years, dropped, bottom=kept, color=DROPPED, label="dropped", hatch="///", linewidth=0)
-    # Half years would be drawn else.
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    if any(dropped):
+        axes.bar(
+            years, dropped, bottom=kept, color=DROPPED, label="dropped", hatch="///", linewidth=0
+        )
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    # Half years and half files would be drawn else.
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("year of upload")
     axes.set_ylabel("files")
-    axes.legend(frameon=False)
     return figure
 
 
@@ -198,7 +230,7 @@ def _resolution(sides: Sequence[int]) -> Figure | None:
     figure, axes = _axes(2.0)
     low, high = min(sides), max(sides)
     wide = high > 8 * low > 0
-    edges = np.geomspace(low, high, 31) if wide else np.linspace(low, high + 1, 31)
+    edges = np.geomspace(low, high, 31) if wide else np.linspace(low, max(high + 1, low + 30), 31)
     axes.hist(sides, bins=edges.tolist(), color=KEPT)
     if wide:
         axes.set_xscale("log")
@@ -208,7 +240,11 @@ def _resolution(sides: Sequence[int]) -> Figure | None:
 
 
 def _contact_sheet(
-    samples: Sequence[tuple[str, str]], read: Callable[[str], bytes | None], decode: Decode
+    samples: Sequence[tuple[str, str]],
+    read: Callable[[str], bytes | None],
+    decode: Decode,
+    *,
+    credits: bool,
 ) -> Figure | None:
     from matplotlib import pyplot as plt
 
@@ -226,16 +262,18 @@ def _contact_sheet(
         line
         for i, (_, credit) in enumerate(shown, start=1)
         for line in textwrap.wrap(f"{i}  {plain(credit, markup=False)}", 150, subsequent_indent="    ")
+        if credits
     ]  # fmt: skip
     figure = plt.figure(figsize=(WIDTH_IN, rows * 1.0 + 0.075 * len(lines)))
-    grid = figure.add_gridspec(
-        rows + 1, 6, height_ratios=[*[1.0] * rows, 0.075 * len(lines)], hspace=0.12, wspace=0.05
-    )
+    ratios = [*[1.0] * rows, *([0.075 * len(lines)] if lines else [])]
+    grid = figure.add_gridspec(len(ratios), 6, height_ratios=ratios, hspace=0.12, wspace=0.05)
     for i, (pixels, _) in enumerate(shown):
         axes = figure.add_subplot(grid[i // 6, i % 6])
         axes.imshow(pixels)
         axes.set_title(str(i + 1), fontsize=5, pad=1.5)
         axes.axis("off")
+    if not lines:
+        return figure
     below = figure.add_subplot(grid[rows, :])
     below.axis("off")
     text = "\n".join(lines).replace("$", r"\$")

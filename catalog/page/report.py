@@ -220,6 +220,7 @@ def compose_report(
     marks: Sequence[Mark] = (),
     shortfalls: Sequence[Shortfall] = (),
     rights: Sequence[Mapping[str, Any]] = (),
+    reviews: Mapping[str, Any] | None = None,
 ) -> ReportPage:
     """What the page shows, without the tables that it is made from.
 
@@ -237,6 +238,7 @@ def compose_report(
         marks: Thresholds that are no rules, e.g. where a label begins: (name, column of the candidates, value).
         shortfalls: Quotas that could not be filled.
         rights: Reasons of the license gate: reason, outcome, files, means, and examples as (page id, title).
+        reviews: What people said, as `catalog.release.card.render_card` takes it; None: nobody reviewed.
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -270,6 +272,7 @@ def compose_report(
         ),
         "resolution": contents.resolution(candidates, kept),
         "cluster-sizes": contents.cluster_sizes(candidates),
+        "scene-sizes": contents.scene_sizes(candidates),
         "sources": contents.counted(candidates, "source", kept),
         "uploaders": contents.counted(candidates, "uploader", kept),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
@@ -289,6 +292,7 @@ def compose_report(
         "targets": bool(target_mix),
         "shortfalls": list(shortfalls),
         "rights": [dict(row) for row in rights],
+        "reviews": reviews,
         "funnel": list(funnel),
         "candidate_count": candidates.num_rows,
         "kept_count": int(kept.sum()),

@@ -23,6 +23,7 @@ from catalog.release.columns import FAMILIES, RELEASED, released_schema
 from catalog.release.credits import license_terms, plain
 from catalog.release.front_matter import front_matter, in_order
 from catalog.release.manifest import Manifest, load_manifest, sha256_of, write_manifest
+from catalog.release.origin import column_texts, origin_of
 
 # pyarrow makes these functions at import time; a type checker does not see them.
 pc: Any = compute
@@ -144,6 +145,8 @@ def balance(samples: pa.Table) -> list[dict[str, Any]]:
         ],
         "license": samples.column("license").to_pylist(),
     }
+    if "scene" in samples.column_names:
+        said["scene, as an encoder sees it"] = samples.column("scene").to_pylist()
     rows: list[dict[str, Any]] = []
     for name, values in said.items():
         counts = Counter(value for value in values if value is not None)
@@ -161,8 +164,26 @@ def balance(samples: pa.Table) -> list[dict[str, Any]]:
     return rows
 
 
-NOT_MEASURED = ("scenes", "faces", "text in the picture")
+NOT_MEASURED = ("faces", "text in the picture")
 """What a reader would want to know of a dataset's balance and no part of this software tells."""
+SCENES = "scenes"
+"""Told only where the recipe has an encoder look at the pictures."""
+
+
+def not_measured(samples: pa.Table) -> tuple[str, ...]:
+    """What the balance does not tell."""
+    return NOT_MEASURED if "scene" in samples.column_names else (SCENES, *NOT_MEASURED)
+
+
+def _test_split(samples: pa.Table) -> dict[str, int] | None:
+    """Photographs of the split `test`, and of the others those by its uploaders; None without such a split."""
+    test = pc.equal(samples.column("split"), "test")
+    held = samples.filter(test)
+    if held.num_rows == 0:
+        return None
+    others = samples.filter(pc.invert(test)).column("uploader")
+    theirs = pc.is_in(others, value_set=held.column("uploader").drop_null().combine_chunks())
+    return {"photographs": held.num_rows, "beside": int(pc.sum(theirs).as_py() or 0)}
 
 
 def _sizes(samples: pa.Table) -> dict[str, int]:
@@ -210,6 +231,7 @@ def render_card(
     contact: str | None = None,
     target_mix: Mapping[str, float] | None = None,
     notice: str | None = None,
+    stopped: str | None = None,
     tombstones: pa.Table | None = None,
     rights: Mapping[str, Any] | None = None,
     reviews: Mapping[str, Any] | None = None,
@@ -222,9 +244,10 @@ def render_card(
         contact: Where to write for a takedown; None refers to the repository's discussions.
         target_mix: Share per main degradation that the recipe aimed at, 0 to 1; `none` for no degradation.
         notice: What a reader has to know first, e.g. that this is a demo made from degraded sample photographs.
+        stopped: Which budget stopped the build before everything was fetched, and how far it came.
         tombstones: As the release holds them; None where it has no such file.
-        rights: What the license gate excluded, as pipelines.build.rights.rights_told gives it; None where nobody asked.
-        reviews: What people said, as pipelines.build.measured.reviews_told gives it; None: nobody reviewed.
+        rights: What the license gate excluded (pipelines.build.report.rights.rights_told); None where nobody asked.
+        reviews: What people said, as pipelines.build.report.measured.reviews_told gives it; None: nobody reviewed.
 
     Raises:
         ValueError: `samples` is not the table behind `manifest`.
@@ -245,14 +268,16 @@ def render_card(
     )
     environment.filters.update(_FILTERS)
     schema = released_schema(samples.schema)
-    about = {column.name: column.about for column in RELEASED}
+    origin = origin_of(samples)
+    about = column_texts({column.name: column.about for column in RELEASED}, origin)
     years = pc.year(samples.column("uploaded_at").drop_null()).to_pylist()
     splits = in_order({shard.split for shard in manifest.shards})
-    header = front_matter(manifest, pretty_name, schema)
+    header = front_matter(manifest, pretty_name, schema, of_a_wiki=origin.wiki > 0)
     return environment.get_template("card.md.j2").render(
         front_matter=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
         pretty_name=pretty_name,
         manifest=manifest,
+        origin=origin,
         configs=[config["config_name"] for config in header["configs"]],
         splits=splits,
         families=_families(manifest, splits),
@@ -261,7 +286,7 @@ def render_card(
         targets=bool(target_mix),
         spreads=_spreads(samples),
         balance=balance(samples),
-        not_measured=NOT_MEASURED,
+        not_measured=not_measured(samples),
         size=_sizes(samples),
         years=(min(years), max(years)) if years else None,
         funnel=list(funnel),
@@ -272,10 +297,12 @@ def render_card(
         ],
         contact=contact,
         notice=notice,
+        stopped=stopped,
         absent=[f for f in FAMILIES if all(shard.family != f for shard in manifest.shards)],
         tombstones=None if tombstones is None else _removals(tombstones),
         rights=rights,
         reviews=reviews,
+        test=_test_split(samples),
     )
 
 

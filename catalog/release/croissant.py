@@ -9,6 +9,7 @@ give the same file; its readers only recommend one.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from catalog import files
 from catalog.release.columns import IMAGE_TYPE, RELEASED, released_schema
 from catalog.release.licenses import licenses_of
 from catalog.release.manifest import Manifest
+from catalog.release.origin import column_texts, origin_of
 
 CROISSANT_NAME = "croissant.json"
 RECORDS = "photographs"
@@ -95,6 +97,19 @@ _RESPONSIBLE: dict[str, Any] = {
 }
 
 
+_OWN_RESPONSIBLE: dict[str, Any] = {
+    "rai:dataCollection": "Files were read from folders or shards that the maker of this release had; where page ids "
+    "are those of a wiki, they come from Wikimedia Commons. They were judged by the license that is stated of them. "
+    "The recipe in manifest.json says which.",
+    "rai:dataBiases": "The choice prefers photographs that the measures take for degraded, deliberate blur and old "
+    "prints among them. What the folders and shards over-represent is not known.",
+    "rai:dataLimitations": "There is no clean twin of any photograph. Licenses are what was stated of the files, and "
+    "nobody can be asked whether they still hold; rights of persons shown, of works shown and trademarks are not "
+    "cleared.",
+}
+"""Where a release holds files of somebody's own."""
+
+
 def croissant(
     manifest: Manifest, samples: pa.Table, *, notice: str | None = None, url: str | None = None
 ) -> dict[str, Any]:
@@ -105,26 +120,30 @@ def croissant(
         notice: What a reader has to know first.
         url: Where the release can be found, once it is somewhere.
     """
-    about = (
-        f"{manifest.rows:,} naturally degraded photographs from Wikimedia Commons, each the original file with its own "
-        "license, author and ready attribution line, for real-world image super-resolution without ground truth. An "
-        "open re-creation of the LucidLR described in the LucidNFT paper; the images are not theirs."
+    origin = origin_of(samples)
+    about = column_texts({column.name: column.about for column in RELEASED}, origin)
+    told = (
+        f"{manifest.rows:,} naturally degraded {origin.photographs}, each the original file with its own license, "
+        "author and ready attribution line, for real-world image super-resolution without ground truth."
     )
+    if origin.wiki:
+        told += " An open re-creation of the LucidLR described in the LucidNFT paper; the images are not theirs."
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": manifest.name,
-        "description": f"{notice} {about}" if notice else about,
+        "description": f"{notice} {told}" if notice else told,
         "version": manifest.version,
         "license": [one.deed or one.spdx for one in licenses_of(samples)],
         **({"url": url} if url else {}),
         "citeAs": f"Credit each photograph by its attribution_line. For the idea: {_PAPER}, arXiv 2603.05947. For this "
         f"release: {manifest.name} {manifest.version}, dataset hash {manifest.dataset_hash}.",
-        "creator": {"@type": "sc:Organization", "name": "Contributors of Wikimedia Commons"},
+        "creator": {"@type": "sc:Organization", "name": origin.creators},
         "isLiveDataset": False,
         "keywords": ["super-resolution", "image restoration", "real-world degradation"],
         **_RESPONSIBLE,
+        **(_OWN_RESPONSIBLE if origin.own else {}),
         "distribution": [*_shards(manifest), _file_set()],
         "recordSet": [
             {
@@ -133,7 +152,7 @@ def croissant(
                 "name": RECORDS,
                 "description": "One record for each photograph; `family` and `split` tell the configurations apart.",
                 "key": {"@id": f"{RECORDS}/page_id"},
-                "field": [_field(field) for field in released_schema(samples.schema)],
+                "field": [_field(field, about) for field in released_schema(samples.schema)],
             }
         ],
     }
@@ -184,9 +203,8 @@ def _source(column: str, path: str | None = None) -> dict[str, Any]:
     return source if path is None else {**source, "transform": {"jsonPath": path}}
 
 
-def _field(field: pa.Field) -> dict[str, Any]:
+def _field(field: pa.Field, about: Mapping[str, str]) -> dict[str, Any]:
     """A column as a field; a struct is a field with one subfield for each name."""
-    about = {column.name: column.about for column in RELEASED}
     made: dict[str, Any] = {
         "@type": "cr:Field",
         "@id": f"{RECORDS}/{field.name}",

@@ -32,6 +32,7 @@ from catalog.release.manifest import (
     verify_dataset,
     write_manifest,
 )
+from catalog.release.reuse import old_shards, software
 from catalog.release.shards import (
     ExportError,
     Limits,
@@ -197,7 +198,8 @@ def export_dataset(
     )
     recover(out)
     with files.folder(out, marker=MANIFEST_NAME) as new:
-        shards = write_shards(rows, new, schema, read_bytes, limits)
+        old = old_shards(out, schema=schema, recipe=recipe)
+        shards = write_shards(rows, new, schema, read_bytes, limits, old)
         write_credits(samples, new / CREDITS_NAME)
         files.put(new / LICENSES_NAME, licenses_text(samples))
         if tombstones is not None:
@@ -214,7 +216,7 @@ def export_dataset(
             columns=tuple(schema.names),
             shards=tuple(shards),
             files=(),
-            software={"pyarrow": pa.__version__},
+            software=software(),
             recipe=recipe,
         )
         if write_extra is not None:

@@ -25,11 +25,16 @@ def size_category(rows: int) -> str:
 
 
 def front_matter(
-    manifest: Manifest, pretty_name: str, columns: pa.Schema | None = None
+    manifest: Manifest,
+    pretty_name: str,
+    columns: pa.Schema | None = None,
+    *,
+    of_a_wiki: bool = True,
 ) -> dict[str, Any]:
     """The YAML block of the card. Configurations name the shards by glob: `all` is no second copy.
 
     Args:
+        of_a_wiki: whether any photograph comes from Commons.
         columns: of the shards, for `dataset_info`: with it a reader knows columns and sizes without opening a shard.
     """
     present: dict[str, set[str]] = {}
@@ -50,7 +55,7 @@ def front_matter(
             "image-restoration",
             "real-world-degradation",
             "unpaired",
-            "wikimedia-commons",
+            *(["wikimedia-commons"] if of_a_wiki else []),
             "image",
         ],
         "configs": [

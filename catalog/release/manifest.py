@@ -106,11 +106,11 @@ def load_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(
             f"{folder} has no {MANIFEST_NAME}: it is no dataset, or its export was cut off. Export again."
         ) from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise DatasetError(f"{path} is damaged ({error}). Export again.") from error
     if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
         raise DatasetError(

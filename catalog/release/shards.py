@@ -21,6 +21,7 @@ from catalog import files
 from catalog.errors import Expected
 from catalog.release.columns import IMAGE_TYPE, leaves
 from catalog.release.manifest import Shard, sha256_of
+from catalog.release.reuse import NOTHING, OldShards
 
 _EXTENSIONS = {
     "image/jpeg": "jpg",
@@ -141,16 +142,56 @@ class _ShardWriter:
         self._open.__exit__(None, None, None)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A shard under its first name; how many it is one of is not known yet."""
+
+    path: Path
+    rows: int
+    image_bytes: int
+    sha256: str | None = None
+    """Where it is known already: of a shard that was there."""
+
+
 def _write_split(
-    rows: pa.Table, stem: Path, schema: pa.Schema, read: Callable[[int], bytes], limits: Limits
-) -> Iterator[_ShardWriter]:
+    rows: pa.Table,
+    stem: Path,
+    schema: pa.Schema,
+    read: Callable[[int], bytes],
+    limits: Limits,
+    old: OldShards,
+) -> Iterator[_Written]:
     """Write the rows of one family and split to `<stem>-<number>.parquet`; yields each shard, closed."""
     names = _names(rows)
-    shard = _ShardWriter(Path(f"{stem}-00000.parquet"), schema)
-    number, begin, waiting = 0, 0, 0
+    number = begin = 0
+    while begin < rows.num_rows:
+        path = Path(f"{stem}-{number:05d}.parquet")
+        held = old.take(rows, begin, names, path)
+        if held is not None:
+            yield _Written(path, held.rows, held.image_bytes, held.sha256)
+        else:
+            shard = _write_shard(rows, begin, names, path, schema, read, limits)
+            yield _Written(path, shard.rows, shard.image_bytes)
+            held = shard
+        begin += held.rows
+        number += 1
+
+
+def _write_shard(
+    rows: pa.Table,
+    first: int,
+    names: list[str],
+    path: Path,
+    schema: pa.Schema,
+    read: Callable[[int], bytes],
+    limits: Limits,
+) -> _ShardWriter:
+    """One shard with the rows from `first` on, as many as fit; closed."""
+    shard = _ShardWriter(path, schema)
+    begin, waiting = first, 0
     images: list[bytes] = []
     try:
-        for row in range(rows.num_rows):
+        for row in range(first, rows.num_rows):
             data = read(row)
             cost = len(data) + rows.slice(row, 1).nbytes + 128
             full = shard.bound(waiting + cost) > limits.shard_bytes and (images or shard.rows)
@@ -160,16 +201,13 @@ def _write_split(
                 shard.write(rows.slice(begin, len(images)), names[begin:row], images)
                 begin, waiting, images = row, 0, []
             if full:
-                shard.close()
-                yield shard
-                number += 1
-                shard = _ShardWriter(Path(f"{stem}-{number:05d}.parquet"), schema)
+                return shard
             images.append(data)
             waiting += cost
         shard.write(rows.slice(begin), names[begin:], images)
     finally:
         shard.close()
-    yield shard
+    return shard
 
 
 def write_shards(
@@ -178,8 +216,10 @@ def write_shards(
     schema: pa.Schema,
     read_bytes: Callable[[str], bytes],
     limits: Limits,
+    old: OldShards = NOTHING,
 ) -> list[Shard]:
-    """Write all shards under `folder`/data; how many a split has is known at its end, so names are given then."""
+    """Write all shards under `folder`/data, or take those of the `old` release that would be the same; how many a split
+    has is known at its end, so names are given then."""
     shards: list[Shard] = []
     groups = Counter(
         zip(rows.column("family").to_pylist(), rows.column("split").to_pylist(), strict=True)
@@ -190,7 +230,7 @@ def write_shards(
         begin += count
         home = folder / "data" / family
         reader = _image_reader(part, read_bytes)
-        written = list(_write_split(part, home / split, schema, reader, limits))
+        written = list(_write_split(part, home / split, schema, reader, limits, old))
         for number, writer in enumerate(written):
             path = home / f"{split}-{number:05d}-of-{len(written):05d}.parquet"
             files.adopt(writer.path, path)
@@ -202,7 +242,7 @@ def write_shards(
                     rows=writer.rows,
                     image_bytes=writer.image_bytes,
                     bytes=path.stat().st_size,
-                    sha256=sha256_of(path),
+                    sha256=writer.sha256 or sha256_of(path),
                 )
             )
     return sorted(shards, key=lambda shard: shard.path)

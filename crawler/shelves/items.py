@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from catalog.errors import Missing
 from catalog.image_names import is_picture, shown_name
-from crawler.shelves.tables import image_column, table_bytes, table_rows
+from crawler.shelves.tables import PLAIN, image_column, table_bytes, table_rows
 from crawler.shelves.tars import TarTrouble, is_tar, members, tar_bytes
 
 TABLES = (".parquet",)
@@ -48,7 +48,11 @@ class Item:
 
 
 def items_of(
-    named: Sequence[Path], *, without: Sequence[Path] = (), skipped: list[Path] | None = None
+    named: Sequence[Path],
+    *,
+    without: Sequence[Path] = (),
+    skipped: list[Path] | None = None,
+    unfollowed: list[Path] | None = None,
 ) -> Generator[Item]:
     """Every image in these files and folders, sorted by path; a shard's and a table's in their own order.
 
@@ -57,6 +61,7 @@ def items_of(
             shard (.tar) or a table with images (.parquet). Hidden files and folders are left out.
         without: folders that are left out, an output folder for example.
         skipped: gets the files of folders that are none of these.
+        unfollowed: gets the links to folders, which are not followed.
 
     Raises:
         Missing: one of `named` is not there.
@@ -67,7 +72,13 @@ def items_of(
     base = _base(named)
     left_out = {folder.resolve() for folder in without}
     seen: set[Path] = set()
-    for path, chosen in sorted(_files(named, left_out)):
+    closed: dict[Path, str] = {}
+    found = sorted(_files(named, left_out, closed, unfollowed if unfollowed is not None else []))
+    for path, why in sorted(closed.items()):
+        name = shown_name(path.relative_to(base)) or "."
+        told = f"This folder cannot be read: {why}."
+        yield Item(name=name, path=path, size=0, mtime_ns=0, problem=told)
+    for path, chosen in found:
         if path in seen:
             continue
         seen.add(path)
@@ -108,14 +119,24 @@ def _base(named: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([folder.resolve() for folder in folders]))
 
 
-def _files(named: Iterable[Path], left_out: set[Path]) -> Generator[tuple[Path, bool]]:
-    """(file, whether it was named itself); folders are not followed through links, so that no circle traps."""
+def _files(
+    named: Iterable[Path], left_out: set[Path], closed: dict[Path, str], unfollowed: list[Path]
+) -> Generator[tuple[Path, bool]]:
+    """(file, whether it was named itself); folders are not followed through links, so that no circle traps.
+
+    `closed` gets the folders that cannot be read, and why.
+    """
+
+    def note(error: OSError) -> None:
+        closed[Path(error.filename)] = error.strerror or str(error)
+
     for path in named:
         if not path.is_dir():
             yield path.parent.resolve() / path.name, True
             continue
-        for folder, folders, names in os.walk(path.resolve()):
+        for folder, folders, names in os.walk(path.resolve(), onerror=note):
             here = Path(folder)
+            unfollowed += [here / one for one in folders if (here / one).is_symlink()]
             folders[:] = [
                 one
                 for one in folders
@@ -170,10 +191,11 @@ def _of_table(
                 if skipped is not None:
                     skipped.append(path)
                 return
-            raise ValueError("it has no column of images")
+            told = ", ".join(PLAIN)
+            raise ValueError(f"it has no column of images (bytes and path, or bytes called {told})")
         for number, (group, row) in enumerate(table_rows(path)):
             inner = f"{name}/{number:06d}"
             yield Item(name=inner, path=path, size=size, mtime_ns=mtime, group=group, row=row)
     except (OSError, ValueError) as error:
-        why = f"This table cannot be read: {error}."
+        why = f"This table cannot be read: {str(error).rstrip('.')}."
         yield Item(name=name, path=path, size=size, mtime_ns=mtime, problem=why)

@@ -140,7 +140,7 @@ def record_of(
 
     def field(what: str) -> str | None:
         value = said.get(source.fields.get(what, ""))
-        text = None if value is None else str(value).strip()
+        text = None if value is None else writable(str(value)).strip()
         return text or None
 
     sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
@@ -156,7 +156,7 @@ def record_of(
         # Nobody could be credited without an address; to the gate that is no license.
         named = address = None
     given = field("page_id")
-    title = field("title") or name
+    title = field("title") or writable(name)
     record = FileRecord(
         page_id=own_number(given) or own_page_id(sha1, named, address, author, attribution, page),
         title=file_title(title),
@@ -177,11 +177,19 @@ def record_of(
     evidence = {"file": name, "said": dict(said), "stated": source.license}
     return record, ListingRow(
         source=key,
-        source_path=json.dumps(place, sort_keys=True, ensure_ascii=False),
+        source_path=writable(json.dumps(place, sort_keys=True, ensure_ascii=False)),
         fetched_at=datetime.now(UTC).replace(microsecond=0),
         api_version="own files",
-        raw_json=json.dumps(evidence, sort_keys=True, ensure_ascii=False, default=str),
+        raw_json=writable(json.dumps(evidence, sort_keys=True, ensure_ascii=False, default=str)),
     )
+
+
+def writable(text: str) -> str:
+    """With codes like backslash-udce9 for what has no UTF-8: bytes of file names, halves of pairs in JSON.
+
+    JSON that was written so is read back as it was.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def json_object(content: bytes) -> dict[str, Any]:

@@ -66,10 +66,22 @@ def members(path: Path) -> Generator[Member]:
                     )
                 # It keeps all headers otherwise.
                 vars(tar)["members"].clear()
+            # It takes a header that is damaged for the end, and says nothing.
+            if _is_header(path, tar.offset):
+                raise TarTrouble(
+                    f"This shard is damaged at byte {tar.offset:,}: what follows was not read."
+                )
     except (tarfile.TarError, EOFError) as error:
         raise TarTrouble(f"This shard is damaged or no tar: {error}.") from error
     except OSError as error:
         raise TarTrouble(f"This shard cannot be read: {error.strerror or error}.") from error
+
+
+def _is_header(path: Path, offset: int) -> bool:
+    """Whether anything but the zeros of a tar's end stands there."""
+    with path.open("rb") as source:
+        source.seek(offset)
+        return any(source.read(tarfile.BLOCKSIZE))
 
 
 def samples(path: Path) -> Generator[tuple[str, list[Member]]]:

@@ -63,13 +63,13 @@ def walk(
     items = [item for item in items if item.on_disk and item.name > after]
     for start in range(0, max(len(items), 1), AT_ONCE):
         files: list[Seen] = []
-        problem: str | None = None
+        problems: list[str] = []
         some = items[start : start + AT_ONCE]
         for item in some:
             try:
                 content = read_item(item)
             except ItemGone as error:
-                problem = f"{item.name}: {error}"
+                problems.append(f"{item.name}: {error}")
                 continue
             files.append(
                 record_of(
@@ -84,7 +84,10 @@ def walk(
             )
         more = start + AT_ONCE < len(items)
         if not items and not after:
-            problem = f"No image in {root}."
+            problems.append(f"No image in {root}.")
+        problem = problems[0] if problems else None
+        if len(problems) > 1:
+            problem = f"{len(problems)} files cannot be read. The first is {problem}"
         yield ListedBatch(
             files=tuple(files), cursor={"after": some[-1].name} if more else None, problem=problem
         )

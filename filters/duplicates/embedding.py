@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ class EmbeddingPolicy:
 
     encoder: str = "efficientnet_lite0"
     """A file of training/consistency/encoders/."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it runs; cuda needs a GPU where the batches run, and is part of the version."""
     least_cosine: float = 0.6
     """Cosine of two embeddings from which a pair is a candidate; for efficientnet_lite0 (docs/duplicates.md)."""
     least_correlation: float = 0.9

@@ -11,6 +11,7 @@ a larger one. So an image of 24 megapixels costs what one of 1 costs, and nothin
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -175,6 +176,19 @@ def stored(value: float | None) -> float | None:
 
 
 @cache
+def one_thread() -> None:
+    """Products of matrices on one thread, in this process and from now on.
+
+    How many there are moves the last digits, and threads that wait for each other cost eight times the work (ADR 0060).
+    """
+    from threadpoolctl import threadpool_limits
+
+    # SciPy brings a BLAS of its own, and what is loaded later would not be limited.
+    importlib.import_module("scipy.linalg")
+    threadpool_limits(1, user_api="blas")
+
+
+@cache
 def opencv() -> Any:
     """OpenCV on one thread, imported at first use."""
     import cv2
@@ -214,5 +228,6 @@ def load_measure(name: str) -> Measure:
     Raises:
         UnknownMeasure: there is no such file; the message names the nearest.
     """
+    one_thread()
     module = MEASURES.load(name)
     return Measure(name=name, version=module.VERSION, compute=module.measure)

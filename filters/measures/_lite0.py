@@ -32,6 +32,8 @@ BLOCKS = (
 )
 """Stride and kernel size of each block."""
 EPSILON = 1e-3
+CACHED = 1 << 17
+"""Values of a map's channels that are worked on together."""
 
 
 class NoEncoder(Expected, RuntimeError):
@@ -141,14 +143,20 @@ def _stem(image: Floats, stem: Convolution) -> Floats:
             for column in range(3)
         ]
     )
-    found = stem.weight @ columns.reshape(27, -1) + stem.bias
+    found = _product(stem.weight, columns.reshape(27, -1)) + stem.bias
     return found.reshape(32, height // 2, width // 2)
 
 
 def _matmul(x: Floats, by: Convolution) -> Floats:
-    found = by.weight @ x.reshape(len(x), -1)
+    found = _product(by.weight, x.reshape(len(x), -1))
     found += by.bias
     return found.reshape(-1, *x.shape[1:])
+
+
+def _product(weight: Floats, x: Floats) -> Floats:
+    """In float64 and back: libraries add up in the order of their processor, and so the difference goes with the last
+    digits (docs/adr/0044)."""
+    return (weight.astype(np.float64) @ x.astype(np.float64)).astype(np.float32)
 
 
 def _depthwise(x: Floats, by: Convolution, stride: int) -> Floats:
@@ -156,15 +164,21 @@ def _depthwise(x: Floats, by: Convolution, stride: int) -> Floats:
     side = by.weight.shape[1]
     total = side - stride if stride > 1 else side - 1
     first = total // 2
-    padded = np.zeros((channels, height + total, width + total), np.float32)
-    padded[:, first : first + height, first : first + width] = x
     out = np.zeros((channels, height // stride, width // stride), np.float32)
-    part = np.empty_like(out)
-    for row in range(side):
-        for column in range(side):
-            seen = padded[:, row : row + height : stride, column : column + width : stride]
-            np.multiply(seen, by.weight[:, row, column, None, None], out=part)
-            out += part
+    # A few channels at a time, so that what is added up stays in the processor's cache.
+    some = max(1, CACHED // ((height + total) * (width + total)))
+    padded = np.zeros((some, height + total, width + total), np.float32)
+    part = np.empty_like(out[:some])
+    for start in range(0, channels, some):
+        chosen = slice(start, min(start + some, channels))
+        count = chosen.stop - start
+        padded[:count, first : first + height, first : first + width] = x[chosen]
+        for row in range(side):
+            for column in range(side):
+                seen = padded[:count, row : row + height : stride, column : column + width : stride]
+                weight = by.weight[chosen, row, column, None, None]
+                np.multiply(seen, weight, out=part[:count])
+                out[chosen] += part[:count]
     out += by.bias[:, :, None]
     return out
 

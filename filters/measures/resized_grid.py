@@ -19,6 +19,8 @@ from filters.measures.blockiness import jumps
 VERSION = "1"
 _PERIODS = np.arange(5.0, 34.0, 0.05)
 _MULTIPLES = np.array([8.0, 16.0, 24.0, 32.0])
+KEPT = 2048
+"""Length in px up to which sines are kept; all but the longest strips are shorter."""
 PERIODS = _PERIODS[(np.abs(_PERIODS[:, None] / _MULTIPLES - 1.0) > 0.12).all(axis=1)]
 
 
@@ -41,9 +43,21 @@ def _strength(share: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(first, second)
 
 
-@cache
 def _waves(length: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """[periods, length] each: complex sines of the periods and of half the periods."""
+    if length > KEPT:
+        return _made(length)
+    first, second = _kept()
+    return first[:, :length], second[:, :length]
+
+
+@cache
+def _kept() -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """15 MB, of which shorter ones are the beginning: ones for each length would fill the memory."""
+    return _made(KEPT)
+
+
+def _made(length: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     x = np.arange(length)
     return (
         np.exp(-2j * np.pi * x / PERIODS[:, None]),

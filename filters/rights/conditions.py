@@ -4,7 +4,8 @@ Such text may be void beside a free license; whether it is, is for a person to s
 themselves, of the volunteers' response team, requests to be told) are taken out first, so that what is left says no,
 only, or ask first. The patterns stand in conditions.toml, by language, and beside them the kinds of words of which a
 condition is made (use, without, permission): a sentence with one of each of a rule's kinds adds a condition in whatever
-form. What is written in none of these languages is not seen, and docs/licenses.md says so.
+form. Where a field states the terms (permission, usage terms), a sentence about use that nothing frees is for a person,
+and so is a text of several words in none of these languages; in the other fields such a text is not read.
 """
 
 from __future__ import annotations
@@ -14,13 +15,27 @@ import tomllib
 import unicodedata
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 _SENTENCES = re.compile(r"(?<=[.;!?\u3002])\s*|\s+[-\u2013\u2014|/]\s+|\s*[(\uff08]")
 _SENTENCE_ENDS = re.compile(r"[.;!?\u3002\uff1b]+(?=\s|$)|[\u3002\uff1b]|~")
+_STOPS = re.compile(r"[.;!?\u3002\uff1b]+(?=\s|$)|[\u3002\uff1b]")
+"""Sentence ends without the mark ~ that stands for what was harmless."""
+_ADDRESS = re.compile(r"https?://\S+|\b\w+@\w+(\.\w+)+")
 _SPACE = re.compile(r"\s+")
 _MOST = 20_000
 """Characters of a text that are read."""
 _LONGEST_SAID = 200
+_FEW_WORDS, _FEW_SIGNS = 4, 8
+"""A text of so many words, or Chinese and Japanese signs, may be a name."""
+
+
+class _Rule(NamedTuple):
+    """Kinds of words that are a condition when they stand in one sentence."""
+
+    present: frozenset[str]
+    absent: frozenset[str]
+    """Kinds that excuse the sentence."""
 
 
 @cache
@@ -33,21 +48,33 @@ def _tables() -> tuple[re.Pattern[str], dict[str, re.Pattern[str]]]:
 
 
 @cache
-def _rules() -> tuple[dict[str, re.Pattern[str]], list[tuple[str, ...]]]:
+def _frees() -> re.Pattern[str]:
+    """What is harmless where nothing is forbidden."""
+    with Path(__file__).with_name("conditions.toml").open("rb") as file:
+        return re.compile("|".join(tomllib.load(file)["harmless_where_nothing_is_forbidden"]))
+
+
+@cache
+def _rules() -> tuple[dict[str, re.Pattern[str]], list[_Rule]]:
     """Kind of words -> its pattern, and the sets of kinds that are a condition together."""
     with Path(__file__).with_name("conditions.toml").open("rb") as file:
         said = tomllib.load(file)
     kinds = {name: _one_of(words.split()) for name, words in said["kinds"].items()}
-    return kinds, [tuple(rule.split()) for rule in said["rules"]["together"]]
+    rules: list[_Rule] = []
+    for row in said["rules"]["together"]:
+        parts = row.split()
+        absent = frozenset(part[1:] for part in parts if part.startswith("!"))
+        rules.append(_Rule(frozenset(part for part in parts if part[0] != "!"), absent))
+    return kinds, rules
 
 
 def _one_of(words: list[str]) -> re.Pattern[str]:
-    """`word` as a whole, `word*` with any end; Chinese and Japanese, which write no blanks, anywhere."""
+    """`word` as a whole, `word*` with any end, `two_words`; Chinese and Japanese, which write no blanks, anywhere."""
     forms: list[str] = []
     for word in words:
-        stem = re.escape(word.removesuffix("*"))
+        stem = r"\w*".join(re.escape(part) for part in word.removesuffix("*").split("*"))
         start = "" if word[0] > "\u3000" else r"\b"
-        forms.append(start + stem + ("" if word.endswith("*") else r"\b"))
+        forms.append(start + stem.replace("_", r"\s") + ("" if word.endswith("*") else r"\b"))
     return re.compile("|".join(forms))
 
 
@@ -58,14 +85,62 @@ def _said_together(plain: str) -> str | None:
         if not sentence.strip():
             continue
         here = {name for name, pattern in kinds.items() if pattern.search(sentence)}
-        if any(here.issuperset(rule) for rule in rules):
+        if any(rule.present <= here and not rule.absent & here for rule in rules):
             return sentence.strip()[:_LONGEST_SAID]
     return None
 
 
+def unexplained_terms(text: str | None) -> str | None:
+    """What a field that states the terms (permission, usage terms) says and no rule here takes for free: a sentence
+    about use in which no word frees, credits or wishes, or a text of several words in no language that is read.
+
+    >>> unexplained_terms("For editorial and promotional use in connection with the band.")
+    'for editorial and promotional use in connection with the band'
+    >>> unexplained_terms("This work is free and may be used by anyone for any purpose.") is None
+    True
+    """
+    if not text:
+        return None
+    plain, kinds = _plain(text), _rules()[0]
+    excuses = [kinds[name] for name in ("frees", "any", "license", "credit", "wish", "ticket")]
+    about = [kinds[name] for name in ("use", "commercial", "purpose")]
+    for sentence in _STOPS.split(plain):
+        excused = "~" in sentence or any(kind.search(sentence) for kind in excuses)
+        if not excused and any(kind.search(sentence) for kind in about):
+            return sentence.strip()[:_LONGEST_SAID]
+    long = (
+        len(plain.split()) > _FEW_WORDS or sum(letter > "\u2e80" for letter in plain) > _FEW_SIGNS
+    )
+    known = (kinds[name] for name in ("read", "license", "any", "frees", "credit"))
+    if long and "~" not in plain and not any(kind.search(plain) for kind in known):
+        return plain.strip()[:_LONGEST_SAID]
+    return None
+
+
+def _plain(text: str) -> str:
+    """Lower case, one kind of blank, without what is harmless."""
+    plain = unicodedata.normalize("NFKC", text[:_MOST]).lower().replace("\u2019", "'")
+    plain = _ADDRESS.sub(lambda found: " by-nc " if re.search("by-n[cd]", found[0]) else " ", plain)
+    return _without_what_frees(_tables()[0].sub(" ~ ", _SPACE.sub(" ", plain)))
+
+
+def _without_what_frees(plain: str) -> str:
+    """The text without "without asking" and the like in the sentences that forbid nothing."""
+    frees, kinds = _frees(), _rules()[0]
+    if not frees.search(plain):
+        return plain
+    forbids = [kinds[name] for name in ("no", "forbidden", "maynot")]
+    parts = re.split(rf"({_SENTENCE_ENDS.pattern})", plain)
+    for place, sentence in enumerate(parts):
+        rest = frees.sub(" ~ ", sentence)
+        if rest != sentence and not any(pattern.search(rest) for pattern in forbids):
+            parts[place] = rest
+    return "".join(parts)
+
+
 def languages() -> tuple[str, ...]:
     """The languages that are read, as codes."""
-    return tuple(_tables()[1])
+    return tuple(name for name in _tables()[1] if name != "any")
 
 
 def condition_in(text: str | None) -> str | None:
@@ -78,10 +153,8 @@ def condition_in(text: str | None) -> str | None:
     """
     if not text:
         return None
-    harmless, by_language = _tables()
-    plain = unicodedata.normalize("NFKC", text[:_MOST]).lower().replace("\u2019", "'")
-    plain = harmless.sub(" ~ ", _SPACE.sub(" ", plain))
-    for pattern in by_language.values():
+    plain = _plain(text)
+    for pattern in _tables()[1].values():
         found = pattern.search(plain)
         if found is not None:
             return found[0].strip()

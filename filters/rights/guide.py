@@ -65,7 +65,9 @@ def _reasons() -> Iterator[str]:
     yield ""
     yield (
         f"Conditions are looked for in permission, attribution, author, source and usage terms, in "
-        f"{len(languages())} languages: {', '.join(languages())}. Structured data are compared for "
+        f"{len(languages())} languages: {', '.join(languages())}. In the fields that state the terms "
+        "(permission, usage terms) a sentence about use needs a word that frees, credits or thanks, and a text in "
+        f"another language waits. Structured data are compared for "
         f"{len(licenses())} license items of Wikidata, NC and ND included.\n"
     )
 

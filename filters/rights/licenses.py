@@ -98,7 +98,9 @@ def cc_of(name: str) -> CC | None:
     if match is None or UPKEEP.search(name):
         return None
     rest = match["rest"] or ""
-    if rest and not re.match(r"\d|any|all|migrated|old|self|dual", rest, re.IGNORECASE):
+    if rest and not re.match(
+        r"(?:[a-z]{2,3}[- ])?\d|any|all|migrated|old|self|dual", rest, re.IGNORECASE
+    ):
         return None
     return CC(match["kind"].lower(), tuple(_VERSION.findall(rest)), bool(_MIGRATED.search(name)))
 

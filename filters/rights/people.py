@@ -13,11 +13,17 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 LONGEST_AUTHOR = 500
 """Characters; what is longer is no name, and a credit in a table of a dataset has to end somewhere."""
 
 _WORD = re.compile(r"[^\W_]+")
+_LEADING = (
+    r"[\W_]*(?:(?:photo|foto|fot)\w*\W+)?(?:(?:by|von|par|por|de|di|door|przez) )?"
+    r"(?:(?:the|an?|einem?|une?|uno?) )?"
+)
+"""What may stand before "unknown photographer": a bracket, "photo by", an article."""
 
 
 class _Tables(NamedTuple):
@@ -27,7 +33,12 @@ class _Tables(NamedTuple):
     telling: frozenset[str]
     """Those words of it that say that nobody is named."""
     whole: re.Pattern[str]
+    nobody: re.Pattern[str]
+    """What begins a text that names nobody, whatever follows."""
+    tiles: re.Pattern[str]
+    """Words of the vocabulary that follow each other without blanks, as Chinese and Japanese write them."""
     agencies: re.Pattern[str]
+    agencies_alone: frozenset[str]
 
 
 @cache
@@ -39,10 +50,25 @@ def _tables() -> _Tables:
     # {role}: an optional word for the author; {told}: known, named, identified and the like.
     role = rf"(?:[\s:]*(?:{'|'.join(said['roles'].split())})[\s:]*)?"
     whole = "|".join(said["whole"]).replace("{role}", role).replace("{told}", said["told"])
+    unknown, roles = (
+        "|".join(re.escape(word) for word in sorted(said[name].split(), key=len, reverse=True))
+        for name in ("unknown", "roles")
+    )
+    makers = "|".join(said["makers"].split())
+    tiles = "|".join(
+        re.escape(word) for word in sorted(telling, key=len, reverse=True) if word[0] > "\u3000"
+    )
     return _Tables(
         vocabulary=telling | frozenset(said["fillers"].lower().split()),
         telling=telling,
         whole=re.compile(rf"\s*(?:{whole})\s*", re.IGNORECASE),
+        nobody=re.compile(
+            rf"{_LEADING}(?:(?:(?:{unknown}) (?:\w+ ){{0,3}}(?:{roles}|{makers})|(?:{roles})[\s:]*(?:{unknown}))"
+            rf"(?:{said['after_role']})?|(?:{unknown})\b(?:{said['after_word']}))",
+            re.IGNORECASE | re.DOTALL,
+        ),
+        tiles=re.compile(rf"(?:(?:{tiles})(?:に|による|より|で|が|の|は|的|所|した)*)+"),
+        agencies_alone=frozenset(said["agencies_alone"].split()),
         # Chinese, Japanese and Korean write no blanks between words.
         agencies=re.compile(
             rf"\b(?:{'|'.join(said['agencies'])})\b|{'|'.join(said['agencies_unspaced'])}",
@@ -51,6 +77,13 @@ def _tables() -> _Tables:
     )
 
 
+_TWICE = re.compile(r"^\s*(\w.{3,60}?)\s*\1(?!\w)", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_ACCOUNT = re.compile(
+    r"^https?://[^/]+\.org/wiki/(?:\w{2,12}:)?(?:user|benutzer(?:in)?|utilisateur|utilisatrice|usuario|usuaria|usuário|"
+    r"utente|gebruiker|wikipedysta|участник|участница|利用者|用户|用戶):([^/?#]+)",
+    re.IGNORECASE,
+)
 _UPLOADED = re.compile(
     r"[\s,;(/|-]*\b(?:uploaded|transferred|scanned|digiti[sz]ed|hochgeladen|importée?|téléversée?|subid[oa]|caricat[oa]|"
     r"carregad[oa]|geüpload|przesłan[ey]|загру[зж]\w+)\b.*$",
@@ -67,14 +100,30 @@ def is_placeholder(name: str | None) -> bool:
     """
     if not name or not name.strip():
         return True
-    text = _UPLOADED.sub("", unicodedata.normalize("NFKC", name))
-    if not text.strip() or _tables().whole.fullmatch(text):
+    tables = _tables()
+    text = _UPLOADED.sub("", unicodedata.normalize("NFKC", name)[:LONGEST_AUTHOR])
+    # Templates say it once for people and once for programs: "Unknown authorUnknown author".
+    text = _TWICE.sub(r"\1", text)
+    if not text.strip() or tables.whole.fullmatch(text) or tables.nobody.fullmatch(text):
+        return True
+    bare = [word.lower() for word in _WORD.findall(_IN_BRACKETS.sub(" ", text))]
+    if sum(word in tables.telling for word in bare) > 1 and tables.vocabulary.issuperset(bare):
         return True
     said = [word.lower() for word in _WORD.findall(text)]
-    tables = _tables()
-    return any(word in tables.telling for word in said) and all(
-        word in tables.vocabulary for word in said
-    )
+    telling = [word in tables.telling or tables.tiles.fullmatch(word) for word in said]
+    known = [word in tables.vocabulary for word in said]
+    return any(telling) and all(map(any, zip(telling, known, strict=True)))
+
+
+def names_account(name: str | None, url: str | None) -> bool:
+    """Whether a text is the name of the account whose page on a wiki the link leads to.
+
+    >>> names_account("The Photographer", "https://commons.wikimedia.org/wiki/User:The_Photographer")
+    True
+    """
+    match = _ACCOUNT.search(unquote(url or "").replace("_", " "))
+    said = re.sub(r"^\s*user\s*:", "", name or "", flags=re.IGNORECASE).replace("_", " ").strip()
+    return match is not None and match[1].strip().lower() == said.lower() != ""
 
 
 _SHORT_AGENCIES = (
@@ -93,6 +142,12 @@ _NO_AGENCY = re.compile(
     r"ria novosti archive|paul getty|getty (?:museum|center|centre|research|villa|trust|foundation|open content)",
     re.IGNORECASE,
 )
+
+
+def is_agency(name: str | None) -> bool:
+    """Whether a text is nothing but the name of an agency that is also a word or a name of something else."""
+    said = re.sub(r"^\W*(?:photo|foto|image|picture)?\s*(?:by|:|-)?\s*", "", (name or "").lower())
+    return said.strip(" .,;/()|\u00a9-") in _tables().agencies_alone
 
 
 def agency_in(*texts: str | None) -> str | None:

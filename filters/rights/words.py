@@ -35,7 +35,11 @@ _MODEL = (
     (re.compile(r"\bGANs?(?=[- ][Gg]enerated)"), "aimodel"),
     (
         re.compile(
-            r"\b(?:artificial[- ]intelligence|machine[- ]learning|neural[- ]networks?|diffusion models?)\b",
+            r"\b(?:artificial[- ]intelligence|machine[- ]learning|neural[- ]networks?|diffusion models?|"
+            r"intelligence artificielle|k\u00fcnstliche[rn]? intelligenz|intelig[e\u00ea]ncia artificial|"
+            r"intelligenza artificiale|kunstmatige intelligentie|sztuczn\w+ inteligencj\w+|"
+            r"\u0438\u0441\u043a\u0443\u0441\u0441\u0442\u0432\u0435\u043d\u043d\w+ "
+            r"\u0438\u043d\u0442\u0435\u043b\u043b\u0435\u043a\u0442\w*|\u043d\u0435\u0439\u0440\u043e\u0441\u0435\u0442\w+)\b",
             re.IGNORECASE,
         ),
         "aimodel",

@@ -19,24 +19,23 @@ from pyarrow import compute
 
 from catalog import files, sums, views
 from catalog.manners import politeness_lines
+from catalog.plans import config_hash, next_number
 from catalog.records import (
     AGAIN,
     FailureRecord,
     FileRecord,
     ListingRow,
-    ObjectRecord,
     RequestRow,
     to_table,
 )
-from catalog.store import LISTING, config_hash, next_number
+from catalog.store import LISTING
 from crawler.commons import Commons
-from crawler.download import DownloadFailure, ObjectStore, fetch_original
 from crawler.listed import ListedBatch
-from crawler.plausible import DAMAGED, is_sha1, trouble_of
+from crawler.plausible import DAMAGED, trouble_of
 from crawler.politeness import PoliteDoor
-from pipelines.build.fetched import fetched, fetched_where_they_moved
-from pipelines.build.gate import gated
-from pipelines.build.own_files import Shelf, own_keys, places_of, take_in
+from pipelines.bounds import LISTING_SHARE
+from pipelines.build.fetched import DOWNLOAD_VERSION, Originals
+from pipelines.build.own_files import Shelf
 from pipelines.build.relist import Known, Pair, Turn, batches_of, turns
 from pipelines.build.run import Build
 from pipelines.build.stages import failure
@@ -45,7 +44,6 @@ from pipelines.progress import Advance
 from pipelines.recipe import OWN_KINDS, Source
 
 pc: Any = compute
-DOWNLOAD_VERSION = "original@1"
 LISTING_ROWS = 500
 REQUEST_ROWS = 2000
 
@@ -151,6 +149,7 @@ def list_sources(run: Build, door: PoliteDoor) -> None:
     asks = any(turn.source.kind not in OWN_KINDS for turn in open_sources)
     commons = Commons(door, run.recipe.site) if asks else None
     stop = threading.Event()
+    run.show()
     with (
         run.timed("list"),
         run.progress.stage("list", total) as advance,
@@ -186,6 +185,10 @@ def _list_source(
     waiting: list[Pair] = []
     changed: list[Pair] = []
     known = Known(run, turn.key) if turn.again else None
+
+    def ended() -> bool:
+        return stop.is_set() or run.clock.over(LISTING_SHARE)
+
     own = turn.source.kind in OWN_KINDS
     base = run.out / "corpus" if run.recipe.corpus and not own else None
     for batch in batches_of(turn, commons, base, known):
@@ -197,16 +200,20 @@ def _list_source(
             changed += moved if own else with_structured_data(run, commons, moved)
         waiting += pairs if own else with_structured_data(run, commons, pairs)
         listed += len(pairs)
+        run.tally.add(turn.key, listed=len(pairs))
+        run.show()
         advance(len(pairs))
         for warning, asked in commons.warnings.items():
             run.progress.say(f"list: the wiki warns: {warning} ({asked})")
         commons.warnings.clear()
-        enough = turn.left is not None and listed >= turn.left
-        if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough or stop.is_set():
+        enough = (turn.left is not None and listed >= turn.left) or ended()
+        if len(waiting) >= LISTING_ROWS or batch.cursor is None or enough:
             _commit_changed(run, changed)
             _commit_listing(run, turn, waiting, batch)
             waiting, changed = [], []
-        if enough or stop.is_set():
+        if enough:
+            if batch.cursor is not None and run.clock.over(LISTING_SHARE):
+                run.cut.add("list")
             break
 
 
@@ -260,77 +267,16 @@ def _note_problem(run: Build, key: str, problem: str) -> None:
 
 
 def download_originals(run: Build, door: PoliteDoor) -> None:
-    """Fetches the originals that pass the gate."""
-    from filters.picture import refusal
-
-    table, passing = gated(run)
-    own = pc.is_in(table.column("source"), value_set=pa.array(own_keys(run.recipe), pa.string()))
-    have = pc.and_(table.column("sha1").is_valid(), pc.or_(table.column("url").is_valid(), own))
-    wanted = table.select(["page_id", "sha1", "url", "size_bytes", "mime"])
-    wanted = wanted.filter(pc.and_(have, pa.array(passing)))
-    known = wanted.column("sha1")
-    refs = run.catalog.plan(
-        "download",
-        pc.unique(known).to_pylist(),
-        [DOWNLOAD_VERSION],
-        batch_size=min(run.recipe.batch_size, 128),
-    )
-    store = ObjectStore(run.catalog.root / "objects")
-    workers = run.recipe.limits.media_in_flight
-    with (
-        run.timed("download"),
-        run.progress.stage("download", sum(ref.size for ref in refs)) as advance,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-
-        def fetch(row: dict[str, Any]) -> ObjectRecord | FailureRecord:
-            sha1 = row["sha1"]
-            if not is_sha1(sha1):
-                # Parts of older versions may hold such.
-                said = f"{sha1[:60]!r} is no SHA-1; with --retry the page is asked for again."
-                return failure("download", sha1, "bad_sha1", said, retryable=True)
-            if row["url"] is None:
-                advance(1)
-                return take_in(store, row, kept_at.get(sha1, ()))
-            try:
-                fetch_original(
-                    door,
-                    store,
-                    url=row["url"],
-                    sha1=sha1,
-                    size_bytes=row["size_bytes"],
-                    mime=row["mime"],
-                    check=refusal,
-                )
-            except DownloadFailure as error:
-                return failure("download", sha1, error.kind, str(error), retryable=error.retryable)
-            finally:
-                advance(1)
-            return ObjectRecord(page_id=row["page_id"], sha1=sha1, size_bytes=row["size_bytes"])
-
-        kept_at: Mapping[str, Any] = {}
-        # Made once, and looked up for each batch; of several pages with the same bytes the first counts.
-        place = (
-            {sha1: i for i, sha1 in reversed(list(enumerate(known.to_pylist())))} if refs else {}
+    """Fetches all originals that pass the gate."""
+    originals = Originals(run, door)
+    originals.fetch(
+        run.catalog.plan(
+            "download",
+            pc.unique(originals.wanted.column("sha1")).to_pylist(),
+            [DOWNLOAD_VERSION],
+            batch_size=originals.batch_size,
         )
-        for ref in run.catalog.with_keys(refs):
-            keys = run.catalog.keys_of(ref)
-            places = pa.array([place[key] for key in keys if key in place], pa.int64())
-            rows = {row["sha1"]: row for row in wanted.take(places).to_pylist()}
-            # A batch that another recipe froze and did not finish is finished here: it passed that recipe's gate.
-            strangers = [key for key in keys if key not in rows]
-            if strangers:
-                some = views.files_of(run.catalog, strangers).to_pylist()
-                rows |= {row["sha1"]: row for row in some}
-            kept_at = places_of(run, [key for key, row in rows.items() if row["url"] is None])
-            # What ended the last run is asked for last, so that it can't end every run.
-            failed_before = run.catalog.failed_so_far(ref)
-            keys.sort(key=lambda key: key in failed_before)
-            found = fetched(run, door, pool, fetch, ref, [rows[key] for key in keys])
-            found = fetched_where_they_moved(run, door, found, rows, fetch)
-            done = [item for item in found if isinstance(item, ObjectRecord)]
-            failed = [item for item in found if isinstance(item, FailureRecord)]
-            run.catalog.commit(ref, to_table(done, ObjectRecord), failed)
+    )
 
 
 def retry_failures(run: Build) -> None:

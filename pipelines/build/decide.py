@@ -6,7 +6,7 @@ of candidates is decided in one go, and takes the room of a table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,29 @@ from pyarrow import compute
 from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
-from filters.sampling import Accepted, Drawn, Shortfall, draw, split_groups, split_of, takes_all
+from filters.sampling import (
+    Accepted,
+    Drawn,
+    SamplingPolicy,
+    Shortfall,
+    draw,
+    split_groups,
+    split_of,
+    takes_all,
+)
 from filters.scenes import scenes
 from pipelines.build.copies import Twins, find_twins
 from pipelines.build.gate import as_decoded, gate_rules, passes_gate
 from pipelines.build.parts import leak_points, tied_groups
-from pipelines.build.reviewed import REVIEW_RULE, corrected_labels, obeyed
+from pipelines.build.reviewed import (
+    LIKE_TEST,
+    REVIEW_RULE,
+    TEST,
+    corrected_labels,
+    in_test,
+    like_test,
+    obeyed,
+)
 from pipelines.build.twins import looks_of
 from pipelines.recipe import Recipe
 
@@ -30,6 +47,7 @@ pc: Any = compute
 
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +96,27 @@ def decide(
     ledger = evaluate(facts, (*gate_rules(recipe), *said, *recipe.rules))
     ledger = obeyed(ledger, facts, recipe)
     page_ids = facts.column("page_id").to_numpy()
-    # Sampling draws from what passed every rule and knows nothing of the others.
-    accepted = _accepted(facts.filter(pa.array(ledger.passed)), recipe)
-    drawn = draw(accepted, seed=recipe.seed, policy=recipe.sampling)
-    chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
-    keep = pa.array(np.isin(page_ids, chosen))
     # A file that was not hashed is a group of its own.
     groups = pc.coalesce(clusters, facts.column("page_id").combine_chunks())
+    # People chose the test split: it is not drawn from, and what resembles it is in no split.
+    test, like = in_test(facts) & ledger.passed, like_test(facts, groups)
+    # Sampling draws from what passed every rule and knows nothing of the others.
+    accepted = _accepted(facts.filter(pa.array(ledger.passed & ~test & ~like)), recipe)
+    drawn = draw(accepted, seed=recipe.seed, policy=_without(recipe.sampling, int(test.sum())))
+    chosen = np.fromiter(drawn.page_ids, np.int64, len(drawn.page_ids))
+    keep = pa.array(np.isin(page_ids, chosen) | test)
+    tied = tied_groups(facts, groups, keep, recipe)
+    if test.any():
+        # A part of a test picture was not known as its twin.
+        like |= like_test(facts, tied) & keep.to_numpy(zero_copy_only=False)
+        keep = pc.and_(keep, pa.array(~like))
     # After the draw, so that the share of validation holds among the files that are kept.
-    splits = _splits(facts, tied_groups(facts, groups, keep, recipe), keep, recipe)
+    splits = _splits(facts, tied, keep, test, recipe)
     # In the order and types of the record, whatever order the columns were made in.
     columns: dict[str, Any] = {
         "recipe_hash": pa.repeat(recipe_hash, facts.num_rows),
         "keep": keep,
-        "reason": _reasons(facts, ledger, keep, drawn),
+        "reason": _reasons(facts, ledger, keep, drawn, like),
         "failed_rules": ledger.failures(),
         "cluster_id": clusters,
         "duplicate_of": duplicate_of,
@@ -102,16 +127,25 @@ def decide(
         {field.name: _as(columns.get(field.name), facts, field) for field in wanted},
         schema=wanted,
     )
-    facts = _append(facts, {"cluster_id": groups, "split": splits})
+    facts = _append(
+        facts, {"cluster_id": groups, "split": splits, **_kept_scenes(facts, keep, recipe)}
+    )
     return Outcome(
         decisions=decisions,
         ledger=ledger,
         facts=facts,
         kept=keep,
-        funnel=_funnel(ledger, len(chosen)),
+        funnel=_funnel(ledger, int(pc.sum(keep).as_py() or 0)),
         twins=twins,
         shortfalls=drawn.shortfalls,
     )
+
+
+def _without(policy: SamplingPolicy, held: int) -> SamplingPolicy:
+    """The policy for what is drawn beside `held` pictures of the test split."""
+    if policy.max_samples is None or not held:
+        return policy
+    return replace(policy, max_samples=max(1, policy.max_samples - held))
 
 
 def _as(column: Any, facts: pa.Table, field: pa.Field) -> Any:
@@ -151,20 +185,40 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
 
 def _scenes(passed: pa.Table, recipe: Recipe) -> list[int | None]:
     """[N]; all None where no cap asks for them."""
-    policy = recipe.dedupe.embedding
-    if "scene" not in recipe.sampling.caps or policy is None:
+    if "scene" not in recipe.sampling.caps:
         return [None] * passed.num_rows
-    return scenes(
-        passed.column("page_id").to_numpy(),
-        passed.column("embedding").to_pylist(),
-        policy.least_cosine,
-    )
+    return _scenes_of(passed, recipe)
 
 
-def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -> pa.Array:
+def _scenes_of(some: pa.Table, recipe: Recipe) -> list[int | None]:
+    """[N] page id of the first picture of each one's scene; all None without an encoder."""
+    policy = recipe.dedupe.embedding
+    if policy is None:
+        return [None] * some.num_rows
+    page_ids = some.column("page_id").to_numpy()
+    return scenes(page_ids, some.column("embedding").to_pylist(), policy.least_cosine)
+
+
+def _kept_scenes(facts: pa.Table, keep: pa.Array, recipe: Recipe) -> dict[str, Any]:
+    """`scene` of what was kept, among what was kept, for card and report; nothing where no encoder looked."""
+    if recipe.dedupe.embedding is None or "embedding" not in facts.column_names:
+        return {}
+    kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    found: list[int | None] = [None] * facts.num_rows
+    for row, scene in zip(
+        kept.tolist(), _scenes_of(facts.take(pa.array(kept)), recipe), strict=True
+    ):
+        found[row] = scene
+    return {"scene": pa.array(found, pa.int64())}
+
+
+def _splits(
+    facts: pa.Table, groups: pa.Array, keep: pa.Array, test: Bools, recipe: Recipe
+) -> pa.Array:
     """Split of each kept file; null for the others."""
     policy = recipe.sampling
-    kept = np.flatnonzero(keep.to_numpy(zero_copy_only=False))
+    here = keep.to_numpy(zero_copy_only=False)
+    kept = np.flatnonzero(here & ~test)
     # Groups are made of kept files alone: what was dropped ties nobody together.
     columns = [
         column.take(pa.array(kept)).to_pylist()
@@ -175,7 +229,8 @@ def _splits(facts: pa.Table, groups: pa.Array, keep: pa.Array, recipe: Recipe) -
     # Back to the rows of all candidates, null where nothing was kept.
     place = np.full(facts.num_rows, -1)
     place[kept] = np.arange(len(kept))
-    return pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
+    drawn = pa.array(names, pa.string()).take(pa.array(place, mask=place < 0))
+    return pc.if_else(pa.array(test), TEST, drawn) if test.any() else drawn
 
 
 def _append(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
@@ -238,14 +293,18 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
     return corrected_labels(columns, candidates, recipe.degradation)
 
 
-def _reasons(facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn) -> pa.Array:
-    """`kept`, why it was not drawn, or the first failed rule with what it saw where that is a text."""
+def _reasons(
+    facts: pa.Table, ledger: Ledger, keep: pa.Array, drawn: Drawn, like: Bools
+) -> pa.Array:
+    """`kept`, why it was not drawn, that it resembles the test split, or the first failed rule with what it saw where
+    that is a text."""
     # What was drawn or left out by the draw passed all rules; the loop below overwrites only those that failed one.
     first = ledger.first
     left_out = pa.array(list(drawn.reasons), pa.int64())
     why = pa.array(list(drawn.reasons.values()), pa.string())
     place = pc.index_in(facts.column("page_id").combine_chunks(), value_set=left_out)
     reasons = pc.if_else(keep, "kept", pc.coalesce(why.take(place), "not_drawn"))
+    reasons = pc.if_else(pa.array(like), LIKE_TEST, reasons)
     for i, rule in enumerate(ledger.rules):
         here = first == i
         if not here.any():

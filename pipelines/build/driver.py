@@ -7,7 +7,7 @@ Every stage asks the catalog what is pending, so that the same command after a k
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.plans import BatchRef
 from catalog.release.shards import MissingObjectError, Sha1MismatchError
-from catalog.store import BatchRef
 from crawler.limits import checked_contact
 from pipelines.build.again import ask_again
+from pipelines.build.budget import fetch_within_budget, measuring_stopped
 from pipelines.build.crawl import (
     download_originals,
     list_sources,
@@ -27,6 +28,7 @@ from pipelines.build.crawl import (
     retry_failures,
     write_manners,
 )
+from pipelines.build.decide import decide
 from pipelines.build.gate import gated
 from pipelines.build.mend import (
     broken_on_reading,
@@ -35,10 +37,11 @@ from pipelines.build.mend import (
     retry_mended,
     tidy,
 )
-from pipelines.build.publish import facts_to_join, publish
+from pipelines.build.publish import facts_to_join, publish, tell_kept
 from pipelines.build.run import Build, BuildResult, start_run
 from pipelines.build.runners import BatchResult, Runner
 from pipelines.build.stages import embed_versions, measure_versions, run_batch, score_versions
+from pipelines.build.twins import edges_among
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe
 
@@ -78,8 +81,8 @@ def build(
         checked_contact(contact)
     # Likewise a metric that is not here, or an extra that is not installed; what is loaded now is used later.
     measure_versions(recipe.measures)
-    score_versions(recipe.scores, recipe.scoring)
-    embed_versions(recipe.dedupe)
+    score_versions(recipe.scores, recipe.scoring, elsewhere=runner.elsewhere)
+    embed_versions(recipe.dedupe, elsewhere=runner.elsewhere)
     run = start_run(recipe, out=out, runner=runner, limit=limit, progress=progress, now=now)
     with run.catalog.locked():
         run.catalog.identify()
@@ -103,8 +106,6 @@ def _gather(
     run: Build, contact: str | None, host_map: Mapping[str, str], *, retry: bool
 ) -> tuple[dict[str, Any], str]:
     """All facts that the decision needs; returns which those are (see `facts_to_join`), and the recipe's hash."""
-    from filters.duplicates.hashing import VERSION as HASH_VERSION
-
     with opened_door(run, contact, host_map) as door:
         # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
         joined, recipe_hash = facts_to_join(run)
@@ -113,9 +114,26 @@ def _gather(
             retry_failures(run)
         mend_originals(run, deep=False)
         list_sources(run, door)
-        download_originals(run, door)
+        if run.recipe.budget.bounded:
+            fetch_within_budget(
+                run,
+                door,
+                compute=partial(_measure, run, joined),
+                enough=partial(_enough, run, joined, recipe_hash),
+            )
+        else:
+            download_originals(run, door)
         retry_mended(run)
     write_manners(run)
+    _measure(run, joined)
+    measuring_stopped(run)
+    return joined, recipe_hash
+
+
+def _measure(run: Build, joined: dict[str, Any]) -> None:
+    """All that the decision needs to know of the originals that are at hand."""
+    from filters.duplicates.hashing import VERSION as HASH_VERSION
+
     present = _present(run)
     _compute(run, "hash", present, [HASH_VERSION])
     for stage in ("measure", "score"):
@@ -123,7 +141,18 @@ def _gather(
     for seen in ("embedding", "points"):
         if joined[seen] is not None:
             _compute(run, "embed", present, ["@".join(joined[seen])])
-    return joined, recipe_hash
+
+
+def _enough(run: Build, joined: dict[str, Any], recipe_hash: str) -> bool:
+    """Whether the wanted samples can be drawn, every quota filled, from what is measured now."""
+    with run.timed("decide"):
+        table = _candidates(run, joined)
+        edges = edges_among(run.catalog, table, run.recipe.dedupe)
+        outcome = decide(table, run.recipe, recipe_hash=recipe_hash, edges=edges)
+    kept = outcome.funnel[-1][1]
+    tell_kept(run, outcome)
+    run.progress.say(f"budget: {kept:,} of {run.recipe.sampling.max_samples:,} samples so far")
+    return not outcome.shortfalls and kept == run.recipe.sampling.max_samples
 
 
 def _candidates(run: Build, joined: dict[str, Any]) -> pa.Table:
@@ -146,10 +175,19 @@ def _compute(run: Build, stage: str, keys: list[str], versions: list[str]) -> No
         stage, keys, versions, batch_size=_batch_size(len(keys), run)
     )
     with run.progress.stage(stage, sum(ref.size for ref in refs)) as advance:
-        results = run.runner.map(run_batch, run.catalog.with_keys(refs))
+        results = run.runner.map(run_batch, _in_time(run, refs))
         for result in results:
             _count(run, result)
             advance(result.done + result.failed)
+
+
+def _in_time(run: Build, refs: list[BatchRef]) -> Iterator[BatchRef]:
+    """The batches with their keys, until the run's hours are over."""
+    for ref in run.catalog.with_keys(refs):
+        if run.clock.over():
+            run.cut.add("measure")
+            return
+        yield ref
 
 
 def _batch_size(items: int, run: Build) -> int:

@@ -84,6 +84,7 @@ def record_run(run: Build, result: BuildResult) -> None:
         "stage_seconds": json.dumps(result.stage_seconds),
         "funnel": json.dumps(result.funnel),
         "dataset_hash": result.dataset_hash,
+        "stopped": None if result.stop is None else result.stop.why,
         "manifest_sha256": sums.sha256_of(result.dataset / MANIFEST_NAME)
         if result.dataset_hash
         else None,

@@ -1,15 +1,19 @@
-"""`lucidlr plan`: what a recipe will ask of Commons, in requests, bytes and hours, before it is built.
+"""`lucidlr plan`: what a recipe will ask of Commons and of this machine, before it is built.
 
 The arithmetic is the limits': files / 50 requests for metadata at so many a minute, bytes at so many Mbit/s. How many
-files pass the gate, and how large they are, is measured on a sample of every source.
+files pass the gate, and how large they are, is measured on the first hundred of every source, by listing alone; what a
+photograph costs in CPU is tried here.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from catalog.records import FileRecord, to_table
@@ -18,6 +22,8 @@ from crawler.commons import BATCH, Commons
 from crawler.limits import Limits
 from crawler.survey import Survey, survey
 from crawler.walkers import load_walker
+from filters.shares import Share, share_of
+from pipelines.build.costs import LISTED_BYTES, MEASURED_BYTES, SHOWN_BYTES, cost_of
 from pipelines.build.crawl import opened_door
 from pipelines.build.gate import passes_gate, verdicts_of, with_geometry, with_hints
 from pipelines.build.keeper import Keeper
@@ -76,10 +82,12 @@ class SourcePlan:
 
     name: str
     survey: Survey
-    passing: float
+    passing: Share
     """Share of the sample that passes the gate."""
     mean_bytes: float
     """Of the sample's files that pass."""
+    megapixels: float
+    """Likewise."""
     budget: Budget
 
 
@@ -93,6 +101,17 @@ class Plan:
     """API requests that planning itself took."""
     limits: Limits
     max_samples: int | None
+    cpu_s: float
+    """CPU seconds of all downloads, by what a packaged photograph took here."""
+    catalog_bytes: int
+    """Parts, evidence and database, at most."""
+    free_bytes: int
+    """Where the build goes."""
+
+    @property
+    def disk_bytes(self) -> int:
+        """Originals, catalog, and a dataset that keeps all of them: no more is needed."""
+        return 2 * self.total.media_bytes + self.catalog_bytes
 
 
 def plan(
@@ -101,7 +120,7 @@ def plan(
     out: Path,
     contact: str | None = None,
     limit: int | None = None,
-    sample: int = 50,
+    sample: int = 100,
     progress: Progress | None = None,
     host_map: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -130,11 +149,13 @@ def plan(
                 advance(1)
         asked = commons.requests
     budgets = [item.budget for item in plans]
+    cost = cost_of(recipe)
+    files, downloads = (sum(getattr(b, n) for b in budgets) for n in ("files", "downloads"))
     return Plan(
         sources=tuple(plans),
         total=Budget(
-            files=sum(b.files for b in budgets),
-            downloads=sum(b.downloads for b in budgets),
+            files=files,
+            downloads=downloads,
             api_requests=sum(b.api_requests for b in budgets),
             media_bytes=sum(b.media_bytes for b in budgets),
             api_hours=sum(b.api_hours for b in budgets),
@@ -143,13 +164,20 @@ def plan(
         asked=asked,
         limits=recipe.limits,
         max_samples=recipe.sampling.max_samples,
+        cpu_s=sum(item.budget.downloads * cost.of(item.megapixels) for item in plans),
+        catalog_bytes=files * (LISTED_BYTES + SHOWN_BYTES) + downloads * MEASURED_BYTES,
+        free_bytes=shutil.disk_usage(run.out).free,
     )
 
 
 def _source_plan(recipe: Recipe, source: Source, cap: int | None, found: Survey) -> SourcePlan:
-    sizes = _passing_sizes(recipe, found.sample)
-    passing = len(sizes) / len(found.sample) if found.sample else 0.0
-    mean_bytes = sum(sizes) / len(sizes) if sizes else 0.0
+    passes = _passes(recipe, found.sample)
+    chosen = [record for record, ok in zip(found.sample, passes, strict=True) if ok]
+    passing = share_of(passes, [record.uploader for record in found.sample])
+    if found.files is not None and found.how == "counted" and len(found.sample) >= found.files > 0:
+        # All of it was looked at: nothing is left to chance.
+        passing = replace(passing, low=passing.share, high=passing.share)
+    mean_bytes = _mean([record.size_bytes or 0 for record in chosen])
     files = len(found.sample) if found.files is None else found.files
     batches = found.batches
     if cap is not None and cap < files:
@@ -160,9 +188,10 @@ def _source_plan(recipe: Recipe, source: Source, cap: int | None, found: Survey)
         survey=found,
         passing=passing,
         mean_bytes=mean_bytes,
+        megapixels=_mean([(r.width or 0) * (r.height or 0) / 1e6 for r in chosen]),
         budget=budget(
             files=files,
-            downloads=round(files * passing),
+            downloads=round(files * passing.share),
             mean_bytes=mean_bytes,
             limits=recipe.limits,
             listing_requests=found.listing_requests,
@@ -173,16 +202,19 @@ def _source_plan(recipe: Recipe, source: Source, cap: int | None, found: Survey)
     )
 
 
-def _passing_sizes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[int]:
-    """Bytes of each file of the sample that passes the gate."""
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
+
+
+def _passes(recipe: Recipe, sample: Sequence[FileRecord]) -> list[bool]:
+    """Whether each file of the sample passes the gate."""
     table = to_table(sample, FileRecord)
     verdicts = verdicts_of(table, Keeper.of(recipe))
     for name in verdicts.column_names:
         if name != "page_id":
             table = table.append_column(name, verdicts.column(name))
     table = table.append_column("removed", pa.array([NOT_REMOVED] * len(sample), pa.string()))
-    passing = passes_gate(with_hints(with_geometry(table), recipe), recipe)
-    return [r.size_bytes or 0 for r, ok in zip(sample, passing.tolist(), strict=True) if ok]
+    return passes_gate(with_hints(with_geometry(table), recipe), recipe).tolist()
 
 
 def _name(source: Source) -> str:
@@ -193,28 +225,41 @@ def _name(source: Source) -> str:
 
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as a table for a terminal."""
-    head = (
-        f"{'source':<60} {'files':>9} {'how':<9} {'pass':>5} {'requests':>9} {'MB':>9} {'hours':>7}"
-    )
+    head = f"{'source':<60} {'files':>9} {'how':<9} {'pass (95 %)':>15} {'requests':>9} {'MB':>9} {'hours':>7}"
     lines = [head, "-" * len(head)]
     for item in plan.sources:
         b = item.budget
         lines.append(
-            f"{item.name:<60} {b.files:>9,} {item.survey.how:<9} {item.passing:>5.0%} {b.api_requests:>9,} "
+            f"{item.name:<60} {b.files:>9,} {item.survey.how:<9} {_range(item.passing):>15} {b.api_requests:>9,} "
             f"{b.media_bytes / 1e6:>9,.0f} {b.api_hours + b.media_hours:>7.2f}"
         )
         if item.survey.problem:
             lines.append(f"  ! {item.survey.problem}")
-    t, limits = plan.total, plan.limits
+    t, limits, cores = plan.total, plan.limits, os.cpu_count() or 1
     lines += [
         "-" * len(head),
-        f"{'all, overlaps counted twice':<60} {t.files:>9,} {'':<9} {'':>5} {t.api_requests:>9,} "
+        f"{'all, overlaps counted twice':<60} {t.files:>9,} {'':<9} {'':>15} {t.api_requests:>9,} "
         f"{t.media_bytes / 1e6:>9,.0f} {t.api_hours + t.media_hours:>7.2f}",
         "",
         f"API      {t.api_requests:,} requests at {limits.api_per_minute:g} a minute: {t.api_hours:.2f} h",
         f"media    {t.downloads:,} originals, {t.media_bytes / 1e9:.2f} GB at {limits.media_mbit_per_s:g} Mbit/s: "
         f"{t.media_hours:.2f} h",
         f"refresh  {-(-(plan.max_samples or t.downloads) // BATCH):,} requests to ask for every sample once",
-        f"(this plan took {plan.asked} requests; shares and sizes are those of a sample of each source)",
+        f"disk     {plan.disk_bytes / 1e9:.2f} GB at most: originals {t.media_bytes / 1e9:.2f}, catalog "
+        f"{plan.catalog_bytes / 1e9:.2f}, dataset up to {t.media_bytes / 1e9:.2f}; {plan.free_bytes / 1e9:.1f} GB "
+        "are free there",
+        f"CPU      {plan.cpu_s / 3600:.2f} core hours to hash, measure and score {t.downloads:,} originals, by one "
+        f"tried here; {plan.cpu_s / 3600 / cores:.2f} h on the {cores} cores of this machine",
+        f"(this plan took {plan.asked} requests; shares and sizes are of the first files of each source, uploaders "
+        "taken as the unit of chance: what comes later may be of another kind)",
     ]
+    if plan.disk_bytes > plan.free_bytes:
+        lines.append("! this may not fit on the disk; budget.max_bytes bounds the originals")
     return lines
+
+
+def _range(passing: Share) -> str:
+    """`25 % (18-34)`."""
+    if not passing.worth:
+        return "nothing seen"
+    return f"{passing.share:.0%} ({100 * passing.low:.0f}-{100 * passing.high:.0f})"

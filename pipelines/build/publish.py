@@ -17,14 +17,15 @@ from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
 from catalog.release.manifest import Manifest
+from catalog.release.origin import origin_of
 from catalog.removals import released_tombstones
 from catalog.store import Catalog
 from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
-from pipelines.build.measured import reviews_told
-from pipelines.build.page import report_of
-from pipelines.build.rights import creditable, rights_told
+from pipelines.build.report.measured import reviews_told
+from pipelines.build.report.page import report_of
+from pipelines.build.report.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
 from pipelines.build.stages import (
     POINTS,
@@ -49,7 +50,7 @@ OWN_NOTICE = (
     "and authors are what the data beside those files or the recipe state; nobody can be asked whether they still hold."
 )
 
-UNRELEASED = {"limits", "batch_size", "refresh", "version", "previous", "runner"}
+UNRELEASED = {"limits", "budget", "batch_size", "refresh", "version", "previous", "runner"}
 """Sections of a recipe that the manifest leaves out: they say nothing of the data, or stand in it already."""
 
 SAMPLE_FACTS = (
@@ -82,8 +83,9 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
         points = _last_planned(run.catalog, "embed", [POINTS] if recipe.dedupe.partial else [])
     else:
         measures = measure_versions(recipe.measures)
-        scores = score_versions(recipe.scores, recipe.scoring)
-        seen = embed_versions(recipe.dedupe)
+        elsewhere = run.runner.elsewhere
+        scores = score_versions(recipe.scores, recipe.scoring, elsewhere=elsewhere)
+        seen = embed_versions(recipe.dedupe, elsewhere=elsewhere)
         points = point_versions(recipe.dedupe)
     recipe_hash = recipe.hash([*measures, *scores, *seen, *points, hashes], run.limit)
     joined = {
@@ -137,6 +139,7 @@ def publish(
         failures=[(stage, kind, count) for (stage, kind), count in sorted(counted.items())],
         stage_seconds={k: round(v, 3) for k, v in run.stage_seconds.items()},
         seconds=round(time.perf_counter() - started, 3),
+        stop=run.stop,
     )
     if run.at_home:
         # A dataset that was written beside says nothing of what the build itself holds.
@@ -178,8 +181,9 @@ def _release(
         edges = edges_among(catalog, table, recipe.dedupe, version=hash_version)
         outcome = decide(table, recipe, recipe_hash=recipe_hash, edges=edges)
         del table, edges
-        catalog.write_rows("decision", recipe_hash, "all", outcome.decisions)
-        catalog.write_rows("ledger", recipe_hash, "all", outcome.ledger.wide)
+        tell_kept(run, outcome)
+        catalog.write_rows_if_new("decision", recipe_hash, "all", outcome.decisions)
+        catalog.write_rows_if_new("ledger", recipe_hash, "all", outcome.ledger.wide)
     for row in outcome.shortfalls:
         run.progress.say(f"sampling: {row.dimension} {row.value}: {row.got} of {row.wanted}")
     store = ObjectStore(catalog.root / "objects")
@@ -191,7 +195,9 @@ def _release(
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
         facts = {"recipe": recipe_hash, "dataset hash": dataset_hash or "nothing was kept"}
-        page = report_of(run, outcome, samples, failures, store, facts)
+        if run.stop is not None:
+            facts |= {"stopped by": run.stop.why, "to resume": run.stop.resume}
+        page = report_of(run, outcome, samples, failures, store, facts, reviews)
     summary = _ReleaseSummary(
         funnel=outcome.funnel,
         effects=outcome.ledger.effects(),
@@ -199,6 +205,15 @@ def _release(
         dataset_hash=dataset_hash,
     )
     return summary, page
+
+
+def tell_kept(run: Build, outcome: Outcome) -> None:
+    """Into the tally: how many files of each source this decision keeps."""
+    kept = outcome.facts.column("source").filter(outcome.kept)
+    counted = {row["values"]: row["counts"] for row in kept.value_counts().to_pylist()}
+    for source in pc.unique(outcome.facts.column("source")).to_pylist():
+        run.tally.note(source, kept=counted.get(source, 0))
+    run.show()
 
 
 def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
@@ -218,7 +233,8 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
     for side in ("width", "height"):
         at = samples.column_names.index(side)
         samples = samples.set_column(at, samples.field(at), chosen.column(side).combine_chunks())
-    for name in SAMPLE_FACTS:
+    told = [name for name in ("scene",) if name in chosen.column_names]
+    for name in (*SAMPLE_FACTS, *told):
         samples = samples.append_column(name, chosen.column(name))
     for name, column in (
         ("severities", struct(LABELS, "severity.")),
@@ -253,7 +269,10 @@ def _export(
     stones = released_tombstones(run.catalog)
 
     def card(folder: Path, manifest: Manifest) -> None:
-        notice = DEMO_NOTICE if recipe.corpus else None if recipe.asks_a_wiki else OWN_NOTICE
+        own = origin_of(samples)
+        notice = DEMO_NOTICE if recipe.corpus else OWN_NOTICE if own.own else None
+        if notice and own.wiki and not recipe.corpus:
+            notice = f"{own.own:,} of {manifest.rows:,}: {OWN_NOTICE}"
         text = render_card(
             manifest,
             samples=samples,
@@ -261,6 +280,7 @@ def _export(
             pretty_name=recipe.title or recipe.name,
             target_mix=recipe.sampling.mix or None,
             notice=notice,
+            stopped=None if run.stop is None else run.stop.why,
             tombstones=stones,
             rights=rights,
             reviews=reviews,

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import facts, link
+from catalog.plans import next_number
 from catalog.purge import Purged, purge
 from catalog.records import (
     AGAIN,
@@ -31,7 +32,7 @@ from catalog.records import (
     to_table,
 )
 from catalog.removals import NOT_REMOVED, Removals, add_tombstones, look_up
-from catalog.store import LISTING, catalog_in, next_number
+from catalog.store import LISTING, catalog_in
 from crawler.commons import Commons
 from crawler.download import ObjectStore
 from crawler.names import read_name

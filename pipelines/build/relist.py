@@ -62,6 +62,7 @@ def turns(run: Build) -> tuple[list[Turn], list[str]]:
 
 def _turn(run: Build, source: Source, key: str, cap: int | None) -> Turn | str:
     rows, cursor, exhausted = run.catalog.listing_state(key)
+    run.tally.note(key, listed=rows)
     left = None if cap is None else max(0, cap - rows)
     if left == 0:
         return f"full at {rows} files. A higher max_files (or --limit) lists more."

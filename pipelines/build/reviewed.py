@@ -3,6 +3,9 @@
 A drop is obeyed always. A keep sets aside the rules on what was measured in the picture, and no other: licenses, the
 file itself, twins, benchmarks and a screen of contents count as before. A label that people took away or gave is
 corrected before any rule looks at it.
+
+The frozen test split is a word of people, too: its pictures make the split `test`, beside the draw, and neither they
+nor what resembles them is in another split.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from catalog.reviews import Word, all_reviews, any_reviews, standing, words
+from catalog.reviews import Word, all_reviews, any_reviews, frozen, standing, words
 from catalog.store import Catalog
 from filters.degradation import LABELS, NOT_DEGRADED, DegradationPolicy
 from filters.degradation.classifier import load_classifier
@@ -21,6 +24,7 @@ from filters.policy import Ledger, Rule, set_aside
 from pipelines.recipe import Recipe
 
 pc: Any = compute
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 REVIEW_RULE = Rule(
     name="review",
@@ -36,13 +40,15 @@ OF_THE_PICTURE = ("measure.", "score.", "severity")
 
 def with_reviews(candidates: pa.Table, catalog: Catalog) -> pa.Table:
     """Adds `review` (`keep 2:1`, `drop 0:1`, with the votes), `review_right` and `review_wrong` (labels); nothing where
-    nobody said anything yet.
+    nobody said anything yet. Where a test split was frozen also `held_out`: `test` for its pictures, `replaced` for
+    other bytes under the page of one.
 
     A word counts for the bytes that were looked at.
     """
     if not any_reviews(catalog):
         return candidates
-    found = words(standing(all_reviews(catalog).to_pylist()))
+    rows = all_reviews(catalog).to_pylist()
+    found, test = words(standing(rows)), frozen(rows)
     keys = zip(*(candidates.column(n).to_pylist() for n in ("page_id", "sha1")), strict=True)
     said: list[Word | None] = [found.get(key) for key in keys]
     columns: dict[str, pa.Array] = {
@@ -50,9 +56,44 @@ def with_reviews(candidates: pa.Table, catalog: Catalog) -> pa.Table:
         "review_right": pa.array([w and w.right for w in said], pa.list_(pa.string())),
         "review_wrong": pa.array([w and w.wrong for w in said], pa.list_(pa.string())),
     }
+    if test:
+        of_test = set(test.values())
+        both = zip(*(candidates.column(n).to_pylist() for n in ("page_id", "sha1")), strict=True)
+        columns["held_out"] = pa.array(
+            ["test" if s in test else "replaced" if p in of_test else None for p, s in both],
+            pa.string(),
+        )
     for name, column in columns.items():
         candidates = candidates.append_column(name, column)
     return candidates
+
+
+TEST = "test"
+"""The split of the frozen pictures."""
+LIKE_TEST = "like_test"
+"""Reason of what passed all rules and resembles a picture of the test split."""
+
+
+def in_test(facts: pa.Table) -> Bools:
+    """[N] whether it is a picture of the frozen test split."""
+    if "held_out" not in facts.column_names:
+        return np.zeros(facts.num_rows, dtype=bool)
+    held = pc.equal(facts.column("held_out"), TEST)
+    return np.asarray(pc.fill_null(held, False).to_numpy()).astype(bool)
+
+
+def like_test(facts: pa.Table, groups: pa.Array) -> Bools:
+    """[N] whether it is not in the frozen test split but has a group in common with one that is, or its page.
+
+    Args:
+        groups: [N] near-duplicates have the same; no nulls.
+    """
+    test = in_test(facts)
+    if "held_out" not in facts.column_names:
+        return test
+    numbers = groups.to_numpy(zero_copy_only=False)
+    held = np.asarray(facts.column("held_out").is_valid().to_numpy()).astype(bool)
+    return np.isin(numbers, numbers[held]) & ~test
 
 
 def _told(word: Word | None) -> str | None:

@@ -14,13 +14,25 @@ from pathlib import Path
 from catalog import files
 from catalog.store import Catalog
 from crawler.walkers import load_walker
+from pipelines.bounds import Clock
 from pipelines.build.runners import Runner
 from pipelines.memory import give_back
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe
+from pipelines.tally import Tally
 
 NOW = "now.json"
 """In the catalog: what the running or last build is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """What stopped a build before everything was fetched and measured."""
+
+    why: str
+    """Which budget, and how far it came."""
+    resume: str
+    """How to get the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +53,8 @@ class BuildResult:
     """Wall time inside stage functions; for pooled stages summed over batches."""
     seconds: float
     """Wall time of the whole build."""
+    stop: Stop | None = None
+    """None: everything was fetched."""
 
 
 def start_run(
@@ -64,6 +78,10 @@ def start_run(
         catalog=Catalog(out / "catalog"),
         run_id=f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         started_at=began,
+        clock=Clock(recipe.budget.max_hours),
+        tally=Tally(
+            {recipe.source_key(one): load_walker(one.kind).label(one) for one in recipe.sources}
+        ),
     )
 
 
@@ -80,6 +98,11 @@ class Build:
     run_id: str
     started_at: datetime
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+    cut: set[str] = field(default_factory=set[str])
+    """Stages (list, measure) that the clock ended."""
+    tally: Tally = field(default_factory=Tally)
+    stop: Stop | None = None
 
     @property
     def at_home(self) -> bool:
@@ -100,6 +123,10 @@ class Build:
     def add_seconds(self, stage: str, seconds: float) -> None:
         """Counts wall time spent inside a stage function."""
         self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+
+    def show(self) -> None:
+        """The tally, to whoever watches."""
+        self.progress.state(self.tally)
 
     def note_start(self) -> None:
         """Which sources this build has, for `lucidlr status` in another terminal."""

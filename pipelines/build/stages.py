@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from catalog.plans import BatchRef, recognized
 from catalog.records import (
     EmbeddingRecord,
     FailureRecord,
@@ -20,7 +21,7 @@ from catalog.records import (
     ScoreRecord,
     to_table,
 )
-from catalog.store import BatchRef, Catalog, recognized
+from catalog.store import Catalog
 from crawler.download import ObjectStore, OriginalMissing
 from pipelines.build.runners import BatchResult
 
@@ -147,11 +148,11 @@ def _score_worker(versions: tuple[str, ...]) -> Worker:
 def _embed_worker(versions: tuple[str, ...]) -> Worker:
     from filters.duplicates.embedding import look
     from filters.measures import open_photo
-    from pipelines.build.encoder import load_embedder
+    from pipelines.build.encoder import load_embedder, on_device
 
     if versions[0].startswith(f"{POINTS}@"):
         return _points_worker(versions)
-    embedder = load_embedder(versions[0].split("@")[0])
+    embedder = load_embedder(versions[0].split("@")[0], on_device(versions[0]))
 
     def work(sha1: str, data: bytes) -> list[Any]:
         seen = look(open_photo(data).rgb, embedder.embed)
@@ -207,7 +208,7 @@ def run_batch(ref: BatchRef) -> BatchResult:
 
     Raises:
         catalog.files.DiskFull: no room for the part; the batch stays pending.
-        catalog.store.CatalogUnseen: this worker does not see the catalog, or its originals.
+        catalog.plans.CatalogUnseen: this worker does not see the catalog, or its originals.
     """
     from filters.picture import NotAnImage, decoder_errors
 
@@ -259,21 +260,37 @@ def measure_versions(names: tuple[str, ...]) -> list[str]:
     return [f"{name}@{load_measure(name).version}{_of_values()}" for name in names]
 
 
-def score_versions(names: tuple[str, ...], scoring: Scoring) -> list[str]:
+def score_versions(
+    names: tuple[str, ...], scoring: Scoring, *, elsewhere: bool = False
+) -> list[str]:
     """`name@version` of the recipe's metrics.
+
+    Args:
+        elsewhere: other machines compute; this one need not have the device.
 
     Raises:
         filters.metrics.UnknownMetric: a name that neither a file nor pyiqa has.
         filters.metrics.WeightsMissing: its weights are not on this machine.
         filters.metrics.DeviceMissing: nor is the device.
     """
-    from filters.metrics import load_metric
+    from filters.metrics import DeviceMissing, load_metric
 
-    return [f"{name}@{load_metric(name, scoring).version}{_of_values()}" for name in names]
+    def version(name: str) -> str:
+        try:
+            return load_metric(name, scoring).version
+        except DeviceMissing:
+            if not elsewhere:
+                raise
+            return load_metric(name).version + scoring.suffix
+
+    return [f"{name}@{version(name)}{_of_values()}" for name in names]
 
 
-def embed_versions(policy: DedupePolicy) -> list[str]:
+def embed_versions(policy: DedupePolicy, *, elsewhere: bool = False) -> list[str]:
     """`name@version` of the recipe's encoder; none where it has none.
+
+    Args:
+        elsewhere: as for score_versions.
 
     Raises:
         training.consistency.UnknownEncoder, ConsistencyError: no such encoder, or its weights are missing.
@@ -282,7 +299,8 @@ def embed_versions(policy: DedupePolicy) -> list[str]:
 
     if policy.embedding is None:
         return []
-    embedder = load_embedder(policy.embedding.encoder)
+    wanted = policy.embedding
+    embedder = load_embedder(wanted.encoder, wanted.device, elsewhere=elsewhere)
     return [f"{embedder.name}@{embedder.version}{_of_seen()}"]
 
 

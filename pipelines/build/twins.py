@@ -19,8 +19,9 @@ from pyarrow import compute
 
 from catalog import sums
 from catalog.latest import Keys, latest_rows
+from catalog.plans import config_hash, next_number
 from catalog.records import TwinRow, schema
-from catalog.store import Catalog, config_hash, next_number
+from catalog.store import Catalog
 from filters.duplicates.confirm import VERSION as CONFIRM_VERSION
 from filters.duplicates.dedupe import DedupePolicy, confirmed_edges, edges_of_new
 from filters.duplicates.hashing import LOOKS, MIRRORED, VERSION

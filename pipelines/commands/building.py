@@ -11,12 +11,16 @@ import typer
 from pipelines.commands.options import (
     Address,
     Contact,
+    MaxBytes,
+    MaxHours,
     Out,
     OutToChange,
     RecipeName,
     Retry,
     RunnerOption,
+    StopAtOption,
     Workers,
+    budgeted,
     runner_of,
     tell,
     the_build,
@@ -71,11 +75,16 @@ def build(
     runner: RunnerOption = None,
     address: Address = None,
     retry: Retry = False,
+    max_hours: MaxHours = None,
+    max_bytes: MaxBytes = None,
+    stop_at: StopAtOption = None,
 ) -> None:
     """Build a dataset from a recipe; after an interruption run the same command again."""
     from pipelines.recipe import load_recipe
 
-    loaded = load_recipe(recipe)
+    loaded = budgeted(
+        load_recipe(recipe), max_hours=max_hours, max_bytes=max_bytes, stop_at=stop_at
+    )
     _build(
         loaded,
         out=out or Path("out") / loaded.name,
@@ -91,8 +100,8 @@ def _build(recipe: Any, *, out: Path, runner: Any, **options: Any) -> None:
 
     local(out)
     echo(f"building   {recipe.name} into {out}", err=True)
-    from pipelines.build.clusters import opened_runner
     from pipelines.build.driver import build as run_build
+    from pipelines.build.runners.clusters import opened_runner
     from pipelines.last_build import note_build
     from pipelines.progress import TerminalProgress
 
@@ -112,9 +121,9 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Output folder; default: out/<name>.")] = None,
     contact: Contact = None,
     limit: Annotated[int | None, typer.Option(min=1, help="As for the build.")] = None,
-    sample: Annotated[int, typer.Option(min=50, help="Files of each source to look at.")] = 50,
+    sample: Annotated[int, typer.Option(min=50, help="Files of each source to look at.")] = 100,
 ) -> None:
-    """Tell how many requests, bytes and hours a build will take, by source; asks for a sample only."""
+    """Tell requests, bytes, hours, disk and CPU of a build, and what share of each source passes, from a sample."""
     from pipelines.build.plan import plan as make_plan
     from pipelines.build.plan import plan_lines
     from pipelines.progress import TerminalProgress

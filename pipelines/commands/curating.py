@@ -201,7 +201,7 @@ def screen(
     to: Annotated[Path, typer.Option(help="Parquet file to write.")] = Path("screened.parquet"),
     workers: Workers = None,
 ) -> None:
-    """Look quickly at many files: approximate hashes and a few measures, by a grey decode. For sorting out only."""
+    """Look quickly at many files: approximate hashes and a few measures, by a gray decode. For sorting out only."""
     import os
 
     from pipelines.progress import TerminalProgress

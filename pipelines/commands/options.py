@@ -50,6 +50,23 @@ Address = Annotated[
     str | None,
     typer.Option(help="Of a running cluster: tcp://host:8786 (Dask), auto or host:6379 (Ray)."),
 ]
+MaxHours = Annotated[
+    float | None, typer.Option(help="Stop after so many hours with what is there; see budget.")
+]
+MaxBytes = Annotated[
+    float | None, typer.Option(help="Fetch at most so many bytes of originals in all (5e9: 5 GB).")
+]
+
+
+class StopAt(StrEnum):
+    """What a build may wait for."""
+
+    kept = "kept"
+
+
+StopAtOption = Annotated[
+    StopAt | None, typer.Option(help="kept: stop when sampling.max_samples can be drawn.")
+]
 Retry = Annotated[bool, typer.Option("--retry", help="Try retryable failures once more.")]
 
 
@@ -73,6 +90,28 @@ def runner_of(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="'--runner'") from error
+
+
+def budgeted(
+    recipe: Any, *, max_hours: float | None, max_bytes: float | None, stop_at: StopAt | None
+) -> Any:
+    """The recipe with the budget that was typed.
+
+    Raises:
+        typer.BadParameter: it makes no sense.
+    """
+    from pipelines.bounds import chosen_budget
+
+    try:
+        budget = chosen_budget(
+            recipe.budget,
+            max_hours=max_hours,
+            max_bytes=max_bytes,
+            stop_at=stop_at.value if stop_at is not None else None,
+        )
+        return recipe.bounded_by(budget)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="the budget") from error
 
 
 def the_build(out: Path | None) -> Path:
@@ -128,6 +167,9 @@ def tell(result: Any, out: Path) -> None:
     echo(f"catalog    {result.database}")
     echo(f"report     {result.report}")
     echo(f"took       {result.seconds:.1f} s")
+    if result.stop is not None:
+        echo(f"stopped by {result.stop.why}")
+        echo(f"to resume  {result.stop.resume}")
 
 
 def funnel_text(funnel: list[tuple[str, int]]) -> str:

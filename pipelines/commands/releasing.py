@@ -114,6 +114,7 @@ def push(
 
     from catalog.release.card import name_repository
     from pipelines.progress import TerminalProgress
+    from pipelines.release.illustrate import illustrate
     from pipelines.release.push import plan_lines, plan_push, pushed_lines, release_in
     from pipelines.release.push import push as carry_out
 
@@ -121,6 +122,8 @@ def push(
     if not dry_run and repo.count("/") == 1:
         # The card tells how to load it by this name; only what is sent needs to.
         name_repository(release_in(out), repo)
+        shown = illustrate(release_in(out), out)
+        echo(f"card       {len(shown)} figures in {release_in(out) / 'figures'}")
     plan = plan_push(api, repo, out, purge=purge, progress=progress)
     for line in plan_lines(plan):
         echo(line)

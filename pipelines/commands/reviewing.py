@@ -54,24 +54,36 @@ def review(
         typer.Option("--import", help="Take in verdicts from a CSV or Parquet file."),
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Of a labelled folder: where its pictures are.")
+        Path | None, typer.Option(help="Of a labelled folder: where its pictures are now.")
     ] = None,
     test_split: Annotated[
         Path | None,
-        typer.Option(help="Freeze what two people kept as a list of SHA-1s, in a file."),
+        typer.Option(
+            help="Freeze what two people kept as the split test, and list its SHA-1s in this file."
+        ),
     ] = None,
+    grow: Annotated[
+        bool,
+        typer.Option("--grow", help="With --test-split: add what was verified since to it."),
+    ] = False,
 ) -> None:
     """Open a local page over a build to look, judge and correct; verdicts become facts that builds obey."""
     from catalog.store import holds_build
-    from pipelines.build.measured import measure as measured
-    from pipelines.build.measured import measured_lines
+    from pipelines.build.report.measured import measure as measured
+    from pipelines.build.report.measured import measured_lines
 
     out = the_build(folder or out)
     if not holds_build(out) and (out / "labels.parquet").is_file():
         from pipelines.review.folders import of_labels
 
         echo("This folder has no catalog: verdicts are not kept, the page is read-only.")
-        _show(of_labels(out, pictures), port)
+        shown = of_labels(out, pictures)
+        first = next((sha1 for sha1 in shown.rows.column("sha1").to_pylist() if sha1), None)
+        if first is not None and shown.read(first) is None:
+            echo(
+                "The pictures are not where they were labelled: name their folder with --pictures."
+            )
+        _show(shown, port)
         return
     if export is not None or take is not None or measure or test_split is not None:
         from catalog.store import catalog_in
@@ -86,9 +98,7 @@ def review(
             write_reviews(table, export)
             echo(f"{table.num_rows} verdicts written to {export}")
         if test_split is not None:
-            from pipelines.offline.judged import freeze_test_split
-
-            echo(f"{freeze_test_split(catalog, test_split)} pictures frozen in {test_split}")
+            _freeze(out, test_split, by or getpass.getuser(), grow=grow)
         if measure:
             found = measured(catalog, sample)
             if found is None:
@@ -98,6 +108,20 @@ def review(
                 echo(line)
         return
     _serve(out, by, port, sample, draw, sample_name, seed, blind=not seen)
+
+
+def _freeze(out: Path, path: Path, by: str, *, grow: bool) -> None:
+    from catalog.store import catalog_in
+    from pipelines.offline.judged import freeze_test_split, kept_now
+
+    catalog = catalog_in(out)
+    with catalog.locked():
+        kept = kept_now(out, catalog)
+        done = freeze_test_split(catalog, path, by=by, kept=kept, grow=grow)
+    echo(f"test split: {done.pictures} pictures, {done.new} of them new, listed in {path}")
+    if done.left_out:
+        echo(f"{done.left_out} more were verified, but rules on rights, files or twins drop them.")
+    echo(f"Next: lucidlr export --out {out}   releases them as the split test")
 
 
 def _take(out: Path, path: Path) -> None:
@@ -152,12 +176,31 @@ def explore(
         str, typer.Argument(help="A release's folder, or a dataset repository on the Hub.")
     ],
     port: Port = None,
+    static: Annotated[
+        Path | None,
+        typer.Option(help="Write the page as files into this folder, for a web server or a Space."),
+    ] = None,
+    originals: Annotated[
+        bool,
+        typer.Option("--originals", help="With --static: copy the pictures themselves, too."),
+    ] = False,
 ) -> None:
-    """Open the same page, read-only, over any release."""
+    """Open the same page, read-only, over any release; with --static write it as files that need no server."""
     from pipelines.review.folders import of_folder, of_repository
 
     path = Path(folder)
-    _show(of_folder(path) if path.is_dir() else of_repository(folder), port)
+    collection = of_folder(path) if path.is_dir() else of_repository(folder)
+    if static is None:
+        _show(collection, port)
+        return
+    from pipelines.progress import TerminalProgress
+    from pipelines.review.site import write_site
+
+    with TerminalProgress().stage("pictures", collection.rows.num_rows) as advance:
+        done = write_site(collection, static, originals=originals, advance=advance)
+    size = done.index_bytes / 1e6
+    echo(f"{static}: {done.rows} rows, {done.pictures} pictures, an index of {size:.1f} MB")
+    echo(f"Next: python -m http.server --directory {static}   or upload the folder as it is")
 
 
 def _show(collection: Collection, port: int | None) -> None:
@@ -176,6 +219,12 @@ def figures(
     to: Annotated[
         Path | None, typer.Option(help="Folder; default: figures in the build's folder.")
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card", help="Also into the dataset's card, as lucidlr push does by itself."
+        ),
+    ] = False,
 ) -> None:
     """Draw figures of a build for a paper: funnel, labels, severity, licenses, years, sizes, a contact sheet."""
     from catalog.page.figures import draw_figures
@@ -194,3 +243,9 @@ def figures(
     wanted = [name for name in formats.replace(",", " ").split() if name]
     for path in draw_figures(out, to or out / "figures", wanted, read=read, decode=view):
         echo(str(path))
+    if card:
+        from pipelines.release.illustrate import illustrate
+        from pipelines.release.push import release_in
+
+        for name in illustrate(release_in(out), out):
+            echo(str(release_in(out) / name))

@@ -50,7 +50,7 @@ def licenses(
     if clear is not None:
         text = sys.stdin.read() if str(clear) == "-" else clear.read_text(encoding="utf-8-sig")
         done = rights.clear(out, text.splitlines(), by=by, why=why, recipe=loaded, limit=limit)
-        echo(f"{len(done.rows)} files were cleared.")
+        echo(f"{len(done.rows)} file{'s were' if len(done.rows) != 1 else ' was'} cleared.")
         for line, problem in done.left_out:
             echo(f"not cleared: {line}\n  {problem}")
         if done.rows:

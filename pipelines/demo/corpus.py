@@ -90,13 +90,22 @@ def make_corpus(out: Path, *, seed: int, files: int = 250) -> Corpus:
     if out.exists():
         if not corpus.truth.is_file():
             raise CorpusError(f"{out} is not a demo corpus; choose another folder or remove it.")
-        if json.loads(corpus.truth.read_text("utf-8")).get("fingerprint") == fingerprint:
+        if _made_as(corpus) == fingerprint:
             return corpus
     with whole_folder(out, marker=corpus.truth.name) as building:
         head = {"version": VERSION, "seed": seed, "files": files, "fingerprint": fingerprint}
         with plain_opencv():
             _write(Corpus(root=building), make_plan(seed, files), head)
     return corpus
+
+
+def _made_as(corpus: Corpus) -> str | None:
+    """The fingerprint that it says; None where its files are damaged, which the seed draws again."""
+    try:
+        held = {file: json.loads(file.read_text("utf-8")) for file in corpus.root.glob("*.json")}
+        return held[corpus.truth]["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from catalog import files
 from catalog.errors import Expected
 from filters.policy import Rule
-from pipelines.recipe import Recipe, RecipeError, problems_of
+from pipelines.recipe import Recipe, RecipeError
+from pipelines.recipe_problems import problems_of
 
 
 def changed_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -111,7 +112,7 @@ def _validated(recipe: Recipe, update: dict[str, Any], change: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        said = "; ".join(problems_of(error))
+        said = "; ".join(problems_of(error, Recipe))
         raise RecipeError(f"{change!r}: {_by_name(said, content)}") from error
 
 

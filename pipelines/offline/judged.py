@@ -2,6 +2,7 @@
 
 lucidlr review --draw 200        draws a sample and opens it
 lucidlr calibrate --reviews      proposes thresholds, as a recipe to save
+lucidlr review --test-split F    freezes the test split, which the next build releases
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,17 @@ import pyarrow as pa
 
 from catalog import files
 from catalog.errors import Expected
+from catalog.records import ReviewRow
 from catalog.reviews import (
+    FROZEN,
     SampleRow,
     Word,
+    add_reviews,
     all_reviews,
+    checked,
+    frozen,
     keep_sample,
+    new_id,
     sample_names,
     standing,
     words,
@@ -32,8 +40,8 @@ from filters.reviewing import Answers, draw, refit, strata
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
-from pipelines.build.measured import answers_to, as_answers
 from pipelines.build.publish import facts_to_join
+from pipelines.build.report.measured import answers_to, as_answers
 from pipelines.build.reviewed import of_the_picture
 from pipelines.build.twins import edges_among
 from pipelines.offline.changes import changed_recipe
@@ -66,7 +74,8 @@ def outcome_of(
     joined, recipe_hash = facts_to_join(run, stored=True)
     table, _ = gated(run, **joined)
     if not reviewed:
-        table = table.select([n for n in table.column_names if not n.startswith("review")])
+        said = ("review", "held_out")
+        table = table.select([n for n in table.column_names if not n.startswith(said)])
     edges = edges_among(catalog, table, recipe.dedupe, version=joined["hash_version"], keep=False)
     return decide(table, recipe, recipe_hash=recipe_hash, edges=edges), recipe
 
@@ -261,23 +270,78 @@ def verified(catalog: Catalog, *, reviewers: int = 2) -> list[tuple[int, str, tu
     )
 
 
-def freeze_test_split(catalog: Catalog, path: Path) -> int:
-    """Writes the verified pictures as a CSV of sha1, page_id and labels, by SHA-1; how many. An old file stays.
+@dataclass(frozen=True, kw_only=True)
+class TestSplit:
+    """What `freeze_test_split` froze."""
+
+    __test__ = False  # of pytest, which takes the name for a test
+
+    pictures: int
+    """Frozen now and before."""
+    new: int
+    left_out: int
+    """Verified by people, but not in the dataset: rules on rights, files or twins keep them out."""
+
+
+def freeze_test_split(
+    catalog: Catalog,
+    path: Path,
+    *,
+    by: str,
+    kept: frozenset[tuple[int, str]],
+    grow: bool = False,
+) -> TestSplit:
+    """Freezes the verified pictures by SHA-1, as facts that the next build obeys, and lists them in a CSV of sha1,
+    page_id and labels. What is frozen stays; without `grow` it is only listed again. An old file stays.
+
+    Args:
+        by: who freezes.
+        kept: (page id, SHA-1) of the pictures that the dataset has (`kept_now`); no other is frozen.
 
     Raises:
         NotEnoughVerdicts: two people agreed on none.
         Expected: there is such a file.
     """
     if path.exists():
-        raise Expected(
-            f"There is {path} already: a frozen split stays as it is. Name another file."
+        raise Expected(f"There is {path} already: name another file.")
+    found = verified(catalog)
+    labels = {sha1: names for _, sha1, names in found}
+    held = frozen(all_reviews(catalog).to_pylist())
+    fresh = [row for row in found if row[1] not in held] if grow or not held else []
+    taken = [row for row in fresh if row[:2] in kept]
+    if not held and not taken:
+        raise NotEnoughVerdicts(
+            "No picture was kept by two reviewers yet."
+            if not found
+            else f"All {len(found)} pictures that two reviewers kept are kept out by rules on rights, files or twins."
         )
-    found = sorted(verified(catalog), key=lambda row: row[1])
-    if not found:
-        raise NotEnoughVerdicts("No picture was kept by two reviewers yet.")
-    lines = [
-        "sha1,page_id,labels",
-        *(f"{sha1},{page},{'|'.join(names)}" for page, sha1, names in found),
+    moment = datetime.now(UTC).replace(microsecond=0)
+    rows = [
+        ReviewRow(
+            page_id=page,
+            sha1=sha1,
+            reviewer=by,
+            what=FROZEN,
+            label=None,
+            why="",
+            reviewed_at=moment,
+            question=TEST_QUESTION,
+            row_id=new_id(),
+        )
+        for page, sha1, _ in taken
     ]
-    files.put(path, "\n".join([*lines, ""]))
-    return len(found)
+    add_reviews(catalog, [checked(row, labels=LABELS) for row in rows])
+    held |= {sha1: page for page, sha1, _ in taken}
+    lines = [f"{sha1},{held[sha1]},{'|'.join(labels.get(sha1, ()))}" for sha1 in sorted(held)]
+    files.put(path, "\n".join(["sha1,page_id,labels", *lines, ""]))
+    return TestSplit(pictures=len(held), new=len(taken), left_out=len(fresh) - len(taken))
+
+
+TEST_QUESTION = "test-split@1"
+
+
+def kept_now(out: Path, catalog: Catalog) -> frozenset[tuple[int, str]]:
+    """(page id, SHA-1) of what the last build's recipe keeps now, verdicts obeyed. Under the catalog's lock."""
+    outcome, _ = outcome_of(out, catalog)
+    rows = outcome.decisions.filter(outcome.kept)
+    return frozenset(zip(*(rows.column(n).to_pylist() for n in ("page_id", "sha1")), strict=True))

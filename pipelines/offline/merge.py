@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.plans import PLANNED_AT, next_number, write_parquet
 from catalog.records import AGAIN
 from catalog.repair import BATCHES, TWICE
-from catalog.store import PLANNED_AT, Catalog, catalog_in, next_number, write_parquet
+from catalog.store import Catalog, catalog_in
 from crawler.download import ObjectStore
 
 

@@ -15,15 +15,19 @@ import pyarrow as pa
 
 from catalog.cleared import add_cleared
 from catalog.errors import Expected
+from catalog.facts import PLACE, records_at
 from catalog.records import ClearedRow
 from catalog.removals import look_up
 from catalog.store import Catalog, catalog_in
 from crawler.names import read_name
+from filters.rights.reading import license_url_for
 from pipelines.build.gate import gated
 from pipelines.build.history import load_built_recipe
-from pipelines.build.rights import ReasonRow, reason_rows
+from pipelines.build.report.rights import ReasonRow, creditable, reason_rows
 from pipelines.offline.refilter import offline_run
 from pipelines.recipe import Recipe
+
+_NAMES = ("artist", "attribution")
 
 
 class NothingToClear(Expected, ValueError):
@@ -92,7 +96,7 @@ def clear(
     if not by.strip() or not why.strip():
         raise NothingToClear("Say who looked at the files (--by) and what they found (--why).")
     candidates, catalog = _candidates(out, recipe, limit)
-    wanted = ["page_id", "sha1", "title", "license", "license_outcome", "license_reason"]
+    wanted = ["page_id", "sha1", "license", "license_outcome", "license_reason"]
     by_page = {row["page_id"]: row for row in candidates.select(wanted).to_pylist()}
     moment = datetime.now(UTC).replace(microsecond=0)
     rows: list[ClearedRow] = []
@@ -102,6 +106,11 @@ def clear(
         left_out += [
             (line, found.problems.get(line, "It is not in this catalog.")) for line in found.unknown
         ]
+        is_named = [page in found.pages for page in candidates.column("page_id").to_pylist()]
+        named = candidates.filter(pa.array(is_named, pa.bool_()))
+        names = creditable(records_at(catalog, named.select(PLACE), ["page_id", *_NAMES]))
+        for name in names.to_pylist():
+            by_page[name["page_id"]] |= name
         for page_id, line in found.pages.items():
             row = by_page.get(page_id)
             problem = _cannot_clear(row)
@@ -130,6 +139,10 @@ def _cannot_clear(row: dict[str, Any] | None) -> str | None:
         return f"Only quarantined files are cleared; this one is {said}."
     if row["license"] is None:
         return "It has no license that a release could name."
+    # One row that cannot be credited would stop the whole export.
+    owes_credit = license_url_for(row["license"]) and row["license"] != "CC0-1.0"
+    if owes_credit and not (any(row[name] for name in _NAMES)):
+        return "Its license asks for a credit, and the page names nobody whom it could name."
     if row["sha1"] is None:
         return "The wiki gave no SHA-1 of it."
     return None

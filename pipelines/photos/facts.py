@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from catalog import files
-from catalog.store import next_number
+from catalog.plans import next_number
 from pipelines.photos.look import Wanted
 
 Ints = NDArray[np.int64]

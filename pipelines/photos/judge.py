@@ -6,6 +6,7 @@ What only a wiki tells (license, categories, uploader, dates) is not known here;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,15 @@ def rules_for_files(recipe: Recipe | None) -> tuple[tuple[Rule, ...], tuple[Rule
     return tuple(asked), tuple(left)
 
 
+def not_asked(recipe: Recipe | None) -> list[str]:
+    """What of a recipe is not asked of files: names of rules, and parts of its dedupe section."""
+    if recipe is None:
+        return []
+    names = [rule.name for rule in rules_for_files(recipe)[1]]
+    parts = {"embedding": recipe.dedupe.embedding, "partial": recipe.dedupe.partial}
+    return [*names, *(f"dedupe.{name}" for name, value in parts.items() if value is not None)]
+
+
 def recipe_for_files(recipe: Recipe | None) -> Recipe:
     """A recipe with those rules alone, and no sampling: every file is judged by itself and by its twins."""
     rules, _ = rules_for_files(recipe)
@@ -89,7 +99,9 @@ def recipe_for_files(recipe: Recipe | None) -> Recipe:
         "sampling": SamplingPolicy(),
     }
     if recipe is not None:
-        return recipe.model_copy(update=plain)
+        # Vectors of an encoder and points are facts of a catalog; here hashes alone tell twins.
+        dedupe = replace(recipe.dedupe, embedding=None, partial=None)
+        return recipe.model_copy(update={**plain, "dedupe": dedupe})
     return Recipe.model_construct(
         name="labels", sources=(), dedupe=DedupePolicy(), degradation=DegradationPolicy(), **plain
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import time
 from collections import Counter
@@ -25,19 +26,28 @@ from filelock import FileLock, Timeout
 
 from catalog import files
 from catalog.errors import Expected
-from catalog.store import config_hash
+from catalog.plans import config_hash
 from crawler.shelves import Item, items_of
 from filters.degradation import LABELS
 from pipelines.photos.facts import Facts
-from pipelines.photos.judge import judged, recipe_for_files, rules_for_files, wanted_by
+from pipelines.photos.judge import judged, not_asked, recipe_for_files, wanted_by
 from pipelines.photos.page import write_page
 from pipelines.photos.workers import looked_at
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import Recipe, load_recipe
+from pipelines.terminal import printable
 
 PART_ROWS = 128
 PART_SECONDS = 10.0
 """What was found out is committed after so many rows or so long."""
+RAW = (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw")
+"""Suffixes of what cameras write before it is a picture."""
+KINDS = 6
+"""Kinds of other files that the summary names."""
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+RESULTS = ("labels.csv", "labels.parquet", "index.html")
+NAMED = Path("facts") / "named.json"
+"""In the folder of results: what was labelled last, as absolute paths."""
 DIGITS = 4
 """Of severities in labels.csv; labels.parquet has all."""
 
@@ -57,8 +67,10 @@ class Labelled:
     """Pictures that this run looked at; the others were known from an earlier one."""
     skipped: tuple[Path, ...]
     """Files of the folders that are no pictures."""
+    unfollowed: tuple[Path, ...]
+    """Links to folders, which are not followed."""
     not_asked: tuple[str, ...]
-    """Rules of the recipe that only a wiki can answer."""
+    """Rules of the recipe that only a wiki can answer, and ways to find twins that only a build has."""
     seconds: float
 
     def counts(self) -> dict[str, int]:
@@ -96,11 +108,20 @@ def label(
     given = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     ours = recipe_for_files(given)
     skipped: list[Path] = []
-    items = sorted(items_of(named, without=[out], skipped=skipped), key=lambda item: item.name)
+    unfollowed: list[Path] = []
+    apart = [out, out / "facts"]
+    found = items_of(named, without=apart, skipped=skipped, unfollowed=unfollowed)
+    items = sorted(found, key=lambda item: item.name)
+    # Where `out` is a folder that is labelled, its results are none of the files that lie there.
+    results = {out.resolve() / name for name in RESULTS}
+    skipped = [path for path in skipped if path not in results]
     if not items:
+        there = f" There are {len(skipped)} other files ({by_suffix(skipped)})." if skipped else ""
+        if unfollowed:
+            there += f" Links to folders are not followed: {unfollowed[0]}."
         raise LabelError(
-            f"No picture in {', '.join(map(str, named))}: {len(skipped)} other files. Pictures are known by their "
-            "names (.jpg, .png, ...), shards by .tar, tables of images by .parquet."
+            f"No picture in {', '.join(map(str, named))}.{there} Pictures are known by their names (.jpg, .png, ...), "
+            "shards by .tar, tables of images by .parquet."
         )
     wanted = wanted_by(ours, previews=page)
     config = config_hash(
@@ -127,6 +148,9 @@ def label(
             ),
         )
         _write(table, out)
+        # For `lucidlr review`, which shows them again.
+        places = [os.fsdecode(os.path.realpath(path)) for path in named]
+        files.put(out / NAMED, json.dumps(places, indent=1))
         if page:
             write_page(table, items, facts, out, title=", ".join(p.name or str(p) for p in named))
     finally:
@@ -136,7 +160,8 @@ def label(
         table=table,
         looked_at=len(fresh),
         skipped=tuple(skipped),
-        not_asked=tuple(rule.name for rule in rules_for_files(given)[1]),
+        unfollowed=tuple(unfollowed),
+        not_asked=tuple(not_asked(given)),
         seconds=time.perf_counter() - started,
     )
 
@@ -165,7 +190,10 @@ def _write(table: pa.Table, out: Path) -> None:
 
 
 def csv_of(table: pa.Table) -> str:
-    """The table as CSV: true and false, severities with four digits, nothing where nothing is known."""
+    """The table as CSV: true and false, severities with four digits, nothing where nothing is known.
+
+    A name that a spreadsheet would take for a formula begins with `./`: it names the same file.
+    """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(table.column_names)
@@ -177,7 +205,17 @@ def csv_of(table: pa.Table) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and value.startswith(FORMULAS):
+        return f"./{value}"
     return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def by_suffix(paths: Sequence[Path]) -> str:
+    """The kinds of files by their names, the most frequent first: `3 .mp4, 1 .zip`."""
+    counts = Counter(printable(path.suffix.lower()) or "without suffix" for path in paths)
+    first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = ", ..." if len(first) > KINDS else ""
+    return ", ".join(f"{count} {suffix}" for suffix, count in first[:KINDS]) + more
 
 
 def label_lines(found: Labelled) -> list[str]:
@@ -199,9 +237,16 @@ def label_lines(found: Labelled) -> list[str]:
     if undecided:
         lines.append(f"undecided  {undecided}: too flat, or too near to where damage begins")
     if found.skipped:
-        lines.append(f"skipped    {len(found.skipped)} files that are no pictures")
+        lines.append(f"skipped    {len(found.skipped)} other files: {by_suffix(found.skipped)}")
+        if any(path.suffix.lower() in RAW for path in found.skipped):
+            lines.append("           raw photographs are not read: export them as JPEG or TIFF")
+    if found.unfollowed:
+        count = len(found.unfollowed)
+        lines.append(
+            f"links      {count} to folders, not followed: name them to have them labelled"
+        )
     if found.not_asked:
-        lines.append(f"not asked  {', '.join(found.not_asked)}: rules that only a wiki answers")
+        lines.append(f"not asked  {', '.join(found.not_asked)}: only a build can answer")
     rate = f", {found.looked_at / found.seconds:.1f} a second" if found.looked_at else ""
     lines.append(f"looked at  {found.looked_at} in {found.seconds:.1f} s{rate}")
     lines.append(f"labels     {found.out / 'labels.csv'}, labels.parquet")

@@ -54,6 +54,8 @@ def look_at(data: bytes, wanted: Wanted) -> dict[str, Any]:
         "size_bytes": len(data),
         "object": "present",
     }
+    if not data:
+        return found | {"object": CORRUPT, "error": "The file is empty: 0 bytes."}
     try:
         with open_picture(data) as picture:
             unreadable = picture.reader_error()

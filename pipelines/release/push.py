@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 _OURS = {"README.md", "CREDITS.csv", "LICENSES.md", "croissant.json", "tombstones.parquet"}
-"""Files beside the shards that an earlier release may have had; all else outside of data/ is somebody else's."""
+"""Files beside the shards and figures/ that an earlier release may have had; all else is somebody else's."""
 _AT_ONCE = 8
 """Files sent before the next are announced; what is done is done after each such batch."""
 
@@ -115,7 +115,7 @@ def plan_push(
         if path in remote.files and remote.files[path].holds(folder / path, sha256)
     }
     send = tuple(sorted(set(local) - held))
-    ours = (path for path in remote.files if path.startswith("data/") or path in _OURS)
+    ours = (p for p in remote.files if p.startswith(("data/", "figures/")) or p in _OURS)
     plan = Plan(
         repo=repo,
         folder=folder,

@@ -18,8 +18,8 @@ from catalog.store import Catalog, catalog_in
 from crawler.download import ObjectStore, OriginalMissing
 from filters.degradation import LABELS
 from pipelines.build.decide import Outcome
-from pipelines.build.page import source_names
-from pipelines.build.rights import creditable
+from pipelines.build.report.page import source_names
+from pipelines.build.report.rights import creditable
 from pipelines.offline.judged import outcome_of
 from pipelines.recipe import Recipe
 

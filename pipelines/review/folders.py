@@ -3,6 +3,8 @@ wrote. Both read-only."""
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import compute
 
-from catalog.errors import Expected
+from catalog.errors import Expected, Missing
+from catalog.release.manifest import DatasetError, load_manifest
+from crawler.shelves import Item, items_of
+from crawler.shelves.items import ItemGone, read_item
+from pipelines.photos.label import NAMED
 from pipelines.review.collection import Collection
 
 pc: Any = compute
@@ -86,23 +92,37 @@ def of_release(folder: Path) -> Collection:
         rows = rows.append_column("year", pc.year(rows.column("uploaded_at")))
         rows = rows.drop_columns("uploaded_at")
 
+    @lru_cache(maxsize=2)
+    def images_of(shard: Path, group: int) -> Any:
+        # Whoever goes through a release asks for the pictures of a group one after the other.
+        with pq.ParquetFile(shard) as source:
+            images = source.read_row_group(group, columns=["image.bytes"]).column("image")
+            return pc.struct_field(images, "bytes")
+
     def read(sha1: str) -> bytes | None:
         found = place.get(sha1)
         if found is None:
             return None
         shard, group, row = found
-        with pq.ParquetFile(shard) as source:
-            images = source.read_row_group(group, columns=["image.bytes"]).column("image")
-            return pc.struct_field(images, "bytes")[row].as_py()
+        return images_of(shard, group)[row].as_py()
 
-    return Collection(title=folder.resolve().name, rows=_numbered(rows), read=read)
+    return Collection(title=_title(folder), rows=_numbered(rows), read=read)
+
+
+def _title(folder: Path) -> str:
+    """The dataset's name and version, as its manifest tells them; without one the folder's name."""
+    try:
+        manifest = load_manifest(folder)
+    except DatasetError:
+        return folder.resolve().name
+    return f"{manifest.name} {manifest.version}"
 
 
 def of_labels(folder: Path, pictures: Path | None = None) -> Collection:
     """What `lucidlr label` wrote.
 
     Args:
-        pictures: the folder that was labelled; None: they are looked for beside the table and above it.
+        pictures: the folder that was labelled; None: what the run noted, or else beside the table and above it.
 
     Raises:
         NothingToExplore: the table is of something else.
@@ -113,7 +133,6 @@ def of_labels(folder: Path, pictures: Path | None = None) -> Collection:
         raise NothingToExplore(f"{folder / LABEL_FILE} has no column {min(lacking)!r}.")
     files_ = table.column("file").to_pylist()
     sha1s = table.column("sha1").to_pylist()
-    where = {sha1: Path(file) for file, sha1 in zip(files_, sha1s, strict=True) if sha1}
     number = {file: n for n, file in enumerate(files_)}
     columns: dict[str, Any] = {
         "page_id": pa.array(np.arange(table.num_rows)),
@@ -132,15 +151,39 @@ def of_labels(folder: Path, pictures: Path | None = None) -> Collection:
         bad = table.column("error").to_pylist()
         columns["object"] = pa.array(["unreadable" if e else "present" for e in bad], pa.string())
 
-    homes = [folder, folder.parent] if pictures is None else [pictures]
+    place = dict(zip(sha1s, files_, strict=True))
+    items = _items(folder, pictures, set(files_))
 
     def read(sha1: str) -> bytes | None:
-        path = where.get(sha1)
-        places = [] if path is None else [home / path for home in homes]
-        found = next((place for place in places if place.is_file()), None)
-        return None if found is None else found.read_bytes()
+        item = items.get(place.get(sha1, ""))
+        try:
+            return None if item is None else read_item(item)
+        except ItemGone:
+            return None
 
     return Collection(title=folder.resolve().name, rows=_numbered(pa.table(columns)), read=read)
+
+
+def _items(folder: Path, pictures: Path | None, wanted: set[str]) -> dict[str, Item]:
+    """Name in the table -> the picture, in a shard or a table of images, too; names alone, so that no `..` of a table
+    from elsewhere leads anywhere."""
+    noted = folder / NAMED
+    # Above a folder there may be a whole disk: it is gone through only where the first names are there.
+    first = sorted(wanted)[:50]
+    beside = [h for h in (folder, folder.parent) if any((h / name).is_file() for name in first)]
+    homes: list[list[Path]] = [[home] for home in beside]
+    if pictures is not None:
+        homes = [[pictures]]
+    elif noted.is_file():
+        homes = [[Path(path) for path in json.loads(noted.read_text("utf-8"))]]
+    for home in homes:
+        try:
+            found = {item.name: item for item in items_of(home) if item.name in wanted}
+        except Missing:
+            continue
+        if found:
+            return found
+    return {}
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -172,6 +172,8 @@ def _questions(app: FastAPI, state: State) -> None:
             "facets": facets,
             "labels": list(collection.labels),
             "writable": collection.catalog is not None,
+            "reviews": collection.catalog is not None,
+            "sql": True,
             "reviewer": state.reviewer,
             "sample": state.sample,
             "sample_rows": state.sample_rows,

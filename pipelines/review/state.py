@@ -16,6 +16,7 @@ from catalog.errors import Expected
 from catalog.records import ReviewRow
 from catalog.release.credits import attribution_line
 from catalog.reviews import (
+    FROZEN,
     PAGE_QUESTION,
     add_reviews,
     all_reviews,
@@ -81,7 +82,8 @@ class State:
         if catalog is None:
             return
         with self._lock:
-            self._said = all_reviews(catalog).to_pylist()
+            rows = all_reviews(catalog).to_pylist()
+            self._said = [row for row in rows if row["what"] != FROZEN]
         self._show()
 
     def _show(self) -> None:
@@ -122,6 +124,8 @@ class State:
         """
         if len(ns) > MOST_AT_ONCE:
             raise Expected(f"At most {MOST_AT_ONCE:,} pictures at once.")
+        if any(what == FROZEN for what, _ in said):
+            raise Expected("A test split is frozen by `lucidlr review --test-split`, not here.")
         return self._write([(n, what, label, why) for n in ns for what, label in said])
 
     def _write(self, words_: Sequence[tuple[int, str, str | None, str]]) -> list[str]:

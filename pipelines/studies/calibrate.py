@@ -22,6 +22,7 @@ from catalog import files
 from filters.degradation import NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER, PLAIN_CLASSIFIER
 from filters.degradation.arrays import is_held_out
 from filters.degradation.kinds import LEVELS
+from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 from pipelines.studies.measured import (
     LEAVE_OUT,
@@ -199,7 +200,7 @@ def judge_clean(
     files = photographs_of(photographs)
     rows: list[dict[str, Any]] = []
     with (
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=end_with_the_parent) as pool,
         progress.stage("photographs", len(files)) as advance,
     ):
         for measured in pool.map(partial(measure_examples, kind="photo", levels=()), files):

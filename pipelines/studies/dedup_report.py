@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from catalog.store import write_parquet
+from catalog.plans import write_parquet
 from filters.duplicates.dedupe import DedupePolicy
 from filters.duplicates.embedding import EmbeddingPolicy
 from filters.duplicates.leakage import fingerprint, read_index

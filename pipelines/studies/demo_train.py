@@ -217,9 +217,13 @@ def _in_processes(
                 function(*given)
                 advance(1)
             return
+        from pipelines.build.runners import end_with_the_parent
+
         # A forked child would share the locks of torch's thread pool.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            min(processes, len(jobs)), mp_context=context, initializer=end_with_the_parent
+        ) as pool:
             for done in as_completed([pool.submit(function, *given) for function, given in jobs]):
                 done.result()
                 advance(1)

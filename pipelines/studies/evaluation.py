@@ -26,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from catalog.errors import Missing
 from filters.duplicates.leakage import read_index
 from pipelines.progress import NoProgress, Progress
-from pipelines.recipe import RecipeError, problems_of, recipe_path
+from pipelines.recipe import RecipeError, recipe_path
+from pipelines.recipe_problems import problems_of
 from pipelines.studies.dedup_report import add_files
 from training.evaluation.aggregate import by_image
 from training.evaluation.benchmarks import TINY, Benchmark, BenchmarkError, Protocol, load_benchmark

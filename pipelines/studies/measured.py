@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.store import write_parquet
+from catalog.plans import write_parquet
 from filters.degradation.arrays import is_held_out
 from filters.degradation.kinds import LEVELS
+from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 from pipelines.studies.pictures import plain_measures
@@ -66,7 +67,7 @@ def measured_examples(
     # A photograph's rows are kept as soon as they are measured, so that a run that was killed goes on.
     parts = {job: kept.parent / "examples" / _stamp([job], levels).decode() for job in jobs}
     with (
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=end_with_the_parent) as pool,
         progress.stage("photographs", len(jobs)) as advance,
     ):
         missing = [job for job in jobs if not parts[job].is_file()]

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.store import write_parquet
+from catalog.plans import write_parquet
+from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def measured_pictures(
     parts = {i: kept / f"{stamp(job)}.parquet" for i, job in enumerate(jobs)}
     missing = [i for i in parts if not parts[i].is_file()]
     with (
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=end_with_the_parent) as pool,
         progress.stage("pictures", len(jobs)) as advance,
     ):
         advance(len(jobs) - len(missing))

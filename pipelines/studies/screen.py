@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import files
+from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
 from training.image_names import IMAGES, is_image, shown_name
@@ -40,7 +41,7 @@ def screen_folder(
     with (
         files.writing(to) as partial,
         pq.ParquetWriter(partial, _schema()) as writer,
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=end_with_the_parent) as pool,
         progress.stage("images", len(found)) as advance,
     ):
         rows: list[dict[str, Any]] = []

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from catalog import files
 from catalog.errors import Expected
-from catalog.files import Disk, DiskBroken, DiskFull, FolderGone, ReadOnly
+from catalog.files import Disk, DiskBroken, DiskFull, FolderGone, InTheWay, ReadOnly
 
 
 class Killed(BaseException):
@@ -156,7 +157,34 @@ def test_sweep_takes_what_killed_processes_left_and_nothing_else(tmp_path):
     (tmp_path / ".set.0a1b2c3d.tmp" / ".b.0a1b2c3d.tmp").write_bytes(b"half")
     assert files.sweep(tmp_path) == len(left) + 1
     assert names(tmp_path) == ["parts"]
+    files.put(tmp_path / "parts" / "b", b"x")
+    fresh = tmp_path / "parts" / ".b.0a1b2c3d.tmp"
+    for age_s, gone in ((5, 0), (50, 1)):
+        fresh.write_bytes(b"half")
+        os.utime(fresh, (time.time() - age_s,) * 2)
+        assert files.sweep(tmp_path, idle_s=20) == gone
+    files.delete(tmp_path / "parts" / "b")
     assert names(tmp_path / "parts") == ["a.parquet"]
+
+
+def test_what_stands_in_the_way_is_named(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InTheWay, match=f"{tmp_path / 'a'} is a folder"):
+        files.put(tmp_path / "a", b"x")
+    files.put(tmp_path / "b", b"x")
+    for below in ("c", "c/d"):
+        with pytest.raises(InTheWay, match=f"{tmp_path / 'b'} is a file"):
+            files.put(tmp_path / "b" / below, b"x")
+    with pytest.raises(InTheWay, match=f"{tmp_path / 'b'} is a file"):
+        files.make_folder(tmp_path / "b")
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_folder_takes_the_place_of_a_file(tmp_path):
+    files.put(tmp_path / "set", b"x")
+    with files.folder(tmp_path / "set", marker="m") as made:
+        files.put(made / "m", b"1")
+    assert names(tmp_path / "set") == ["m"]
 
 
 @pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT])

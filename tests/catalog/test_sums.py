@@ -1,5 +1,6 @@
 """A sum beside every file of the catalog, checked before the file is read."""
 
+import errno
 import os
 import subprocess
 
@@ -7,7 +8,9 @@ import pyarrow as pa
 import pytest
 
 from catalog import files, sums
-from catalog.store import Catalog, write_parquet
+from catalog.plans import write_parquet
+from catalog.repair import heal
+from catalog.store import Catalog
 from catalog.sums import Damaged
 
 TABLE = pa.table({"a": [1, 2, 3]})
@@ -116,6 +119,48 @@ def test_a_damaged_sum_is_taken_for_none(tmp_path, text):
     assert sums.is_whole(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("how", ["folder", "loop", "no file", "sector"])
+def test_what_is_no_file_or_cannot_be_read_back_is_damaged(tmp_path, monkeypatch, how):
+    path = tmp_path / "a.json"
+    sums.put(path, "{}")
+    sums.forget()
+    if how == "sector":
+
+        def broken(_):
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(sums, "sha256_of", broken)
+    else:
+        path.unlink()
+    if how == "folder":
+        path.mkdir()
+    if how == "loop":
+        path.symlink_to(path)
+    assert not sums.is_whole(path)
+
+
+def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
+    sums.put(tmp_path / "a.json", "{}")
+    sums.forget()
+
+    def forbidden(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sums, "sha256_of", forbidden)
+    with pytest.raises(PermissionError):
+        sums.is_whole(tmp_path / "a.json")
+
+
+def test_a_folder_where_a_sum_should_be_is_taken_for_none_and_makes_room(tmp_path):
+    sums.put(tmp_path / "a.json", "{}")
+    sums.sum_file(tmp_path / "a.json").unlink()
+    sums.sum_file(tmp_path / "a.json").mkdir()
+    sums.forget()
+    assert sums.is_whole(tmp_path / "a.json")
+    assert sums.adopt(tmp_path / "a.json")
+    assert len(sums.known(tmp_path / "a.json")) == 1
+
+
 def test_numbers_of_parts_and_plans_never_come_twice(tmp_path):
     catalog = Catalog(tmp_path)
     (first,) = catalog.plan("measure", ["a"], ["blur@1"], batch_size=8)
@@ -126,6 +171,24 @@ def test_numbers_of_parts_and_plans_never_come_twice(tmp_path):
     assert again.batch == "0001-00000", (
         "0000-00000 is committed: a plan of that number would be done already"
     )
+
+
+@pytest.mark.parametrize("how", ["loop", "nowhere", "folder"])
+def test_what_stands_in_the_place_of_a_part_is_cleared_away(tmp_path, how):
+    catalog = Catalog(tmp_path)
+    (ref,) = catalog.plan("measure", ["a"], ["blur@1"], batch_size=8)
+    catalog.commit(ref, catalog_table(), [])
+    path = catalog.parts / "measure" / ref.config / f"{ref.batch}.parquet"
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if how == "loop" else "/nowhere")
+    sums.forget()
+    (fault,) = heal(catalog, lambda text: None)
+    assert fault.path == path
+    assert not path.exists() and not path.is_symlink()
+    assert [ref.batch for ref in catalog.pending("measure", None)] == [ref.batch]
 
 
 def catalog_table():

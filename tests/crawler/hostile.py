@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from crawler.loopback import LoopbackCommons
 from crawler.loopback.api import answer
+from tests.crawler.book import Asked, Book, Clock
 
 WRONG_VALUES: list[Any] = [
     *(None, [], {}, "", "x", 5, -1, 0, True, False, 1.5, 2**62, -(2**70), 10**30),
@@ -27,6 +28,7 @@ RETRY_AFTER = [
     *("0", "-5", "1e9", "nonsense", "1, 2", "Sun, 06 Nov 1994 08:49:37 GMT", "\xe9"),
     *("Sun, 06 Nov 1994 08:49:37", "Sun Nov  6 08:49:37 1994", "Sunday, 06-Nov-94 08:49:37 GMT"),
     *("Sun, 06 Nov 2094 08:49:37 -0000", "99999999999999999999", "nan", "inf", ""),
+    *("7", "30", "1.5", "90, 12"),
 ]
 LOCATIONS = [
     *("http://elsewhere.test/", "https://[", "//upload.wikimedia.org:81/x", "/w/api.php", "", "#"),
@@ -55,10 +57,16 @@ class Hostile:
         self.rate = rate
         self.left = most
         self.base = ""
-        self.requests: list[str] = []
+        self.clock = Clock()
+        self.book = Book(self.clock)
         self.did: list[str] = []
         self.mistakes: list[str] = []
         self.lock = threading.Lock()
+
+    @property
+    def netloc(self) -> str:
+        """Host and port."""
+        return self.base.removeprefix("http://")
 
     def damage(self) -> Callable[[Reply], None] | None:
         """What to do to the next answer; None: nothing."""
@@ -246,13 +254,18 @@ def hostile_commons(
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
             form = self.rfile.read(length).decode() if length else ""
-            state.requests.append(self.path)
+            with state.book.noted(self.path, self.headers.get("User-Agent") or "") as asked:
+                self.answer(form, asked)
+
+        def answer(self, form: str, asked: Asked) -> None:
+            url = urlsplit(self.path)
             if url.path.endswith("api.php"):
                 params = dict(parse_qsl(f"{url.query}&{form}", keep_blank_values=True))
                 body = json.dumps(answer(commons.wiki, params, lag_s=0.0).body).encode()
+                # Without a host map the door keeps its rates; so the files have to be here.
+                body = body.replace(b"https://upload.wikimedia.org", state.base.encode())
                 reply = Reply(state.chance, body, "application/json; charset=utf-8")
             else:
                 path = unquote(url.path).removeprefix("/wikipedia/commons/")
@@ -269,6 +282,8 @@ def hostile_commons(
                     # A mistake of the test, which must not look like one more way to hang up.
                     state.mistakes.append(f"{state.did[-1]}: {error!r}")
                     raise
+            asked.status, asked.answered_s = 0 if reply.hang_up else reply.status, state.clock()
+            asked.retry_after = dict(reply.headers).get("Retry-After")
             with contextlib.suppress(ConnectionError):
                 self.send(reply)
 

@@ -284,7 +284,7 @@ def test_a_full_disk_is_not_taken_for_a_broken_file(store, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("catalog.files.os.fsync", full)
+    monkeypatch.setattr("catalog.disk.os.fsync", full)
     with scripted(photo()) as server, pytest.raises(DiskFull, match="No space left"):
         fetch(server, store)
     assert left(store) == []

@@ -4,12 +4,12 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.records import FileRecord, from_table, to_table
 from crawler.extmetadata import first_link, html_to_text, parse_page
+from tests.cases import every
 from tests.counts import rounds
 from tests.shared import recorded_pages, shared_folder
 
@@ -92,8 +92,8 @@ def test_a_recorded_page_in_all_its_fields():
     assert record.description == "A mountain"
 
 
-@pytest.mark.parametrize(
-    ("answered", "state"),
+@every(
+    "answered, state",
     [
         ({"title": "File:Gone.jpg", "missing": "", "imagerepository": ""}, "missing"),
         ({"title": "File:Gone.jpg", "missing": True}, "missing"),
@@ -126,8 +126,8 @@ def test_fields_that_were_not_asked_for_are_none_and_empty_ones_are_empty():
     assert parse_page({**page(), "categories": []}).categories == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "said", "expected"),
+@every(
+    "name, said, expected",
     [
         ("AttributionRequired", "false", False),
         ("AttributionRequired", True, True),
@@ -144,8 +144,8 @@ def test_what_is_neither_true_nor_false_is_unknown_but_never_free(name, said, ex
     assert getattr(record, field) is expected
 
 
-@pytest.mark.parametrize(
-    ("said", "expected"),
+@every(
+    "said, expected",
     [
         ("2015-10-31T23:00:49Z", datetime(2015, 10, 31, 23, 0, 49, tzinfo=UTC)),
         ("2015-10-31T23:00:49", datetime(2015, 10, 31, 23, 0, 49, tzinfo=UTC)),
@@ -214,8 +214,8 @@ def test_no_json_stops_the_parser_and_every_record_fits_the_catalog(outer, info,
     assert from_table(to_table([record], FileRecord), FileRecord) == [record]
 
 
-@pytest.mark.parametrize(
-    ("html", "text"),
+@every(
+    "html, text",
     [
         ('<a href="x">Jeff &amp; Brian</a> from Eastbourne', "Jeff & Brian from Eastbourne"),
         ("<div class='fn'>\nJona\nLendering</div>", "Jona Lendering"),
@@ -243,8 +243,8 @@ def test_html_becomes_text(html, text):
     assert html_to_text(html) == text
 
 
-@pytest.mark.parametrize(
-    ("html", "url"),
+@every(
+    "html, url",
     [
         (
             '<a href="//commons.wikimedia.org/wiki/User:A">A</a>',
@@ -292,8 +292,8 @@ def test_two_authors_in_a_recorded_list_stay_two():
     assert (record.license_code, record.copyrighted) == ("cc-by-sa-2.0", True)
 
 
-@pytest.mark.parametrize(
-    ("name", "artist", "url"),
+@every(
+    "name, artist, url",
     [
         ("string", "Artist Name", None),
         ("link", "link text", "https://test.com/linkspot"),

@@ -28,7 +28,8 @@ from crawler.plausible import DAMAGED, trouble_of
 from crawler.politeness import PoliteDoor
 from crawler.shapes import BadAnswer, read_answer
 from crawler.sources import SiteConfig
-from tests.crawler.servers import answer, scripted
+from tests.counts import sampled
+from tests.crawler.servers import answer, drip, scripted
 
 FAST = Limits(backoff_s=0.001, backoff_429_s=0.001, max_attempts=3, patience_s=100.0)
 SITE = b'{"query":{"general":{"generator":"MediaWiki 1.45"}}}'
@@ -270,6 +271,8 @@ def test_a_fine_file_and_an_absent_one_are_not_damaged():
         "https://UPLOAD.wikimedia.org/x",
         "https://user@upload.wikimedia.org/x",
         "https://upload.wikimedia.org.evil.test/x",
+        "https://commons.wikimedia.org/w/api.php?action=query",
+        "https://commons.wikimedia.org/wiki/Special:Random",
         "//upload.wikimedia.org/x",
         "file:///etc/passwd",
         "",
@@ -308,8 +311,8 @@ def test_a_redirect_to_nowhere_or_elsewhere_is_that_files_failure(target):
 def test_encryption_is_not_left_by_a_redirect():
     door = PoliteDoor(contact="me@lab.org", limits=FAST, api_hosts=["wiki.test"], media_hosts=[])
     with pytest.raises(HostNotAllowed, match="not encrypted"):
-        door.allowed.connect_to("http://wiki.test/w/api.php", "https://wiki.test/w/api.php")
-    assert door.allowed.connect_to("https://wiki.test/x", "http://wiki.test/y")
+        door.allowed.connect_to("http://wiki.test/w/api.php", "api", "https://wiki.test/w/api.php")
+    assert door.allowed.connect_to("https://wiki.test/x", "api", "http://wiki.test/y")
 
 
 def test_cookies_of_the_wiki_are_not_kept():
@@ -518,17 +521,38 @@ try:
     print("ended")
 except (DoorError, ListingError) as error:
     print(type(error).__name__)
+"""
+PEAK = """
 # Of this program alone: rusage also knows what the process was before it.
 status = open("/proc/self/status").read()
 print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
+ORIGINAL = """
+import sys
+from pathlib import Path
+from crawler.download import DownloadFailure, ObjectStore, fetch_original
+from crawler.limits import Limits
+from crawler.politeness import PoliteDoor
+limits = Limits(backoff_s=0.001, backoff_429_s=0.001, max_attempts=2, media_total_s=5, api_total_s=5)
+door = PoliteDoor(contact="me@lab.org", limits=limits, api_hosts=[], media_hosts=[sys.argv[1]], sleep=lambda s: None)
+try:
+    fetch_original(door, ObjectStore(Path(sys.argv[2])), url=f"http://{sys.argv[1]}/a.jpg", sha1="a" * 40,
+        size_bytes=200_000_000, mime="image/jpeg", check=lambda path, mime: None)
+    print("taken")
+except DownloadFailure as failure:
+    print(failure.kind)
+"""
 
 
-def streamed(piece, count, head=b""):
+def streamed(piece, count, head=b"", *, status=200, head_only=b""):
     def send(handler):
-        handler.send_response(200)
+        handler.send_response(status)
         handler.send_header("Connection", "close")
-        handler.end_headers()
+        if head_only:
+            handler.flush_headers()
+            handler.wfile.write(head_only)
+        else:
+            handler.end_headers()
         handler.close_connection = True
         handler.wfile.write(head)
         for _ in range(count):
@@ -537,6 +561,7 @@ def streamed(piece, count, head=b""):
     return send
 
 
+BOMB = gzip.compress(b"[" * 300_000_000, compresslevel=1)
 HEAVY = {
     "endless": streamed(b" " * 65536, 100_000),
     "63 MB of one text": streamed(b"x" * 65536, 960, b'{"a":"'),
@@ -546,10 +571,22 @@ HEAVY = {
     "60 MB of numbers": streamed(b"1.5," * 15_000, 1000, b'{"a":['),
     "60 MB of escapes": streamed(b"\\ud83d\\ude00" * 5000, 1000, b'{"a":"'),
     "60 MB of wide letters": streamed("\U0001f600".encode() * 15_000, 1000, b'{"a":"'),
-    "gzip bomb": answer(
-        200, gzip.compress(b"[" * 300_000_000, compresslevel=1), Content_Encoding="gzip"
+    "gzip bomb": answer(200, BOMB, Content_Encoding="gzip"),
+    "gzip bombs in each other": answer(
+        200, gzip.compress(BOMB, compresslevel=9), Content_Encoding="gzip, gzip"
     ),
     "parts that never end a batch": None,
+}
+HEAVY_ORIGINALS = {
+    "endless": streamed(b"x" * 65536, 100_000),
+    "gzip bomb": answer(200, BOMB, Content_Encoding="gzip"),
+    "gzip bombs in each other": answer(200, gzip.compress(BOMB), Content_Encoding="gzip, gzip"),
+    "dripping": drip,
+    "a refusal without end": streamed(b"x" * 65536, 10_000, status=429),
+    "heads without end": lambda handler: handler.wfile.write(
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 10**6
+    ),
+    "a line of a head without end": streamed(b"x" * 65536, 1000, head_only=b"X-Long: "),
 }
 
 
@@ -565,14 +602,29 @@ def test_the_crawler_stays_under_300_mb_under_any_body(name):
         answer(200, json.dumps(body).encode())(handler)
 
     with scripted(answer(200, SITE), HEAVY[name] or parts) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", MEMORY, server.netloc],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        ended = ended_under_300_mb(name, MEMORY, server.netloc)
+    assert ended in ("GaveUp", "ListingError")
+
+
+def ended_under_300_mb(name, program, *arguments):
+    """What the program printed, run in a process of its own whose peak is looked at."""
+    done = subprocess.run(
+        [sys.executable, "-c", program + PEAK, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     ended, peak = done.stdout.split()
-    assert ended in ("GaveUp", "ListingError")
     sys.stderr.write(f"{name}: {ended} {peak} MB\n")
     assert int(peak) < 300, f"{name}: {peak} MB"
+    return ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sampled(list(HEAVY_ORIGINALS)))
+def test_the_crawler_stays_under_300_mb_under_any_original(tmp_path, name):
+    with scripted(HEAVY_ORIGINALS[name]) as server:
+        ended = ended_under_300_mb(name, ORIGINAL, server.netloc, str(tmp_path))
+    assert ended in ("sha1_mismatch", "timeout", "gave_up", "truncated")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -4,12 +4,13 @@ import pytest
 
 from catalog.errors import NotAFile
 from crawler.names import named_file, read_name
+from tests.cases import every
 
 LONG = "ß" * 118 + ".jpg"
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"),
+@every(
+    "text, meant",
     [
         ("12", 12),
         ("file:a_b.jpg", "File:A b.jpg"),
@@ -87,8 +88,8 @@ def test_what_a_text_names(text, meant):
     assert named_file(text) == meant
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
+@every(
+    "text, sentence",
     [
         ("", "nothing in this line"),
         ("A.jpg|B.jpg", "a pipe"),

@@ -9,6 +9,7 @@ import pytest
 from catalog.records import FileRecord
 from crawler.extmetadata import parse_page
 from filters.license import RESTRICTIONS, judge, license_url_for, objections
+from tests.cases import every
 from tests.shared import recorded_pages, shared_folder
 
 FREE = FileRecord(
@@ -28,8 +29,8 @@ def verdict(record=FREE, sdc=None, **changes):
     return judged.outcome, judged.reason, judged.license
 
 
-@pytest.mark.parametrize(
-    ("code", "url", "spdx", "family"),
+@every(
+    "code, url, spdx, family",
     [
         ("cc-by-4.0", "https://creativecommons.org/licenses/by/4.0", "CC-BY-4.0", "cc_by"),
         ("cc-by-2.5", "http://creativecommons.org/licenses/by/2.5/", "CC-BY-2.5", "cc_by"),
@@ -65,8 +66,8 @@ def test_free_licenses_get_their_spdx_id_and_family(code, url, spdx, family):
     assert (judged.keep, judged.reason, judged.license, judged.family) == (True, "ok", spdx, family)
 
 
-@pytest.mark.parametrize(
-    ("changes", "outcome", "reason"),
+@every(
+    "changes, outcome, reason",
     [
         ({"state": "missing"}, "reject", "not_a_file:missing"),
         ({"non_free": True}, "reject", "non_free"),
@@ -120,13 +121,13 @@ def test_an_attribution_text_stands_in_for_the_author():
     assert verdict(artist=None, attribution="Photo: Someone")[0] == "accept"
 
 
-@pytest.mark.parametrize("restriction", sorted(RESTRICTIONS))
+@every("restriction", sorted(RESTRICTIONS))
 def test_every_known_restriction_keeps_a_file_out(restriction):
     assert verdict(restrictions=(restriction,))[0] == "reject"
 
 
-@pytest.mark.parametrize(
-    ("categories", "outcome", "reason"),
+@every(
+    "categories, outcome, reason",
     [
         (("PD-old-70",), "accept", "ok"),
         (("CC-PD-Mark", "Trees"), "accept", "ok"),
@@ -151,8 +152,8 @@ def statement(item):
     return [value]
 
 
-@pytest.mark.parametrize(
-    ("record", "sdc", "reason"),
+@every(
+    "record, sdc, reason",
     [
         (FREE, {"statements": {"P275": statement("Q18199165")}}, "ok"),
         (FREE, {"statements": {"P275": statement("Q20007257")}}, "sdc_disagrees"),
@@ -235,8 +236,8 @@ def test_every_recorded_page_has_the_right_verdict():
     } == RECORDED
 
 
-@pytest.mark.parametrize(
-    ("permission", "reason"),
+@every(
+    "permission, reason",
     [
         # As recorded from Commons.
         (
@@ -268,8 +269,8 @@ def test_conditions_beside_the_license_need_a_person(permission, reason):
     assert verdict(permission=permission)[1] == reason
 
 
-@pytest.mark.parametrize(
-    ("spdx", "url"),
+@every(
+    "spdx, url",
     [
         ("CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"),
         ("CC-BY-SA-3.0-DE", "https://creativecommons.org/licenses/by-sa/3.0/de/"),
@@ -291,7 +292,7 @@ def test_the_address_of_an_accepted_license_passes_the_gate():
         assert verdict(license_code=code, **changes)[1:] == ("ok", spdx)
 
 
-@pytest.mark.parametrize("spdx", ["CC-BY-NC-4.0", "GFDL-1.3", "CC-BY-9.9", ""])
+@every("spdx", ["CC-BY-NC-4.0", "GFDL-1.3", "CC-BY-9.9", ""])
 def test_a_license_outside_of_the_gate_has_no_address(spdx):
     with pytest.raises(ValueError, match="no license of the gate"):
         license_url_for(spdx)
@@ -316,7 +317,7 @@ TEMPLATES = {
 }
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@every("template", TEMPLATES)
 def test_every_license_template_of_the_test_wiki_has_the_right_verdict(template):
     text = (shared_folder("mediawiki") / f"assets/templates/{template}.txt").read_text("utf-8")
     said = dict(part.split("=", 1) for part in text.strip().strip("{}").split("|")[1:])
@@ -349,8 +350,8 @@ CC0 = replace(
 )
 
 
-@pytest.mark.parametrize(
-    ("beside", "reason"),
+@every(
+    "beside, reason",
     [
         ("CC-BY-2.0", "pd_beside_cc"),
         ("CC-BY-NC-ND-2.0", "pd_beside_cc"),
@@ -378,8 +379,8 @@ def test_texts_and_flags_of_the_page_name_other_licenses_too():
     assert verdict(PD, attribution_required=True)[1] == "pd_beside_attribution"
 
 
-@pytest.mark.parametrize(
-    ("record", "categories", "reason"),
+@every(
+    "record, categories, reason",
     [
         (FREE, ("CC-BY-SA-4.0", "CC-BY-3.0"), "several_licenses"),
         (FREE, ("CC-BY-SA-4.0", "CC-BY-SA-3.0"), "several_licenses"),
@@ -400,8 +401,8 @@ def test_a_second_license_of_another_template_needs_a_person(record, categories,
     assert verdict(record, categories=categories)[1] == reason
 
 
-@pytest.mark.parametrize(
-    ("record", "changes", "reason"),
+@every(
+    "record, changes, reason",
     [
         (FREE, {"author_count": 2}, "several_authors"),
         (PD, {"author_count": 3}, "several_authors"),
@@ -439,6 +440,32 @@ def test_a_file_without_a_readable_license_cannot_be_switched_on():
     assert not judge(file, off={"license_not_allowed:gfdl"}).keep
 
 
+def test_a_file_that_nobody_could_credit_cannot_be_switched_on_either():
+    off = {"missing_author", "custom_permission"}
+    nobody = replace(FREE, artist=None)
+    assert judge(nobody, off=off).reason == "missing_author"
+    assert not judge(replace(FREE, artist="Do not use without my permission."), off=off).keep
+    # There is a text to print, and a person looked at it.
+    assert judge(replace(FREE, artist="Unknown author"), off=off).keep
+
+
 def test_what_structured_data_say_is_shown_counts():
     said = {"statements": {"P275": statement("Q18199165"), "P180": statement("Q3031")}}
     assert verdict(FREE, said)[:2] == ("reject", "subject:minors")
+
+
+def test_terms_that_free_nothing_wait_only_where_a_field_states_the_terms():
+    said = "For use in newspapers about Oslo."
+    for field in ("permission", "usage_terms"):
+        assert judge(replace(FREE, **{field: said})).reason == "custom_permission"
+    assert judge(replace(FREE, credit="Copy of a print in the town library")).keep
+
+
+def test_an_account_is_credited_by_its_name_and_a_lone_agency_is_looked_at():
+    user = "https://commons.wikimedia.org/wiki/User:"
+    photographer = replace(FREE, artist="The Photographer", attribution=None)
+    assert judge(replace(photographer, artist_url=user + "The_Photographer")).keep
+    assert judge(replace(photographer, artist_url=None)).reason == "missing_author"
+    agency = replace(FREE, artist="Keystone", attribution=None, artist_url=None)
+    assert judge(agency).reason == "agency"
+    assert judge(replace(agency, artist_url=user + "Keystone")).keep

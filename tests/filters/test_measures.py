@@ -2,6 +2,8 @@
 
 import ast
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from filters.measures import (
     open_photo,
 )
 from filters.picture import open_picture
+from tests.cases import every
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
@@ -215,9 +218,7 @@ def test_jpeg_history_shows_through_a_second_save_and_a_crop():
 
 
 @pytest.mark.parametrize("name", measure_names())
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (1, 200), (200, 1), (7, 9), (16, 16), (33, 65), (64, 300)], ids=str
-)
+@every("shape", [(1, 1), (1, 200), (200, 1), (7, 9), (16, 16), (33, 65), (64, 300)])
 def test_small_and_flat_images_give_none_or_a_finite_number(name, shape):
     chance = np.random.default_rng(0)
     for image in (
@@ -277,3 +278,31 @@ def test_the_order_of_measures_does_not_matter():
     forward = {name: value(name, one) for name in measure_names()}
     backward = {name: value(name, other) for name in reversed(measure_names())}
     assert forward == backward
+
+
+def test_measures_multiply_matrices_on_one_thread_whatever_was_set_before():
+    # In a process of its own: the limit stays.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import scipy.linalg, threadpoolctl as t; t.threadpool_limits(2, user_api='blas')\n"
+            "from filters.measures import load_measure; load_measure('contrast')\n"
+            "print({i['num_threads'] for i in t.threadpool_info() if i['user_api'] == 'blas'})",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert told.stdout == "{1}\n", told.stderr
+
+
+def test_waves_of_any_length_are_the_beginning_of_those_that_are_kept():
+    from filters.measures.resized_grid import KEPT, _made, _waves
+
+    for length in (96, 333, 1024, KEPT, KEPT + 1):
+        for found, made in zip(_waves(length), _made(length), strict=True):
+            assert np.array_equal(found, made)
+    # One length is kept, not one for each that was seen.
+    assert _waves(96)[0].base is _waves(333)[0].base

@@ -15,7 +15,9 @@ from skimage import data
 
 from filters.duplicates.hashing import hash_seen
 from filters.picture import NotAnImage, header, open_picture, refusal
+from filters.seen import strips
 from pipelines.build.doors import look, view
+from tests.cases import every
 from tests.counts import rounds
 from tests.shared import shared_folder
 
@@ -67,7 +69,6 @@ def test_pictures_are_opened_in_one_module():
     assert found - STANDS_APART == {"filters/picture.py"}
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
@@ -77,6 +78,7 @@ def test_pictures_are_opened_in_one_module():
         *(("WEBP", mode) for mode in ("RGB", "RGBA")),
     ],
 )
+@every("orientation", range(1, 9))
 def test_the_same_picture_is_seen_whatever_way_it_is_stored(orientation, kind, mode):
     stored = stored_for(PHOTO, orientation)
     image = (
@@ -152,11 +154,12 @@ def test_the_same_seen_picture_has_the_same_hashes_within_two_bits(
         wanted = hash_seen(plain)
     for ours, theirs in ((hashes.phash, wanted.phash), (hashes.dhash, wanted.dhash)):
         apart = [(a ^ b).bit_count() for a, b in zip(ours, theirs, strict=True)]
-        assert max(apart) <= 2, (kind, mode, orientation, apart)
+        # A palette of 256 colours, dithered, is no longer quite the same picture.
+        assert max(apart) <= (4 if mode == "P" else 2), (kind, mode, orientation, apart)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@every("orientation", range(1, 9))
 def test_every_orientation_is_turned_as_pillow_turns_it(orientation, kind):
     content = saved(PHOTO, kind, exif=oriented(orientation))
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
@@ -311,3 +314,15 @@ def test_a_view_for_a_page_is_upright_and_may_be_reduced():
     assert small.width > small.height >= 320
     assert small.width < 1600
     assert view(b"nothing", 320) is None
+
+
+@pytest.mark.parametrize("size", [(320, 200), (1, 7), (1500, 900)])
+def test_small_pictures_have_the_pixels_of_the_way_through_strips(size):
+    rng = np.random.default_rng(0)
+    sink = io.BytesIO()
+    noise = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(sink, "JPEG", quality=90)
+    with open_picture(sink.getvalue()) as picture:
+        by_strips = np.concatenate([strip for _, strip in strips(picture.image)])
+        assert np.array_equal(picture.rgb, by_strips)
+        assert picture.rgb.flags.writeable and picture.rgb.flags.c_contiguous

@@ -164,6 +164,8 @@ class Hub:
         except Answer as given:
             answer = given
         if fault is not None:
+            if fault.call is not None:
+                fault.call()
             receive.__self__.transport.abort()
             return
         await _send(send, answer, method)

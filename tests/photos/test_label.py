@@ -16,9 +16,12 @@ from PIL import Image
 from skimage import data
 
 from crawler.shelves import ItemGone, items_of, read_item
+from filters.duplicates.dedupe import DedupePolicy
+from filters.duplicates.embedding import EmbeddingPolicy
+from filters.duplicates.partial import PartialPolicy
 from pipelines.photos.facts import Facts
 from pipelines.photos.judge import LABELS_SCHEMA, recipe_for_files, rules_for_files, wanted_by
-from pipelines.photos.label import LabelError, label
+from pipelines.photos.label import LabelError, label, label_lines
 from pipelines.photos.look import look_at_items
 from pipelines.recipe import load_recipe
 from tests.shared import shared_folder
@@ -189,6 +192,11 @@ def test_a_recipe_brings_its_rules_and_says_which_cannot_be_asked(folder, tmp_pa
     assert done.not_asked == ("file", "license")
     assert rows["astronaut.png"]["reason"].startswith(("degraded", "near_duplicate"))
     assert not rows["page.png"]["keep"]
+    # What an encoder or points would find has to be built.
+    policy = DedupePolicy(embedding=EmbeddingPolicy(), partial=PartialPolicy())
+    more = label([folder], tmp_path / "out", recipe=recipe.model_copy(update={"dedupe": policy}))
+    assert more.not_asked == ("file", "license", "dedupe.embedding", "dedupe.partial")
+    assert more.table.column("keep").equals(done.table.column("keep"))
 
 
 def test_nothing_to_label_is_a_sentence(tmp_path):
@@ -260,3 +268,57 @@ def test_the_odd_files_are_rows_and_twins_as_expected(tmp_path):
     assert twins["dup-blank/fog.jpg"] == "dup-blank/fog uploaded again.jpg"
     assert twins["dedup-alpha/cut-out on white.jpg"] == "dedup-alpha/cut-out hidden photo.png"
     assert "dedup-alpha/cut-out hidden other photo.png" not in twins
+
+
+def test_a_header_damaged_in_the_middle_of_a_shard_is_told(folder, tmp_path):
+    with tarfile.open(tmp_path / "mine.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("a.png", "b.png", "c.png"):
+            tar.add(folder / "cats" / "chelsea small.jpg", arcname=name)
+    content = bytearray((tmp_path / "mine.tar").read_bytes())
+    place = content.find(b"b.png")
+    content[place + 148 : place + 154] = b"999999"  # its checksum
+    (tmp_path / "mine.tar").write_bytes(content)
+    items = {item.name: item.problem for item in items_of([tmp_path])}
+    assert items["mine.tar/a.png"] is None and "mine.tar/b.png" not in items
+    assert f"damaged at byte {place:,}" in items["mine.tar"]
+
+
+def test_folders_that_are_links_or_closed_are_told(folder, tmp_path):
+    place = tmp_path / "mine"
+    save(place / "a.png", data.chelsea())
+    (place / "loop").symlink_to(place)
+    (place / "album").symlink_to(folder)
+    unfollowed = []
+    assert [item.name for item in items_of([place], unfollowed=unfollowed)] == ["a.png"]
+    assert sorted(path.name for path in unfollowed) == ["album", "loop"]
+
+    def closed(path, onerror, **options):
+        onerror(PermissionError(13, "Permission denied", str(place / "shut")))
+        yield str(path), [], ["a.png"]
+
+    # Whoever runs tests as root can read everything.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crawler.shelves.items.os.walk", closed)
+        told = {item.name: item.problem for item in items_of([place])}
+    assert told == {"a.png": None, "shut": "This folder cannot be read: Permission denied."}
+
+
+def test_the_summary_says_what_was_passed_over(folder, tmp_path):
+    place = tmp_path / "mine"
+    save(place / "a.png", data.chelsea()[:64, :64])
+    (place / "empty.jpg").write_bytes(b"")
+    (place / "=cmd|x.jpg").write_bytes(b"")
+    for name in ("1.CR2", "2.cr2", "film.mp4", "Makefile"):
+        (place / name).write_bytes(b"x")
+    (place / "album").symlink_to(folder)
+    done = label([place], tmp_path / "out", page=False)
+    told = "\n".join(label_lines(done))
+    assert "4 other files: 2 .cr2, 1 .mp4, 1 without suffix" in told
+    assert "raw photographs are not read" in told and "1 to folders, not followed" in told
+    assert rows_of(done)["empty.jpg"]["error"] == "The file is empty: 0 bytes."
+    assert "./=cmd|x.jpg,da39a3ee5e6b" in (tmp_path / "out" / "labels.csv").read_text()
+    assert "=cmd|x.jpg" in rows_of(done)
+    for name in ("a.png", "empty.jpg", "=cmd|x.jpg"):
+        (place / name).unlink()
+    with pytest.raises(LabelError, match=r"There are 4 other files \(2 .cr2.*Links to folders"):
+        label([place], tmp_path / "out", page=False)

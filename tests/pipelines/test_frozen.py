@@ -23,6 +23,7 @@ from catalog.release.manifest import load_manifest
 from pipelines.cli import app
 from scripts.freeze_catalog import KILLS, ROOT
 from scripts.frozen import outcome, rows_of, unpack, versions_in_force
+from tests.counts import sampled
 
 pytestmark = pytest.mark.golden
 
@@ -131,11 +132,13 @@ def test_it_is_linked_in_a_new_folder_and_every_view_says_what_it_said(copy_of, 
     assert rows == stood["rows"]
 
 
-def test_every_candidate_explains_itself_and_what_was_purged_tells_nothing(copy_of, frozen):
+def test_a_candidate_explains_itself_and_what_was_purged_tells_nothing(copy_of, frozen):
     out, stood = copy_of("finished"), frozen.stood["finished"]
     lucidlr("relink", "--out", out)
     titles = {row["page_id"]: row["title"] for row in frozen.stood["first_release"]["rows"]}
-    for page_id, title, reason in stood["decisions"]:
+    purged = [row for row in stood["decisions"] if row[0] in stood["purged_page_ids"]]
+    assert purged
+    for page_id, title, reason in [*purged, *sampled(stood["decisions"], least=12)]:
         lines = explain_lines(out, str(page_id))
         assert title in "\n".join(lines)
         assert reason in "\n".join(lines)
@@ -190,6 +193,7 @@ def test_a_build_over_it_measures_what_is_new_only(copy_of, frozen):
     )
 
 
+@pytest.mark.slow
 def test_a_tombstone_that_was_standing_is_purged(copy_of, frozen):
     out, stood = copy_of("finished"), frozen.stood["finished"]
     lucidlr("refilter", "stricter.yaml", "--out", out)
@@ -220,7 +224,11 @@ def test_a_refresh_of_it_finds_what_changed_on_commons_since(copy_of, frozen, ca
     assert "tombstone  deleted" in told
 
 
-@pytest.mark.parametrize("name", KILLS)
+# Killed earliest, it has most to do again; the others are slow for the time that they take together.
+@pytest.mark.parametrize(
+    "name",
+    ["killed-in-download", *(pytest.param(n, marks=pytest.mark.slow) for n in list(KILLS)[1:])],
+)
 def test_a_build_that_was_killed_is_finished_by_the_same_command(copy_of, frozen, name):
     out = copy_of(name)
     lucidlr(*BUILD, out)
@@ -240,6 +248,7 @@ def test_a_build_that_was_killed_is_finished_by_the_same_command(copy_of, frozen
         assert_same_rows(rows, first["rows"], but=("measures", "scores", "severities", "severity"))
 
 
+@pytest.mark.slow
 def test_a_part_without_a_column_that_came_later_is_read_as_null(copy_of, frozen):
     """As parts of a version before it were written: the column missing in every part, the empty one included."""
     out = copy_of("finished")

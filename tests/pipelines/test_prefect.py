@@ -24,6 +24,11 @@ def test_the_demo_deployments_complete_with_their_artifacts_and_the_hash_of_the_
     run_deployment(prefect_server, "refresh-lucidlr/refresh-demo", f"out={tmp_path / 'flow'}")
     artifacts = latest_artifacts(url)
     assert {"build-summary", "build-failures", "build-report", "build-measure"} <= set(artifacts)
+    # What was done so far, source by source, as it was at the last stage.
+    state = json.loads(artifacts["build-state"]["data"])
+    assert sum(row["listed"] for row in state) > 100
+    assert all(row["at hand"] <= row["passed"] <= row["listed"] for row in state)
+    assert artifacts["build-state"]["description"].startswith("listed ")
     refreshed = json.loads(artifacts["refresh-summary"]["data"])
     # Nothing changes on the embedded Commons.
     assert [row["what"] for row in refreshed] == ["asked again", "not due"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crawler.walkers import source_kinds
 from filters.degradation import DegradationPolicy
 from pipelines.recipe import RecipeError, load_recipe
 
@@ -48,7 +49,7 @@ def test_an_unknown_key_deep_inside_is_named_with_its_place(tmp_path):
 def test_a_kind_of_source_that_there_is_not_is_named_with_the_nearest(tmp_path):
     message = broken(tmp_path, lambda r: r["sources"][0].update(kind="Catgory"))
     assert "sources.0 has an unknown kind 'Catgory'; did you mean 'category'?" in message
-    assert "search_shards, titles, upload_window, uploader" in message
+    assert ", ".join(source_kinds()) in message
     assert "sources.0 needs a kind" in broken(tmp_path, lambda r: r["sources"][0].pop("kind"))
 
 

@@ -6,6 +6,7 @@ from catalog.errors import Missing
 from catalog.release.credits import plain
 from pipelines import cli
 from pipelines.terminal import echo, printable
+from tests.cases import every
 
 OBEYED = [
     "\x1b[2J",
@@ -48,7 +49,7 @@ def test_an_error_that_quotes_a_title_is_harmless_too(monkeypatch, capsys):
     assert "\\x1b]0;owned\\x07" in told
 
 
-@pytest.mark.parametrize("code", [0x1B, *range(0x80, 0x85), *range(0x86, 0xA0)])
+@every("code", [0x1B, *range(0x80, 0x85), *range(0x86, 0xA0)])
 def test_no_control_character_reaches_the_credits(code):
     assert plain(f"A{chr(code)}B", markup=False) == "AB"
 

@@ -88,12 +88,11 @@ def lora(out: Path, *, shard: bool = False, epochs: tuple[int, ...] = (1, 2)) ->
             checkpoint_every=1,
             learning_rate=1e-3,
             shard=shard,
-            precision="fp32" if shard else "fp64",
+            precision="fp64",
         )
-        dtype = "float32" if shard else "float64"
         result = main(
             config,
-            backbone=tiny(weights, lora_rank=2, lora_alpha=4, dtype=dtype),
+            backbone=tiny(weights, lora_rank=2, lora_alpha=4, dtype="float64"),
             rewards=[Agreement(), Contrast()],
             lrs=LRTensors(pixels[:2]),
             eval_lrs=LRTensors(pixels[2:]),

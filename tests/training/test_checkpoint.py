@@ -92,7 +92,7 @@ def test_an_unfinished_checkpoint_is_not_one(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     state.epoch = 2
-    monkeypatch.setattr("catalog.files.os.fsync", full)
+    monkeypatch.setattr("catalog.disk.os.fsync", full)
     with pytest.raises(OSError):
         save(tmp_path, state)
     assert [path.name for path in checkpoints(tmp_path)] == ["epoch-000001"]

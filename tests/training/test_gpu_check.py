@@ -36,6 +36,7 @@ def test_there_are_fifteen_in_order_each_with_an_expected_figure():
     assert all(check.expected for check in CHECKS)
 
 
+@pytest.mark.slow
 def test_on_a_cpu_a_check_runs_or_says_why_not_and_never_passes(context):
     found = outcomes_of(context, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13})
     assert {number: outcome.verdict for number, outcome in found.items()} == {

@@ -111,3 +111,21 @@ def test_a_killed_pretraining_goes_on_to_the_same_bytes(tmp_path):
     assert started(out).wait(240) == 0
     same = (out / "tiny.safetensors").read_bytes() == (whole / "tiny.safetensors").read_bytes()
     assert same, "the resumed run gave other bytes"
+
+
+def test_the_test_split_of_a_release_is_not_trained_on(tmp_path):
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "data" / "cc_by").mkdir(parents=True)
+    for seed, split in enumerate(("train", "validation", "test")):
+        sink = io.BytesIO()
+        noise = np.random.default_rng(seed).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(sink, "PNG")
+        rows = [{"title": f"{split}.png", "image": {"bytes": sink.getvalue(), "path": "x.png"}}]
+        path = tmp_path / "data" / "cc_by" / f"{split}-00000-of-00001.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    found = photographs(tmp_path, packaged=False, split=False)
+    assert [photo.name for photo in found] == ["train.png", "validation.png"]

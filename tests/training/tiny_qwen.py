@@ -11,15 +11,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2VLImageProcessor,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLModel,
-    Qwen3VLProcessor,
-    Qwen3VLVideoProcessor,
-)
 
 FILE = Path(__file__).parents[1] / "golden" / "l_consistency_tiny_qwen3vl.safetensors"
 VOCABULARY = {
@@ -50,11 +41,20 @@ TEMPLATE = (
 
 
 def tiny_config():
+    from transformers import Qwen3VLConfig
+
     with safe_open(FILE, "pt") as opened:
         return Qwen3VLConfig(**json.loads(opened.metadata()["config"]))
 
 
 def tiny_processor():
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2VLImageProcessor,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
     words = Tokenizer(WordLevel(VOCABULARY, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = [word for word in VOCABULARY if word.startswith(("[", "<"))]
@@ -72,6 +72,8 @@ def tiny_processor():
 
 def save_tiny_qwen(folder, *, with_language_head=False, without=()):
     """The folder of a model, as the base model or as the hub has it, with a language head."""
+    from transformers import Qwen3VLForConditionalGeneration, Qwen3VLModel
+
     prefix = "sd.qwen.model."
     state = {
         name.removeprefix(prefix): tensor

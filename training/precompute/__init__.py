@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from catalog import files
 from training.backbones import Backbone, load_backbone
 from training.data import Crop, LRDataset, LRSource, derived_seed, group_schedule
 from training.precompute.makers import KINDS, Maker, makers
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 PART_CROPS = 32
+IDLE_S = 600.0
+"""A part is written in seconds; a temporary file this old was left by a kill, not by another process at work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ def precompute(
         DataError: a photograph that can't be read; what was finished before stays.
     """
     report: list[Made] = []
+    files.sweep(folder, idle_s=IDLE_S)
     for maker in wanted:
         store = Kind(folder, maker)
         missing = [crop for crop in crops if crop not in store.places]

@@ -1,9 +1,9 @@
 // The page: puts grid, filters, viewer and thresholds together; keys; verdicts and their undo.
-import { $, ask, el, problem, tell, toast } from "/static/tools.js";
-import { Filters } from "/static/filters.js";
-import { Grid } from "/static/grid.js";
-import { Thresholds } from "/static/thresholds.js";
-import { Viewer } from "/static/viewer.js";
+import { $, ask, el, problem, tell, toast } from "./tools.js";
+import { Filters } from "./filters.js";
+import { Grid } from "./grid.js";
+import { Thresholds } from "./thresholds.js";
+import { Viewer } from "./viewer.js";
 
 const KEYS = [
   ["arrows, Page, Home, End", "move"], ["Enter, Esc", "open and close the large view"], ["k, d, s", "keep, drop, skip"],
@@ -17,7 +17,7 @@ const about = await ask("/api/about");
 const history = [];
 let busy = Promise.resolve();
 
-document.title = `${about.title} · review`;
+document.title = `${about.title} · ${about.writable ? "review" : "explore"}`;
 $("title").textContent = about.title;
 
 // Blind: neither what was measured nor what others say is shown until one has answered.

@@ -1,5 +1,5 @@
 // The filter panel: made from what the rows hold; every change is one question to the server.
-import { $, el, later } from "/static/tools.js";
+import { $, el, later } from "./tools.js";
 
 const NAMES = {
   labels: "Label", reason: "Dropped by", failed: "Fails rule", alone: "Fails only", borderline: "Borderline of",
@@ -12,17 +12,19 @@ export class Filters {
     this.about = about;
     this.chosen = {};
     this.changed = later(() => onChange(), 120);
+    // What all rows have in common tells none of them apart.
+    const tells = (values) => values.length > 1 || values.some(([, count]) => count < about.rows);
     const panel = $("filters");
     panel.append(
       el("div", { class: "head" }, el("h2", {}, "Filters"), el("button", { type: "button", id: "clear-filters", onclick: () => this.clear() }, "Clear")),
-      this.select("verdict", "By the filter", [["kept", "kept"], ["dropped", "dropped"]]),
-      this.select("reviewed", "By people", [["yes", "reviewed"], ["no", "not reviewed"], ["keep", "keep"], ["drop", "drop"], ["disputed", "disputed"]]),
+      tells(about.facets.reason ?? []) ? this.select("verdict", "By the filter", [["kept", "kept"], ["dropped", "dropped"]]) : "",
+      about.reviews ? this.select("reviewed", "By people", [["yes", "reviewed"], ["no", "not reviewed"], ["keep", "keep"], ["drop", "drop"], ["disputed", "disputed"]]) : "",
     );
     for (const [name, values] of Object.entries(about.facets)) {
-      if (values.length) panel.append(this.facet(name, values));
+      if (tells(values)) panel.append(this.facet(name, values));
     }
     panel.append(this.range("severity", "Severity"), this.range("width", "Width in pixels"), this.range("height", "Height in pixels"));
-    panel.append(this.anyRange(), this.where());
+    panel.append(this.anyRange(), about.sql ? this.where() : "");
     $("text").addEventListener("input", () => this.set("text", $("text").value));
   }
 

@@ -1,5 +1,5 @@
 // A grid of all rows of which only those in view are elements; rows are fetched in blocks and kept.
-import { $, ask, el, hasPicture, plainTitle } from "/static/tools.js";
+import { $, ask, el, hasPicture, plainTitle, source } from "./tools.js";
 
 const BLOCK = 120;
 const CAPTION = 40;
@@ -124,7 +124,7 @@ export class Grid {
     const fate = hidden ? "" : row.keep ? "kept" : "dropped";
     const nothing = () => el("span", { class: "nothing" }, "no picture");
     const picture = !hasPicture(row) ? nothing() : el("img", {
-      src: `${this.detail ? "/image/" : "/thumbnail/"}${row.n}`, alt: "", loading: "eager", decoding: "async", draggable: false,
+      src: source.picture(row, this.detail ? "image" : "thumbnail"), alt: "", loading: "eager", decoding: "async", draggable: false,
       onerror: (event) => event.target.replaceWith(nothing()),
     });
     const said = hidden ? "" : row.verdict && row.verdict !== "skip" ? row.verdict : row.verdict === "skip" ? "skipped" : "";

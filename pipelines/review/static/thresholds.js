@@ -1,5 +1,5 @@
 // Thresholds as sliders on histograms; what comes in and what goes is shown at once, and a set can be saved as a recipe.
-import { $, ask, el, later, short, tell, toast } from "/static/tools.js";
+import { $, ask, el, later, short, tell, toast } from "./tools.js";
 
 const SHOWN = 24;
 

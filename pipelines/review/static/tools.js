@@ -16,10 +16,17 @@ export function el(tag, props = {}, ...children) {
   return made;
 }
 
-export async function ask(path, parameters = {}) {
-  const query = new URLSearchParams(parameters).toString();
-  return answered(await fetch(query ? `${path}?${query}` : path));
-}
+// Where rows and pictures come from. Of a page without a server local.js puts itself in its place.
+export const source = {
+  ask: async (path, parameters) => {
+    const query = new URLSearchParams(parameters).toString();
+    return answered(await fetch(query ? `${path}?${query}` : path));
+  },
+  // Address of a row's thumbnail or image.
+  picture: (row, kind) => `/${kind}/${row.n}`,
+};
+
+export const ask = (path, parameters = {}) => source.ask(path, parameters);
 
 export async function tell(path, content) {
   return answered(await fetch(path, {
@@ -69,7 +76,7 @@ export function short(value) {
 }
 
 // What was never fetched has none, and is not asked for.
-export const hasPicture = (row) => row.object === undefined || row.object === "present";
+export const hasPicture = (row) => (row.object === undefined || row.object === "present") && row.thumbnail !== null;
 
 // Only an address of the web is a link: what came from outside could be javascript:.
 export const webAddress = (url) => (typeof url === "string" && url.startsWith("https://") ? url : null);

@@ -1,5 +1,5 @@
 // One picture: its pixels, all that is known of it, its twins, and what people say.
-import { $, ask, el, hasPicture, plainTitle, short, webAddress } from "/static/tools.js";
+import { $, ask, el, hasPicture, plainTitle, short, source, webAddress } from "./tools.js";
 
 // Pictures that zoom and move together.
 class Panes {
@@ -15,7 +15,7 @@ class Panes {
   add(row) {
     const title = plainTitle(row.title);
     if (!hasPicture(row)) return el("p", { class: "pane nothing" }, "There is no picture: it was not fetched.");
-    const image = el("img", { src: `/image/${row.n}`, alt: title, draggable: false, onload: () => this.place() });
+    const image = el("img", { src: source.picture(row, "image"), alt: title, draggable: false, onload: () => this.place() });
     const pane = el("div", { class: "pane" }, image);
     pane.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -223,12 +223,12 @@ export class Viewer {
         this.draw();
         this.panes.place();
       },
-    }, hasPicture(twin) ? el("img", { src: `/thumbnail/${twin.n}`, alt: `Side by side with ${plainTitle(twin.title)}` }) : null, el("span", {}, twin.keep ? "kept" : twin.reason)))));
+    }, hasPicture(twin) ? el("img", { src: source.picture(twin, "thumbnail"), alt: `Side by side with ${plainTitle(twin.title)}` }) : null, el("span", {}, twin.keep ? "kept" : twin.reason)))));
   }
 
   measures() {
     const rows = Object.entries(this.found.places).map(([name, [value, share]]) => el("tr", {},
-      el("th", { scope: "row" }, name), el("td", { class: "n" }, short(value)),
+      el("th", { scope: "row" }, name), el("td", { class: "n" }, name === "year" ? String(value) : short(value)),
       el("td", {}, el("meter", { min: 0, max: 1, value: share, "aria-label": `${name}: above ${Math.round(100 * share)} % of all` })),
       el("td", { class: "n" }, `${Math.round(100 * share)} %`)));
     return el("table", { class: "measures" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "measure"), el("th", { scope: "col" }, "value"), el("th", { scope: "col" }, "place"), el("th", { scope: "col" }, "above"))), el("tbody", {}, ...rows));

@@ -303,3 +303,43 @@ def test_a_histogram_of_one_value_or_none_does_not_fail():
     figure = charts.histogram(np.array([3.0, 3.0, np.nan]), kept, [3.0])
     assert [sum(trace["y"]) for trace in figure["traces"]] == [1, 1]
     assert charts.histogram(np.full(3, np.nan), kept) is None
+
+
+def people(page):
+    (section,) = lxml.html.fromstring(page.read_text("utf-8")).xpath("//section[@id='people']")
+    return " ".join(section.text_content().split())
+
+
+def test_the_page_says_whether_people_looked_and_what_they_measured(page, tmp_path):
+    assert people(page).startswith("Looked at by people Not reviewed")
+    share = {"name": "filter precision", "estimate": 0.912, "low": 0.85, "high": 0.96}
+    reviews = {
+        "verdicts": 120,
+        "labels": 960,
+        "reviewers": 2,
+        "pictures": 120,
+        "kept": 70,
+        "dropped": 50,
+        "kappa": 0.8125,
+        "test": 30,
+        "measured": {
+            "told": "measured by 120 verdicts of 2 reviewers",
+            "sample": "sample-1",
+            "drawn": 200,
+            "rows": [{**share, "verdicts": 64}],
+        },
+    }
+    path = tmp_path / "reviewed.html"
+    render_report(path, **report_inputs(), reviews=reviews)
+    told = people(path)
+    for words in (
+        "2 reviewers looked at 120 of the candidates: 70 kept and 50 dropped",
+        "(Cohen's kappa) 0.81",
+        "30 are frozen as the split test",
+        "measured by 120 verdicts of 2 reviewers on a stratified sample of 200",
+        "filter precision0.910.85 to 0.9664",
+    ):
+        assert words in told
+    assert "not measured" not in told
+    render_report(path, **report_inputs(), reviews={**reviews, "measured": None})
+    assert "was not measured: no sample was answered" in people(path)

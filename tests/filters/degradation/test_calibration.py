@@ -37,7 +37,8 @@ def test_every_kind_comes_at_every_level_both_ways_on_every_view(coffee):
 def test_the_same_photograph_gives_the_same_examples(coffee):
     again = list(photo_examples("coffee", PHOTOS["coffee"]))
     assert all((a.rgb == b.rgb).all() for a, b in zip(coffee, again, strict=True))
-    other = list(photo_examples("tea", PHOTOS["coffee"]))
+    other = photo_examples("tea", PHOTOS["coffee"])
+    # The first that differs is enough.
     assert any((a.rgb != b.rgb).any() for a, b in zip(coffee, other, strict=True))
 
 

@@ -51,7 +51,7 @@ def test_photographs_that_are_alike_are_named_and_not_counted_as_false():
 def test_a_rule_that_matches_nothing_has_no_recall_and_one_that_matches_all_no_precision():
     strict = dedup_quality(photos()[:2], DedupePolicy(phash_radius=0, dhash_radius=0))
     assert {row.transform: row.found for row in strict.recalls}["JPEG 10"] < 2
-    loose = dedup_quality(photos(), DedupePolicy(phash_radius=24, dhash_radius=24))
+    loose = dedup_quality(photos()[1:3], DedupePolicy(phash_radius=24, dhash_radius=24))
     assert loose.false + len(loose.alike) > 0
 
 

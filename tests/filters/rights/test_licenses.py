@@ -1,8 +1,7 @@
 """License names: families, CC licenses in categories, and public-domain tags with and without a reason."""
 
-import pytest
-
 from filters.rights.licenses import cc_of, family_of, pd_reason
+from tests.cases import every
 
 WITH_REASON = """PD-old|PD Old|PD-old-70|PD-old-100-expired|PD-old-auto-expired|PD-old-70-1923|PD-old-assumed-expired
 PD-Art (PD-old-auto-expired)|PD-Art (PD-old)|PD-Art (PD-Japan)|PD-scan (PD-old-70-expired)|PD-Art-100|PD-US-expired
@@ -21,18 +20,18 @@ def names(text):
     return [name for line in text.splitlines() for name in line.split("|")]
 
 
-@pytest.mark.parametrize("name", names(WITH_REASON))
+@every("name", names(WITH_REASON))
 def test_a_tag_of_the_allow_list_gives_a_reason(name):
     assert pd_reason(name)
 
 
-@pytest.mark.parametrize("name", names(WITHOUT))
+@every("name", names(WITHOUT))
 def test_upkeep_bare_claims_and_tags_for_what_is_no_photograph_give_none(name):
     assert pd_reason(name) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "family"),
+@every(
+    "name, family",
     [
         ("GFDL", "gfdl"),
         ("GFDL-1.2 only", "gfdl"),

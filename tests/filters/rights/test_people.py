@@ -4,20 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from filters.rights.people import agency_in, is_placeholder
+from filters.rights.people import agency_in, is_agency, is_placeholder, names_account
 
 LINES = Path(__file__).with_name("authors.txt").read_text("utf-8").splitlines()[1:]
 NOBODY, SOMEBODY = LINES[: LINES.index("")], LINES[LINES.index("") + 1 :]
 
 
-@pytest.mark.parametrize("text", [None, "", *NOBODY])
-def test_a_placeholder_names_nobody(text):
-    assert is_placeholder(text)
+def test_a_placeholder_names_nobody_and_a_name_is_none():
+    missed = [text for text in (None, "", *NOBODY) if not is_placeholder(text)]
+    taken = [text for text in SOMEBODY if is_placeholder(text)]
+    assert (missed, taken) == ([], [])
 
 
-@pytest.mark.parametrize("text", SOMEBODY)
-def test_a_name_is_no_placeholder(text):
-    assert not is_placeholder(text)
+def test_an_account_is_a_name_and_a_lone_agency_is_none():
+    commons = "https://commons.wikimedia.org/wiki/User:"
+    assert names_account("The Photographer", commons + "The_Photographer")
+    assert not names_account("The Photographer", commons + "Mara_Quill")
+    assert not names_account("The Photographer", None)
+    assert [name for name in ("Keystone", "Belga", "Photo: Imago") if not is_agency(name)] == []
+    assert [name for name in ("Jo Keystone", "Imagine", None) if is_agency(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import csv
 import json
 from typing import Any
 
-import pytest
-
 from crawler.extmetadata import parse_page
 from filters.license import judge
+from tests.cases import every
 from tests.shared import SHARED, shared_folder
 
 FOLDER = SHARED / "cases" / "commons"
@@ -31,7 +30,7 @@ def page(name: str) -> dict[str, Any]:
 JUDGED = [row for row in rows() if row["judge"]]
 
 
-@pytest.mark.parametrize("row", JUDGED, ids=[f"{row['id']}-{row['input']}" for row in JUDGED])
+@every("row", JUDGED)
 def test_the_gate_says_of_a_public_case_what_it_has_to(row: dict[str, str]) -> None:
     verdict = judge(parse_page(page(row["input"])))
     if row["judge"] == "not accept":
@@ -55,7 +54,7 @@ AUTHORS = {
 }
 
 
-@pytest.mark.parametrize("name", AUTHORS)
+@every("name", AUTHORS)
 def test_the_author_of_a_public_case_is_the_name_that_a_reader_sees(name: str) -> None:
     record = parse_page(page(name))
     assert (record.artist, record.artist_url) == AUTHORS[name]
@@ -73,8 +72,8 @@ def test_an_author_of_half_a_megabyte_is_cut_and_looked_at() -> None:
     assert judge(record).reason == "author_unclear"
 
 
-@pytest.mark.parametrize(
-    ("name", "state"),
+@every(
+    "name, state",
     [
         ("S01_filehidden.json", "hidden"),
         ("S02_suppressed_user_only.json", "ok"),

@@ -15,10 +15,11 @@ import yaml
 
 from catalog.errors import Expected
 from catalog.files import NotHere
-from catalog.store import Catalog, CatalogUnseen, catalog_in
-from pipelines.build.clusters import ClusterRunner, NoCluster, opened_runner
+from catalog.plans import CatalogUnseen
+from catalog.store import Catalog, catalog_in
 from pipelines.build.driver import build
 from pipelines.build.runners import BatchResult, pool_runner
+from pipelines.build.runners.clusters import ClusterRunner, NoCluster, opened_runner
 from pipelines.build.stages import run_batch
 from pipelines.progress import NoProgress
 from pipelines.recipe import load_recipe

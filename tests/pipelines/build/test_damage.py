@@ -21,7 +21,7 @@ from pipelines.progress import NoProgress
 from pipelines.recipe import load_recipe
 from pipelines.release.verify import mend, problems
 from tests.catalog.test_sums import flip
-from tests.counts import rounds, sampled
+from tests.counts import LONG, rounds, sampled
 from tests.pipelines.builds import SEED, dataset_hash
 from tests.pipelines.test_recipe import DEMO
 
@@ -99,7 +99,7 @@ def test_a_bit_anywhere_is_noticed_and_the_file_named(copy, kind):
 def test_a_bit_of_an_output_is_noticed(copy, kind):
     chance = random.Random(f"20261127 {kind}")
     # Each round reads the whole folder.
-    for _ in range(rounds(300, least=3) if kind in ("manifest", "database") else rounds(300) // 3):
+    for _ in range(300 if LONG else 10):
         path = chance.choice(of_kind(copy, kind))
         bit = chance.randrange(8 * path.stat().st_size)
         flip(path, bit)
@@ -176,6 +176,16 @@ def test_a_damaged_plan_is_planned_again(copy, undisturbed, stage, how):
     built(copy)
     assert dataset_hash(copy) == dataset_hash(undisturbed)
     assert problems(copy) == []
+
+
+@pytest.mark.parametrize("stage", ["download", "measure"])
+def test_a_damaged_plan_does_not_stand_in_the_way_of_its_repair(copy, undisturbed, stage):
+    path = sorted((copy / "catalog" / "plans" / stage).glob("*/*.parquet"))[0]
+    flip(path, 808)
+    assert mend(copy, lambda text: None)
+    assert not path.exists()
+    built(copy)
+    assert dataset_hash(copy) == dataset_hash(undisturbed)
 
 
 @pytest.mark.parametrize(

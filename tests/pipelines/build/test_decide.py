@@ -251,3 +251,54 @@ def test_benchmark_images_are_kept_out_by_a_rule_on_their_fingerprints(tmp_path)
     again = recipe.model_copy(update={"leakage": LeakagePolicy(index=str(moved))})
     pq.write_table(pq.read_table(moved), index)
     assert again.hash([]) == recipe.hash([])
+
+
+def held_out(table, *pages):
+    """The table with these pages in the frozen test split."""
+    held = ["test" if page in pages else None for page in table.column("page_id").to_pylist()]
+    return table.append_column("held_out", pa.array(held, pa.string()))
+
+
+def by_page(outcome):
+    rows = outcome.decisions.select(["page_id", "split", "reason"]).to_pylist()
+    return {row["page_id"]: (row["split"], row["reason"]) for row in rows}
+
+
+def test_the_frozen_split_is_test_whatever_is_drawn_and_no_twin_of_it_is_in_another():
+    # 1 and 2 are twins of which 1 would stay; 6 is a twin of 5 and of 7, which are none of each other.
+    step = FAR[4] ^ 0xFFF
+    rows = [
+        *ROWS[:2],
+        (file(5, width=100), "present", FAR[4], 3.0),
+        (file(6, uploader="Z"), "present", step, 3.0),
+        (file(7), "present", step ^ 0xFFF000, 3.0),
+        (file(8, uploader="Z"), "present", FAR[1], 3.0),
+        (file(9), "present", FAR[3], 3.0),
+    ]
+    table = candidates(rows)
+    plain = by_page(decide(table, RECIPE, recipe_hash="h"))
+    assert plain[1] == ("train", "kept")
+    assert plain[2] == (None, "near_duplicate:copy")
+    sampling = SamplingPolicy(max_samples=3, together=("cluster", "uploader"))
+    recipe = RECIPE.model_copy(update={"sampling": sampling})
+    found = by_page(decide(held_out(table, 2, 5), recipe, recipe_hash="h"))
+    # The frozen copy stays, though the other one has more pixels.
+    assert found[2] == ("test", "kept")
+    assert found[1] == (None, "near_duplicate:copy")
+    assert found[5] == ("test", "kept")
+    assert found[6] == (None, "near_duplicate:copy")
+    # A twin of a twin passes the rule on twins, and is in no split all the same.
+    assert found[7] == (None, "like_test")
+    # Two of three are the test split: one is drawn.
+    assert sorted(found[page][1] for page in (8, 9)) == ["kept", "not_drawn"]
+    assert {split for split, reason in found.values() if reason == "kept"} == {"test", "train"}
+
+
+def test_new_bytes_under_the_page_of_a_test_picture_are_not_trained_on():
+    table = candidates(ROWS[:1]).append_column("held_out", pa.array(["replaced"]))
+    assert by_page(decide(table, RECIPE, recipe_hash="h"))[1] == (None, "like_test")
+
+
+def test_a_frozen_picture_that_a_rule_on_rights_stops_is_in_no_split():
+    table = held_out(candidates(ROWS), 4)
+    assert by_page(decide(table, RECIPE, recipe_hash="h"))[4][0] is None

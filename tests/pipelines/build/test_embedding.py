@@ -80,6 +80,9 @@ def test_a_build_keeps_what_the_encoder_saw_and_decides_without_it(built, tmp_pa
     assert list(lacking.to_measure) == [f"embedding.{ENCODER}"]
     with pool_runner("threads", 1) as runner:
         build(wanted, out=built, runner=runner)
+    card = (built / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert "| scene, as an encoder sees it | " in card and "| scenes | not measured" not in card
+    assert "scene-sizes" in (built / "report" / "index.html").read_text(encoding="utf-8")
     done = refilter(wanted, out=built)
     assert done.to_measure == {}
     with duckdb.connect(str(built / "lucidlr.duckdb"), read_only=True) as connection:

@@ -172,7 +172,10 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize(
+    "kind",
+    ["category", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("titles", "window"))],
+)
 def test_files_of_which_the_wiki_says_what_cannot_be_are_rows_and_heal(wiki, tmp_path, kind):
     crawl = Crawl(wiki, tmp_path / "out", SOURCES[kind])
     wiki.hostile = {*WRONG_PAGES, REFUSED, REDIRECTED}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -273,3 +274,27 @@ def test_gpic_by_its_recipe_on_made_shards():
     (source,) = load_recipe("gpic").sources
     assert source.kind == "webdataset" and source.fields["attribution"] == "attribution"
     assert not load_recipe("gpic").asks_a_wiki
+
+
+def test_names_and_texts_without_utf_8_are_listed_and_read_back(tmp_path):
+    from crawler.walkers.folder import walk
+
+    odd = os.fsdecode(b"caf\xe9")
+    (tmp_path / f"{odd}.jpg").write_bytes(b"x")
+    (tmp_path / f"{odd}.json").write_text(json.dumps({**GOOD, "attribution": "A\ud800da"}))
+    (tmp_path / "a.jpg").symlink_to("nowhere")
+    (tmp_path / "b.jpg").symlink_to("nowhere")
+
+    class Shelf:
+        def look(self, content):
+            return 10, 10, "image/jpeg"
+
+    source = FolderSource(path=str(tmp_path), fields=FIELDS)
+    (batch,) = walk(Shelf(), source, None, "key", tmp_path)
+    ((record, row),) = batch.files
+    # What goes into Parquet is UTF-8, and the path leads to the file.
+    for text in (record.title, record.attribution, row.source_path, row.raw_json):
+        text.encode("utf-8")
+    assert json.loads(row.source_path)["path"] == str(tmp_path / f"{odd}.jpg")
+    assert json.loads(row.raw_json)["said"]["attribution"] == "A\ud800da"
+    assert batch.problem.startswith("2 files cannot be read. The first is a.jpg:")

@@ -54,6 +54,32 @@ def test_a_plan_comes_near_to_what_the_build_then_asks_for(small_build, tmp_path
     assert made.total.api_requests == pytest.approx(asked - 1, abs=2)
     assert made.total.downloads == pytest.approx(fetched, rel=0.25)
     assert made.total.media_bytes == pytest.approx(size, rel=0.35)
+    # The interval of each source holds what the build then found.
+    with duckdb.connect(str(small_build / "lucidlr.duckdb"), read_only=True) as connection:
+        rate = connection.execute(
+            "SELECT avg((object IS NOT NULL)::INT) FROM decisions LEFT JOIN "
+            "(SELECT sha1, true AS object FROM objects) USING (sha1)"
+        ).fetchall()[0][0]
+    low, high = (
+        sum(getattr(s.passing, end) * s.budget.files for s in made.sources)
+        / sum(s.budget.files for s in made.sources)
+        for end in ("low", "high")
+    )
+    assert low <= rate <= high
+    # Disk: what the build took, without its corpus and report; at most twice the originals and the catalog.
+    taken = sum(
+        file.stat().st_size
+        for name in ("catalog", "dataset", "lucidlr.duckdb", "evidence.parquet")
+        for file in [small_build / name, *(small_build / name).rglob("*")]
+        if file.is_file()
+    )
+    assert 0.4 * taken < made.disk_bytes < 6 * taken, (taken, made.disk_bytes)
+    assert made.free_bytes > 0
+    # CPU: small tiles cost at least the fixed part; an hour for a hundred of them would be a thousandfold.
+    assert 0.1 < made.cpu_s < 3600
+    text = "\n".join(plan_lines(made))
+    assert "core hours" in text
+    assert "disk " in text
     assert sum(s.budget.files for s in made.sources) == pytest.approx(FILES, rel=0.15)
 
 

@@ -112,6 +112,7 @@ def test_a_deletion_tag_and_a_license_that_forbids_give_tombstones_of_their_own(
     assert reasons["File:Forbidden.jpg"] == "removed:relicensed"
 
 
+@pytest.mark.slow
 def test_a_tag_that_is_taken_back_lifts_its_tombstone(house):
     house.change(0, deletion_reason="No source since 1 May")
     house.refresh(everything=True)
@@ -134,6 +135,7 @@ def test_a_file_that_is_gone_and_comes_back(house):
     del item
 
 
+@pytest.mark.slow
 def test_what_was_seen_today_is_not_due_and_young_files_are_due_first(house, monkeypatch):
     assert (house.refresh().asked, house.refresh().not_due) == (0, len(NAMES))
 
@@ -150,6 +152,7 @@ def test_what_was_seen_today_is_not_due_and_young_files_are_due_first(house, mon
     assert house.refresh(most=2).asked == 2
 
 
+@pytest.mark.slow
 def test_a_refresh_that_is_killed_between_two_answers_is_only_asked_again(house, monkeypatch):
     house.change(0, deletion_reason="x")
     real = Catalog.write_rows
@@ -168,6 +171,7 @@ def test_a_refresh_that_is_killed_between_two_answers_is_only_asked_again(house,
     assert house.reasons()["File:Tagged.jpg"] == "removed:tagged"
 
 
+@pytest.mark.slow
 def test_a_person_who_asked_is_heeded_for_ever(house):
     found = take_down(house.out, ["File:Old.jpg", "https://example.org/x"])
     assert (list(found.pages.values()), found.unknown) == (

@@ -170,6 +170,7 @@ def test_a_look_at_what_is_new_asks_far_less_than_a_walk(tmp_path):
     assert after == parts + 1, "looks that find nothing share one part"
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_look_loses_nothing(tmp_path, monkeypatch):
     wiki = Wiki(tmp_path, (CategorySource(root="All", depth=0, relist=WEEKLY),))
     wiki.add(20, 0)

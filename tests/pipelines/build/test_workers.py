@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +96,54 @@ def test_a_bug_in_a_batch_is_an_exception_as_before(tmp_path):
 
     with pool_runner("threads", 2) as runner, pytest.raises(ZeroDivisionError):
         list(runner.map(bug, refs))
+
+
+IDLE = """
+import os, time
+from pathlib import Path
+from pipelines.build.runners import pool_runner
+from tests.pipelines.build.test_workers import pid_of_a_worker, planned
+if __name__ == "__main__":
+    _, refs = planned(Path("catalog").absolute(), ["a" * 40], 1)
+    with pool_runner("processes", 1) as runner:
+        list(runner.map(pid_of_a_worker, refs))
+        time.sleep(600)
+"""
+
+
+def pid_of_a_worker(ref):
+    Path("worker").write_text(str(os.getpid()))
+    return BatchResult(stage=ref.stage, batch=ref.batch, done=1, failed=0, seconds=0.0)
+
+
+def runs(pid):
+    """Neither gone, nor dead and not yet collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def eventually(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+@pytest.mark.slow
+def test_a_worker_ends_with_a_build_that_was_killed(tmp_path):
+    (tmp_path / "idle.py").write_text(IDLE)
+    home = str(Path(__file__).parents[3])
+    build = subprocess.Popen(
+        [sys.executable, "idle.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": home}
+    )
+    try:
+        worker = tmp_path / "worker"
+        assert eventually(lambda: worker.exists() and worker.read_text())
+        pid = int(worker.read_text())
+        assert runs(pid)
+    finally:
+        build.kill()
+        build.wait()
+    assert eventually(lambda: not runs(pid)), "an idle worker outlived its build"

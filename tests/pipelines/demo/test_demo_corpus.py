@@ -85,6 +85,15 @@ def test_a_corpus_that_is_there_is_reused_and_one_of_another_seed_replaced(tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "truth.json", "categories.json"])
+def test_a_damaged_corpus_is_made_again(tmp_path, name):
+    corpus = make_corpus(tmp_path / "corpus", seed=3, files=20)
+    whole = corpus.manifest.read_bytes()
+    file = corpus.root / name
+    file.write_bytes(file.read_bytes()[:-9])
+    assert make_corpus(tmp_path / "corpus", seed=3, files=20).manifest.read_bytes() == whole
+
+
 def test_a_folder_that_is_no_corpus_is_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(CorpusError, match="not a demo corpus"):

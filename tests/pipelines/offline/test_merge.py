@@ -17,8 +17,8 @@ SOURCES = (CategorySource(root="All", depth=0), CategorySource(root="Below", dep
 
 def test_two_crawls_merged_are_one_crawl_and_their_twins_are_found(tmp_path):
     wiki = Wiki(tmp_path, SOURCES)
-    wiki.add(10, 0)
-    here = wiki.add(8, 0, "Below")
+    wiki.add(5, 0)
+    here = wiki.add(4, 0, "Below")
     # The same photograph in both halves, under two names.
     shutil.copy(wiki.photos / "File 001.jpg", wiki.photos / here[0]["path"])
 
@@ -39,7 +39,7 @@ def test_two_crawls_merged_are_one_crawl_and_their_twins_are_found(tmp_path):
     crawl("second", SOURCES[1:])
     both = [tmp_path / "first", tmp_path / "second"]
     done = merge(both, tmp_path / "merged")
-    assert (done.sources, done.originals) == (2, 17)
+    assert (done.sources, done.originals) == (2, 8)
     merged, fetched = crawl("merged", SOURCES)
     assert fetched == []
     assert merged.dataset_hash == whole.dataset_hash

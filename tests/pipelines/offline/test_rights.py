@@ -15,7 +15,7 @@ from filters.license import bytes_refused
 from filters.rights.policy import RightsPolicy
 from pipelines.build.keeper import Keeper
 from pipelines.build.refresh import take_down
-from pipelines.build.rights import creditable
+from pipelines.build.report.rights import creditable
 from pipelines.offline.rights import NothingToClear, clear, license_lines, license_rows
 from pipelines.recipe import Recipe
 from tests.filters.test_license import FREE
@@ -73,6 +73,22 @@ def test_a_cleared_file_is_stopped_again_by_another_reason_and_keeps_its_place_i
     assert house.refresh(everything=True).removed == {}
     house.change(0, deletion_reason="No source since 1 May")
     assert house.refresh(everything=True).removed == {"tagged": 1}
+
+
+@pytest.mark.slow
+def test_a_file_whom_no_credit_could_name_is_not_cleared_and_an_odd_name_is(tmp_path):
+    house = House(tmp_path)
+    for number, artist in ((2, ""), (4, "The Photographer")):
+        house.change(number, extmetadata={"Artist": {"value": artist}})
+    with house.server:
+        house.build()
+        done = clear(house.out, ["File:Gone.jpg", "File:Old.jpg"], by="Jo", why="looked")
+        assert [row.reason for row in done.rows] == ["missing_author"]
+        assert "names nobody" in dict(done.left_out)["File:Gone.jpg"]
+        house.build()
+        kept = {title for title, reason in house.reasons().items() if reason == "kept"}
+        assert "File:Old.jpg" in kept
+        assert "File:Gone.jpg" not in kept
 
 
 @pytest.mark.slow

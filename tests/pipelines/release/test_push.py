@@ -12,6 +12,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from catalog.release.manifest import sha256_of
 from pipelines.release.hub import PushError, git_blob
 from pipelines.release.push import plan_lines, plan_push, push, pushed_lines
+from tests.counts import rounds
 from tests.hub.api import RepositoryApi
 from tests.hub.releases import make_release
 from tests.hub.server import Fault, running_hub
@@ -172,6 +173,41 @@ def test_a_push_that_was_killed_in_the_middle_shows_nothing_and_goes_on_where_it
     assert {path[-64:] for path in hub.requests("PUT", "/store/")} == {
         oid for oid in named_large(releases[0]) if oid not in arrived
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", range(rounds(10, least=1)))
+def test_a_push_that_is_killed_at_any_request_and_done_again_shows_the_release_once(
+    hub, releases, tmp_path, kill
+):
+    """Half of the kills come before the hub has done what it was asked, half after it, before the answer."""
+    api = client(hub)
+    push(api, plan_push(api, "lab/undisturbed", releases[0]))
+    asked, wanted = list(hub.log), named(releases[0])
+    place = int((kill + 0.5) * len(asked) / rounds(10, least=1))
+    method, before = asked[place][0], asked[:place]
+    after = sum(one == method for one, _ in before)
+    command = [sys.executable, "-m", "pipelines.cli", "push", REPO, "--out", str(releases[0])]
+    environment = {**ENVIRONMENT, **hub.environment(tmp_path / "home")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    hub.faults.append(
+        Fault(
+            method,
+            "",
+            after=after,
+            late=kill % 2 == 1,
+            call=lambda: os.kill(process.pid, signal.SIGKILL),
+        )
+    )
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    assert REPO not in hub.repositories or held(hub) in ({}, wanted), "all of it or nothing"
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert held(hub) == wanted
+    assert hub.repositories[REPO].private
 
 
 def test_a_commit_that_was_refused_loses_nothing_that_was_sent(hub, releases):

@@ -1,6 +1,7 @@
 """The whole way of a release: built, pushed by `lucidlr push`, loaded, taken down, purged, loaded again."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,9 @@ def story(small_build, tmp_path_factory):
         told["push 1"] = run(hub, folder / "h1", "pipelines.cli", "push", REPO, "--out", out)
         told["private 1"] = hub.repositories[REPO].private
         told["load 1"] = loaded(hub, folder / "h2")
+        told["tree 1"] = sorted(hub.repositories[REPO].at("main").tree)
+        told["card 1"] = (out / "dataset" / "README.md").read_text()
+        told["explored"] = run(hub, folder / "h2", "tests.hub.explore", REPO, "lab/nothing")
         rows = [
             pq.read_table(path).slice(0, 1).to_pylist()[0]
             for path in sorted(out.glob("dataset/data/*/train-*.parquet"))
@@ -91,6 +95,24 @@ def test_every_configuration_loads_from_the_hub_whole_and_streaming(story):
     assert set(held) == {"all", "pd_cc0", "cc_by", "cc_by_sa"}
     assert held == expected(story["folder"] / "old")
     assert len(held["all"]["train"]["full"]) > 30
+
+
+def test_the_card_on_the_hub_shows_figures_that_lie_beside_it(story):
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", story["card 1"])
+    assert {"figures/contact_sheet.png", "figures/funnel.png", "figures/severity.png"} <= set(shown)
+    assert set(shown) == {path for path in story["tree 1"] if path.startswith("figures/")}
+    # What was taken down is in no figure of the next version either: all are drawn again.
+    assert "figures in" in story["push 2"].stdout
+
+
+def test_a_repository_is_explored_with_its_pictures_and_one_that_is_not_there_is_told(story):
+    assert story["explored"].returncode == 0, story["explored"].stderr[-2000:]
+    told = json.loads(story["explored"].stdout)
+    held = story["load 1"]["all"]
+    assert told["rows"] == sum(len(split["full"]) for split in held.values())
+    assert told["wrong"] == []
+    assert told["writable"] is False
+    assert "lab/nothing is no folder here" in told["nothing"]
 
 
 def test_what_was_taken_down_since_the_export_does_not_go_out(story):

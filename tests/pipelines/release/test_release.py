@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog.plans import write_parquet
 from catalog.release.export import verify_dataset
 from catalog.release.licenses import licenses_of
 from catalog.release.manifest import DatasetError, load_manifest
 from catalog.release.tombstones import read_tombstones
-from catalog.store import Catalog, write_parquet
+from catalog.store import Catalog
 from crawler.download import ObjectStore
 from pipelines.build.refresh import purge_removed, take_down
 from pipelines.recipe import load_recipe

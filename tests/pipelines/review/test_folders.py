@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +38,7 @@ def test_a_release_is_shown_with_its_pictures_and_credits(exported):
     folder, samples, store = exported
     collection = of_folder(folder)
     assert collection.rows.num_rows == 12
+    assert collection.title == "test 1.0.0"
     for sha1 in samples.column("sha1").to_pylist():
         assert collection.read(sha1) == store[sha1]
     state = State(collection, reviewer="Ann")
@@ -73,6 +77,50 @@ def test_a_labelled_folder_is_shown_with_twins_and_what_cannot_be_read(tmp_path)
     assert state.pictures.original(f"{1:040x}") == (png(1), "image/png")
     assert state.browser.row(3)["object"] == "unreadable"
     assert state.collection.catalog is None
+
+
+def test_what_was_labelled_is_shown_from_where_it_lies_in_shards_too(tmp_path):
+    from pipelines.photos.label import label
+
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    for n in range(2):
+        (tmp_path / "mine" / "deep" / f"{n}.png").write_bytes(png(n))
+    with tarfile.open(tmp_path / "mine" / "shard.tar", "w") as shard:
+        told = tarfile.TarInfo("2.png")
+        told.size = len(png(2))
+        shard.addfile(told, io.BytesIO(png(2)))
+    label([tmp_path / "mine"], tmp_path / "out" / "labels", page=False)
+    shown = of_labels(tmp_path / "out" / "labels")
+    assert {shown.read(sha1) for sha1 in shown.rows.column("sha1").to_pylist()} == {
+        png(n) for n in range(3)
+    }
+    # Moved since: they are found where somebody says, and else there is no picture.
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    sha1s = shown.rows.column("sha1").to_pylist()
+    assert [of_labels(tmp_path / "out" / "labels").read(sha1) for sha1 in sha1s] == [None] * 3
+    moved = of_labels(tmp_path / "out" / "labels", tmp_path / "moved")
+    assert all(moved.read(sha1) for sha1 in sha1s)
+
+
+def test_a_table_from_elsewhere_names_no_file_outside_of_the_folder(tmp_path):
+    (tmp_path / "secret.png").write_bytes(png(1))
+    (tmp_path / "labels" / "in").mkdir(parents=True)
+    table = pa.table(
+        {
+            "file": ["../secret.png", str(tmp_path / "secret.png")],
+            "sha1": [f"{n:040x}" for n in range(2)],
+            "labels": pa.array([[], []], pa.list_(pa.string())),
+            "severity": [0.0, 0.0],
+            "keep": [True, True],
+            "reason": ["kept", "kept"],
+        }
+    )
+    pq.write_table(table, tmp_path / "labels" / "labels.parquet")
+    for shown in (
+        of_labels(tmp_path / "labels"),
+        of_labels(tmp_path / "labels", tmp_path / "labels" / "in"),
+    ):
+        assert [shown.read(f"{n:040x}") for n in range(2)] == [None, None]
 
 
 def test_a_folder_of_something_else_is_told(tmp_path):

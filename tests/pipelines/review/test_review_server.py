@@ -107,6 +107,7 @@ def test_a_thumbnail_has_the_name_of_a_sha1_or_none(tmp_path):
         {"ns": [-1], "said": [["drop", None]]},
         {"ns": [200], "said": [["drop", None]]},
         {"ns": [1], "said": [["delete", None]]},
+        {"ns": [1], "said": [["frozen", None]]},
         {"ns": [1], "said": [["wrong_label", None]]},
         {"ns": [1], "said": [["right_label", "ugly"]]},
         {"ns": [1], "said": []},

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers.models.embeddings import Timesteps, get_timestep_embedding
 
 from tests.training.backbones.lucidflux_tiny import GOLDEN
 from training.backbones.lucidflux import golden, networks
@@ -62,12 +61,16 @@ def test_they_are_within_a_step_or_two_of_what_this_machine_s_exponential_gives(
 
 
 def test_sines_and_cosines_are_those_of_diffusers_up_to_the_angle_s_last_places() -> None:
+    from diffusers.models.embeddings import get_timestep_embedding
+
     theirs = get_timestep_embedding(TIMES, 256, flip_sin_to_cos=True, downscale_freq_shift=0)
     # Two steps of a frequency below 1 are 1.2e-7, at t = 1000 an angle of 1.2e-4.
     torch.testing.assert_close(Sinusoid()(TIMES), theirs, atol=1.3e-4, rtol=0)
 
 
 def test_no_network_takes_its_exponentials_from_the_machine() -> None:
+    from diffusers.models.embeddings import Timesteps
+
     sizes = FluxSizes()
     for network in (networks.transformer(sizes), networks.branches(sizes)):
         kinds = [type(module) for module in network.modules()]
@@ -79,6 +82,8 @@ def test_no_network_takes_its_exponentials_from_the_machine() -> None:
 
 
 def test_timesteps_of_another_kind_are_not_exchanged_silently() -> None:
+    from diffusers.models.embeddings import Timesteps
+
     other = torch.nn.Sequential(Timesteps(256, flip_sin_to_cos=False, downscale_freq_shift=0))
     with pytest.raises(TypeError, match="not those of FLUX"):
         same_everywhere(other)

@@ -6,14 +6,6 @@ import pytest
 import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
-)
 
 from training.consistency.images import to_pillow
 from training.rewards import RewardError, load_reward
@@ -52,6 +44,15 @@ def test_the_last_answer_counts_and_what_cannot_be_read_is_nan(answer, value):
 
 def save_tiny(folder, said):
     """A Qwen2.5-VL of some 40,000 parameters; whatever token it chooses is spelled as `said(id)`."""
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
     special = [
         "[PAD]",
         "[UNK]",

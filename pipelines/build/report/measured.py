@@ -15,6 +15,7 @@ from catalog.reviews import (
     Word,
     all_reviews,
     any_reviews,
+    frozen,
     question_of,
     read_sample,
     sample_names,
@@ -143,10 +144,12 @@ def measured_lines(found: Measured) -> list[str]:
 
 
 def reviews_told(catalog: Catalog, decisions: pa.Table) -> dict[str, Any] | None:
-    """verdicts, reviewers, pictures, dropped, kept (against a rule on the picture), measured; None: nobody reviewed."""
+    """verdicts, reviewers, pictures, dropped, kept (against a rule on the picture), test (frozen), measured; None:
+    nobody reviewed."""
     if not any_reviews(catalog):
         return None
-    rows = standing(all_reviews(catalog).to_pylist())
+    every = all_reviews(catalog).to_pylist()
+    rows = standing(every)
     found = words(rows)
     keys = zip(*(decisions.column(n).to_pylist() for n in ("page_id", "sha1")), strict=True)
     here = [found[key] for key in keys if key in found]
@@ -159,6 +162,7 @@ def reviews_told(catalog: Catalog, decisions: pa.Table) -> dict[str, Any] | None
         "kept": sum(word.keep == "keep" for word in here),
         "dropped": sum(word.keep == "drop" for word in here),
         "kappa": kappa_of(rows),
+        "test": len(frozen(every)),
         "measured": None
         if measured is None
         else {

@@ -14,7 +14,7 @@ from crawler.download import ObjectStore, OriginalMissing
 from crawler.walkers import load_walker
 from pipelines.build.decide import Outcome
 from pipelines.build.doors import view
-from pipelines.build.rights import reason_rows
+from pipelines.build.report.rights import reason_rows
 from pipelines.build.run import Build
 from pipelines.recipe import Recipe
 
@@ -30,12 +30,14 @@ def report_of(
     failures: pa.Table,
     store: ObjectStore,
     facts: dict[str, str],
+    reviews: dict[str, Any] | None = None,
 ) -> ReportPage:
     """The report of a build, not yet written.
 
     Args:
         failures: as catalog.views.failures gives them.
         facts: lines for the head of the page.
+        reviews: as pipelines.build.report.measured.reviews_told gives it.
     """
     from filters.degradation import LABELS
 
@@ -47,6 +49,7 @@ def report_of(
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
     shown += ["uploader", "license", "width", "height", "source"]
+    shown += [name for name in ("scene",) if name in outcome.facts.column_names]
     valued = ("severity.", "measure.", "score.")
     shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
     candidates = outcome.facts.select([*shown, "severity"])
@@ -95,6 +98,7 @@ def report_of(
         target_mix=run.recipe.sampling.mix or None,
         shortfalls=list(outcome.shortfalls),
         rights=_reasons(candidates, outcome),
+        reviews=reviews,
     )
 
 

@@ -12,6 +12,7 @@ worker are under way; how many is asked of the cluster each time, so that one th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,13 +20,16 @@ from itertools import islice
 from typing import Any
 
 from catalog.errors import Expected
-from catalog.store import BatchRef
+from catalog.plans import BatchRef
 from pipelines.build.runners import BatchFunction, BatchResult, Runner, WorkerDied, pool_runner
 from pipelines.extras import missing_extra
 from pipelines.runner_config import ClusterConfig, RunnerConfig
 
 AHEAD = 2
 """Batches per worker that are under way."""
+GPU = "GPU"
+"""Resource of Dask workers (`dask worker --resources GPU=1`) that batches with a device go to, where any has it."""
+_ON_CUDA = re.compile(r"[+.]cuda(?=[.+]|$)")
 RETRIES = 3
 """Workers that one batch may kill before the build ends and says so."""
 
@@ -99,6 +103,9 @@ class ClusterRunner:
     ) -> None:
         self._submit, self._first, self._result, self._size = submit, first, result, size
 
+    elsewhere = True
+    """Batches run on other machines; this one need not have their device."""
+
     @property
     def workers(self) -> int:
         """Workers that the cluster has now."""
@@ -156,14 +163,29 @@ def _dask(config: RunnerConfig) -> Generator[ClusterRunner]:
             yield dask_runner(client)
 
 
+def wants_gpu(ref: BatchRef) -> bool:
+    """Whether a batch computes on a GPU: the versions of what it computes say so (filters.metrics.Scoring.suffix,
+    pipelines.build.encoder.ON_CUDA)."""
+    return any(_ON_CUDA.search(version) for version in ref.versions)
+
+
+def has_gpu(client: Any) -> bool:
+    """Whether a worker of a Dask cluster says that it has a GPU. Where none says so all are taken to be alike: to wait
+    for a resource that nobody has is to wait for ever."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return any(GPU in (worker.get("resources") or {}) for worker in workers)
+
+
 def dask_runner(client: Any) -> ClusterRunner:
     """Batches on a Dask client."""
     distributed: Any = import_module("distributed")
 
     def submit(function: BatchFunction, ref: BatchRef) -> Any:
         name = f"{ref.stage}-{ref.config}-{ref.batch}"
+        wanted = {GPU: 1} if wants_gpu(ref) and has_gpu(client) else None
         # Not pure: a batch is asked for because its part is missing, whatever was computed before.
-        return client.submit(function, ref, key=f"{name}-{os.urandom(4).hex()}", pure=False)
+        key = f"{name}-{os.urandom(4).hex()}"
+        return client.submit(function, ref, key=key, pure=False, resources=wanted)
 
     def first(futures: list[Any]) -> Any:
         done = distributed.wait(futures, return_when="FIRST_COMPLETED").done
@@ -210,7 +232,8 @@ def ray_runner() -> ClusterRunner:
     ray: Any = import_module("ray")
 
     def submit(function: BatchFunction, ref: BatchRef) -> Any:
-        task = ray.remote(function).options(max_retries=RETRIES, num_cpus=1)
+        gpus = 1 if wants_gpu(ref) and ray.cluster_resources().get("GPU", 0) else 0
+        task = ray.remote(function).options(max_retries=RETRIES, num_cpus=1, num_gpus=gpus)
         return task.remote(ref)
 
     def first(futures: list[Any]) -> Any:

@@ -7,8 +7,10 @@ take it anywhere where the catalog's folder is.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -25,7 +27,8 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from catalog.errors import Expected
-from catalog.store import BatchRef, Catalog
+from catalog.plans import BatchRef
+from catalog.store import Catalog
 
 Kind = Literal["threads", "processes"]
 
@@ -53,6 +56,11 @@ class Runner(Protocol):
         """How many there are now; a cluster may grow."""
         ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether batches may run on other machines, with devices that this one does not have."""
+        ...
+
     def map(self, function: BatchFunction, refs: Iterable[BatchRef]) -> Iterator[BatchResult]:
         """Runs each batch once; an exception of a batch ends the build."""
         ...
@@ -69,6 +77,8 @@ class PoolRunner:
     a time in fresh processes. One that dies again is halved until the image is found that does it; that image becomes
     a failure of kind `crashed`, and the rest goes on.
     """
+
+    elsewhere = False
 
     def __init__(self, make: Callable[[], Executor], workers: int) -> None:
         self._make = make
@@ -164,9 +174,23 @@ class PoolRunner:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
+def end_with_the_parent() -> None:
+    """Where the parent is killed, a worker that waits for its next batch would wait for ever: so it watches."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
 def leave_interrupts_to_the_parent() -> None:
     """A terminal sends Ctrl-C to every process; the parent ends the others in order, without their tracebacks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_the_parent()
+
+
+def _end_with(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    # What it is writing has a temporary name, which the next run clears away.
+    os._exit(1)
 
 
 @contextmanager
