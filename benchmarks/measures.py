@@ -32,6 +32,7 @@ from filters.screening import screen
 
 COMPARABLE = ("edge_sigma", "noise_immerkaer", "laplacian_p90", "blockiness")
 EDGES = ("reblur", "narrow_edges", "edge_run_ratio")
+ENCODED = ("early_", "layers_")
 PHOTOS = Path(".photos")
 
 
@@ -89,7 +90,7 @@ def build(content: bytes) -> None:
 
 def _plain() -> list[str]:
     """All but those of the encoder, which is told apart."""
-    return [name for name in measure_names() if not name.startswith("early_")]
+    return [name for name in measure_names() if not name.startswith(ENCODED)]
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -132,7 +133,7 @@ def _costs(contents: list[bytes]) -> None:
         load_measure("edge_sigma").measure(photo)
     edges = cpu_seconds(lambda: [load_measure(n).measure(x) for x in fresh for n in EDGES])
     print(f"{'of these ' + ', '.join(EDGES):<24}\n{'':<24}{1000 * edges / megapixels:>18.1f}")
-    heads = [name for name in measure_names() if name.startswith("early_")]
+    heads = [name for name in measure_names() if name.startswith("layers_")]
     seconds = cpu_seconds(lambda: [load_measure(n).measure(x) for x in photos for n in heads])
     print(
         f"{f'encoder, {len(heads)} measures':<24}{1000 * seconds / len(photos):>18.1f} an image of any size"

@@ -1,9 +1,10 @@
-"""Fits the heads of degradation-3: log-odds that a person sees a label, from real and synthetic pictures together.
+"""Fits the heads of degradation-4: log-odds that a person sees a label, from real and synthetic pictures together.
 
 A head is an L2-penalised logistic regression: over hat functions of the measures (the additive model of classifier.py),
 or over the early features of an encoder. Real pictures make up half of the weight; within them a source counts by the
 root of its size, so that no one source decides. What a head says of pictures whose sources it has not seen calibrates
-it: a second logistic regression of two numbers, folded into the weights, so that a score is a log-odds that holds.
+it: standardized, then a logistic regression of two numbers, folded into the weights, so that a score is a log-odds that
+holds at a stated prevalence.
 
 Sources that share pictures are one group and are left out together.
 """
@@ -33,10 +34,26 @@ EARLY_MOST = 4.0
 """Standard deviations from the mean at which early features are cut off."""
 REAL_SHARE = 0.5
 """Of the weight that real pictures have together."""
-PRIOR = 20.0
-"""How many pictures the synthetic ones count for when a head is calibrated."""
-LEAST_SLOPE = 0.05
-"""Of a calibrated score in its own spread: it never turns round."""
+SLOPE = 2.0
+"""Log-odds for a standard deviation of a score, of which calibration knows before it sees any picture."""
+PULL = 0.1
+"""How strongly the slope is drawn there: weight of its squared distance beside a mean logistic loss."""
+LEAST_SLOPE = 0.2
+"""A calibrated score never turns round."""
+NEWTON_STEPS = 40
+PREVALENCE = {
+    "blur": 0.15,
+    "motion_blur": 0.03,
+    "noise": 0.1,
+    "jpeg": 0.05,
+    "low_light": 0.1,
+    "overexposed": 0.04,
+    "upscaled": 0.05,
+    "graphics": 0.1,
+    OVERALL: 0.45,
+}
+"""Share of pictures with each at which probabilities hold: about that of the pictures that were labelled by eye. Where
+fewer are degraded, fewer bear a label than its probability says."""
 FOLDS = 8
 
 
@@ -187,32 +204,47 @@ def fit_head(
     return logistic(columns[chosen], wanted[chosen], weight, strength)
 
 
-def calibration_of(
-    scores: Floats, wanted: Floats, groups: NDArray[Any], real: Flags
-) -> tuple[float, float]:
-    """Slope and offset that make log-odds of scores of pictures that were not learnt from.
+def standing_of(scores: Floats, groups: NDArray[Any]) -> tuple[float, float]:
+    """Mean and deviation of scores of pictures that were not learnt from; a group counts by the root of its size."""
+    _, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weight = 1.0 / np.sqrt(sizes[which])
+    mean = float(np.average(scores, weights=weight))
+    spread = float(np.sqrt(np.average((scores - mean) ** 2, weights=weight)))
+    return mean, spread or 1.0
 
-    The offset is that of real pictures. To the slope synthetic ones add as much as PRIOR pictures, so that a label of
-    which few real pictures are known is not calibrated by chance. A group counts by the root of its size.
+
+def calibration_of(
+    scores: Floats, wanted: Floats, groups: NDArray[Any], prevalence: float
+) -> tuple[float, float]:
+    """Slope and offset that make log-odds of scores of real pictures that were not learnt from.
+
+    Ones weigh `prevalence` of the whole, whatever their share among the pictures: which groups are left out changes
+    that share, and with it would change what is said of every picture. The slope is drawn to SLOPE. A group counts by
+    the root of its size.
 
     Args:
-        scores, wanted: [n], NaN where unknown.
-        real: [n]: the picture is real.
+        scores: [n] about standardized (standing_of).
+        wanted: [n], 1 or 0.
+
+    Returns:
+        SLOPE and the prevalence's own log-odds if there are not both kinds.
     """
-    known = np.isfinite(scores) & np.isfinite(wanted)
-    kinds = [real & known, ~real & known]
-    weight = np.zeros(len(scores))
-    for rows in kinds:
-        if rows.any():
-            _, which, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
-            weight[rows] = 1.0 / np.sqrt(sizes[which])
-    if kinds[1].any():
-        for value in (0.0, 1.0):
-            some = kinds[1] & (wanted == value)
-            if some.any():
-                weight[some] *= PRIOR / 2 / weight[some].sum()
-    # Wide scores are brought to one, so that the weak penalty means the same for all.
-    spread = float(np.std(scores[known & real])) or 1.0
-    columns = np.stack([scores / spread, (~real).astype(np.float64)], axis=1)
-    head = logistic(columns[known], wanted[known], weight[known], 10.0)
-    return max(float(head.weights[0]), LEAST_SLOPE) / spread, head.bias
+    slope, offset = SLOPE, float(np.log(prevalence / (1.0 - prevalence)))
+    _, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weight = 1.0 / np.sqrt(sizes[which])
+    for value, share in ((1.0, prevalence), (0.0, 1.0 - prevalence)):
+        chosen = wanted == value
+        if not chosen.any():
+            return slope, offset
+        weight[chosen] *= share / weight[chosen].sum()
+    columns = np.stack([scores, np.ones(len(scores))], axis=1)
+    at = np.array([slope, offset])
+    for _ in range(NEWTON_STEPS):
+        said = 1.0 / (1.0 + np.exp(-np.clip(columns @ at, -60.0, 60.0)))
+        downhill = columns.T @ (weight * (said - wanted))
+        downhill[0] += 2.0 * PULL * (at[0] - SLOPE)
+        bend = (columns * (weight * said * (1.0 - said))[:, None]).T @ columns
+        bend[0, 0] += 2.0 * PULL
+        step = np.linalg.solve(bend + 1e-9 * np.eye(2), downhill)
+        at = at - step / max(1.0, float(np.abs(step).max()))
+    return max(float(at[0]), LEAST_SLOPE), float(at[1])

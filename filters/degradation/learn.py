@@ -1,4 +1,4 @@
-"""From measured pictures to the weights of degradation-3, with and without the encoder; and how they do on the unseen.
+"""From measured pictures to the weights of degradation-4, with and without the encoder; and how they do on the unseen.
 
 Two kinds of heads are fitted and mixed: additive ones over the measures and linear ones over an encoder's early
 features. What a head says of the pictures of groups that it was not fitted on calibrates it. `nested` goes one step
@@ -19,6 +19,7 @@ from filters.degradation.heads import (
     EARLY_STRENGTH,
     HEADS,
     OVERALL,
+    PREVALENCE,
     STRENGTH,
     Head,
     Pictures,
@@ -28,13 +29,18 @@ from filters.degradation.heads import (
     hats,
     knots_of,
     standard_of,
+    standing_of,
 )
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-NEVER = ("jpeg_quality",)
-"""How the file was stored: no evidence of anything that a person sees."""
+NEVER = (
+    "jpeg_quality",
+    *("edge_run_ratio", "narrow_edges", "edge_sigma_coarse", "reblur"),
+)
+"""How the file was stored: no evidence of anything that a person sees. Four others cost 80 ms a megapixel and say
+nothing beside the grain and the spectrum (docs/LOG.md)."""
 ONLY_FOR = {"jpeg_qscale": ("jpeg",)}
 """A save that is traced in the pixels tells of that damage only."""
 NOT_FOR = {"noise", "jpeg", "motion_blur"}
@@ -165,12 +171,20 @@ def mix_of(design: Design, kind: str, head: str, without: frozenset[int]) -> tup
         for way in ways:
             unseen[way][rows] = design.scores(way, head, without | {fold}, rows)
     judged = calibrating(pictures, head) & np.isfinite(unseen["additive"])
-    made = ~pictures.real & ~pictures.stored & np.isfinite(unseen["additive"])
-    spreads = {way: float(np.std(unseen[way][judged])) or 1.0 for way in ways}
-    mean = sum((unseen[way] / spreads[way] for way in ways), np.zeros(len(pictures))) / len(ways)
-    wanted = np.where(judged | made, pictures.truth[:, HEADS.index(head)], np.nan)
-    slope, offset = calibration_of(mean, wanted, pictures.groups, pictures.real)
-    mix = Mix(factors={w: slope / len(ways) / spreads[w] for w in ways}, offset=offset)
+    factors: dict[str, float] = {}
+    middle = 0.0
+    for way in ways:
+        mean, spread = standing_of(unseen[way][judged], pictures.groups[judged])
+        factors[way] = 1.0 / len(ways) / spread
+        middle += factors[way] * mean
+    even = Mix(factors=factors, offset=-middle)
+    wanted = pictures.truth[judged, HEADS.index(head)]
+    scores = even.apply({way: unseen[way][judged] for way in ways})
+    slope, offset = calibration_of(scores, wanted, pictures.groups[judged], PREVALENCE[head])
+    mix = Mix(
+        factors={way: slope * factor for way, factor in factors.items()},
+        offset=offset - slope * middle,
+    )
     return mix, mix.apply(unseen)
 
 
@@ -269,7 +283,7 @@ def learn(design: Design, kind: str, versions: Mapping[str, str]) -> Learned:
             top = REACH * mixes[head].factors["early"]
             terms.append(
                 Term(
-                    measure=versions[f"early_{head}"],
+                    measure=versions[f"layers_{head}"],
                     knots=(-REACH, REACH),
                     scores={h: (-top, top) if h == head else (0.0, 0.0) for h in HEADS},
                     missing=dict.fromkeys(HEADS, 0.0),
@@ -278,8 +292,8 @@ def learn(design: Design, kind: str, versions: Mapping[str, str]) -> Learned:
     return Learned(bias=bias, terms=tuple(terms), begins=begins)
 
 
-def early_weights(design: Design) -> dict[str, object]:
-    """What filters/measures/weights/early-<version>.json holds."""
+def layer_weights(design: Design) -> dict[str, object]:
+    """What filters/measures/weights/layers-<version>.json holds."""
     standard = standard_of(design.pictures.early)
     heads: dict[str, object] = {}
     for head in HEADS:

@@ -23,6 +23,7 @@ from filters.degradation import LABELS
 from filters.degradation.examples import Example
 from filters.degradation.heads import HEADS, OVERALL
 from filters.degradation.kinds import KINDS
+from filters.degradation.wide import WIDE
 from filters.degradation.wild import WILD
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,10 @@ FEW = 0.3
 """How much a picture counts that is no plain example of clean: a soft reference, one that is merely small."""
 KNOWN = 0.25
 """How much an example of a known amount counts beside one that is damaged as in the wild."""
+CLEAN_KINDS = ("clean", "small", "wide_clean")
+"""Synthetic pictures without damage."""
+SMALL_PX = 250
+"""Long side below which nobody can say that a clean picture was not enlarged a little."""
 _UNCLEAR_WHEN_OLD = ("blur", "noise", "jpeg", "upscaled")
 
 
@@ -164,7 +169,10 @@ def truth_of_example(example: Example) -> Floats:
     found = dict.fromkeys(HEADS, 0.0)
     if example.kind == "graphics":
         found = dict.fromkeys(HEADS, np.nan) | {"graphics": 1.0, "noise": 0.0, "motion_blur": 0.0}
-    elif example.kind not in ("clean", "small"):
+    elif example.kind in CLEAN_KINDS:
+        if example.kind == "wide_clean" and max(example.rgb.shape) < SMALL_PX:
+            found["upscaled"] = np.nan
+    else:
         labels, unclear = _DAMAGE[example.kind]
         borne = 1.0 if example.level >= 2 else np.nan
         found |= dict.fromkeys((*labels, OVERALL), borne) | dict.fromkeys(unclear, np.nan)
@@ -172,7 +180,7 @@ def truth_of_example(example: Example) -> Floats:
 
 
 _DAMAGE = {kind.name: (kind.labels, kind.unclear) for kind in KINDS} | {
-    name: (kind.labels, kind.unclear) for name, kind in WILD.items()
+    name: (kind.labels, kind.unclear) for name, kind in (WILD | WIDE).items()
 }
 
 

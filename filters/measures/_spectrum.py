@@ -16,6 +16,8 @@ from filters.measures import Floats, Photo, tiles
 
 SHARE_OF_TILES = 0.3
 SHARE_OF_QUIET = 0.1
+BANDS = ((0.03, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5))
+"""Cycles per px."""
 FLOOR = 1e-3
 """Of power, so that logarithms of nothing do not arise."""
 
@@ -73,3 +75,16 @@ def by_radius(power: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     mean = np.bincount(ring, power.ravel()) / np.maximum(count, 1)
     rings = np.arange(2, size // 2 + 1)
     return rings / size, mean[rings]
+
+
+def band_fall(photo: Photo, number: int) -> float | None:
+    """Mean log power of one of BANDS less that of the next; None where there is no spectrum."""
+    power = busy_spectrum(photo)
+    if power is None:
+        return None
+    frequency, mean = by_radius(power)
+    levels = [
+        float(np.log(mean[(frequency > low) & (frequency <= high)]).mean())
+        for low, high in BANDS[number : number + 2]
+    ]
+    return levels[0] - levels[1]

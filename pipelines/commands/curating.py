@@ -180,7 +180,7 @@ def calibrate(
     if real:
         echo(
             f"weights    {out / 'weights'}  (to use them: degradation-*.json into filters/degradation/weights/, "
-            "early-*.json into filters/measures/weights/)"
+            "layers-*.json into filters/measures/weights/)"
         )
     echo(f"results    {out / 'results.md'}, severity.png, reliability.png")
 

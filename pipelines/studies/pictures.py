@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from filters.degradation.real import RealPicture
     from filters.measures import Photo
 
-FORMAT = 1
+FORMAT = 2
 """Of a part's rows and of what makes them: raised when an example (wild.py, examples.py) would look different."""
-EARLY_FEATURES = 1
-"""Of filters/measures/_early.py: crops and features, without heads."""
+LAYER_FEATURES = 1
+"""Of filters/measures/_layers.py: crops and features, without heads."""
+ENCODED = ("early_", "layers_")
+"""Beginnings of the names of measures that come of an encoder's features."""
+LARGE_PX = 700
+"""Short side above which a photograph is halved before wide.py damages it."""
 LEAVES = {0: 4, 1: 16, 2: 8, 3: 8, 4: 8}
 """Of a photograph's examples of each level (0: clean) one in so many is learnt from; of small crops half of that."""
 
@@ -133,7 +137,7 @@ def stamp(job: Job) -> str:
     if job.kind == "photograph":
         about.append(LEAVES)
     about += [f"{name}@{load_measure(name).version}" for name in plain_measures()]
-    digest = hashlib.sha256(repr([*about, EARLY_FEATURES]).encode())
+    digest = hashlib.sha256(repr([*about, LAYER_FEATURES]).encode())
     digest.update(job.file.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -142,7 +146,7 @@ def plain_measures() -> list[str]:
     """All but those of the encoder's heads, which come of its features."""
     from filters.measures import measure_names
 
-    return [name for name in measure_names() if not name.startswith("early_")]
+    return [name for name in measure_names() if not name.startswith(ENCODED)]
 
 
 def _measure(job: Job) -> list[dict[str, Any]]:
@@ -159,6 +163,7 @@ def _measure(job: Job) -> list[dict[str, Any]]:
 def _of_real(job: Job, photo: Photo) -> Iterator[dict[str, Any]]:
     from filters.degradation.examples import saved
     from filters.degradation.real import STORED_AT
+    from filters.degradation.wide import wide_examples
     from filters.degradation.wild import wild_examples
     from filters.measures import Photo as photo_type
 
@@ -181,10 +186,14 @@ def _of_real(job: Job, photo: Photo) -> Iterator[dict[str, Any]]:
         inside = picture.name.split("/", 1)[1]
         for count, example in enumerate(wild_examples(inside, photo.rgb)):
             yield _example(example, f"{picture.name}#{count}", picture.group)
+        for count, example in enumerate(wide_examples(inside, photo.rgb)):
+            yield _example(example, f"{picture.name}#wide{count}", picture.group)
 
 
 def _of_photograph(job: Job, photo: Photo) -> Iterator[dict[str, Any]]:
     from filters.degradation.examples import photo_examples
+    from filters.degradation.synthesis import downscale
+    from filters.degradation.wide import wide_examples
 
     def chosen(number: int, view: str, level: int) -> bool:
         drawn = int(hashlib.md5(f"{job.file.name}{number}x".encode()).hexdigest()[:4], 16)
@@ -193,6 +202,10 @@ def _of_photograph(job: Job, photo: Photo) -> Iterator[dict[str, Any]]:
     for example in photo_examples(job.file.name, photo.rgb, chosen=chosen):
         name = f"{job.file.name}#{example.number}"
         yield _example(example, name, f"photos:{job.file.name}")
+    # Their own cameras' traces go when they are halved.
+    half = downscale(photo.rgb, 2.0) if min(photo.rgb.shape[:2]) > LARGE_PX else photo.rgb
+    for count, example in enumerate(wide_examples(job.file.name, half)):
+        yield _example(example, f"{job.file.name}#wide{count}", f"photos:{job.file.name}")
 
 
 def _of_drawing(job: Job, photo: Photo) -> Iterator[dict[str, Any]]:
@@ -223,7 +236,7 @@ def _example(example: Any, name: str, group: str) -> dict[str, Any]:
 
 def _row(photo: Photo, **about: Any) -> dict[str, Any]:
     from filters.measures import load_measure
-    from filters.measures._early import early_features
+    from filters.measures._layers import layer_features
 
     taken = {name: load_measure(name).measure(photo) for name in plain_measures()}
-    return {**about, **taken, "early": early_features(photo).tolist()}
+    return {**about, **taken, "early": layer_features(photo).tolist()}

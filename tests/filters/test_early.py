@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from filters.measures import Photo, _early, _lite0, load_measure
+from filters.measures import Photo, _early, _layers, _lite0, load_measure
 
 ASTRONAUT = skimage.data.astronaut()
 
@@ -53,10 +53,29 @@ def test_a_head_is_a_weighted_sum_of_standardized_features():
     assert load_measure("early_noise").measure(photo) == pytest.approx(wanted)
 
 
+def test_the_layers_hold_what_the_early_layer_holds_and_four_more():
+    photo = Photo(ASTRONAUT)
+    features = _layers.layer_features(photo)
+    assert features.shape == (1088,)
+    before = 2 * sum(len(seen) for seen in _lite0.maps(ASTRONAUT[:64, :64], _layers.BLOCKS)[:-2])
+    assert features[before : before + 160].tolist() == _early.early_features(photo).tolist()
+    # The largest over the crops is at least the mean.
+    assert (features[:544] >= features[544:] - 1e-9).all()
+
+
+def test_a_head_on_the_layers_is_a_weighted_sum_of_standardized_features():
+    photo = Photo(ASTRONAUT)
+    raw = json.loads((_early.WEIGHTS / f"layers-{_layers.VERSION}.json").read_text())
+    head = raw["heads"]["jpeg"]
+    scaled = (_layers.layer_features(photo) - np.array(raw["mean"])) / np.array(raw["deviation"])
+    wanted = float(np.clip(scaled, -4, 4) @ np.array(head["weights"]) + head["bias"])
+    assert load_measure("layers_jpeg").measure(photo) == pytest.approx(wanted)
+
+
 def test_without_the_package_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(_lite0, "PACKAGE", "no_such_package_of_weights")
     _lite0.load.cache_clear()
-    with pytest.raises(_lite0.NoEncoder, match="degradation-3-plain"):
+    with pytest.raises(_lite0.NoEncoder, match="degradation-4-plain"):
         _lite0.load()
     _lite0.load.cache_clear()
 

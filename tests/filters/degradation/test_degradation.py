@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from filters.degradation import (
     DEFAULT_CLASSIFIER,
     LABELS,
+    NEWEST_CLASSIFIER,
+    NEWEST_PLAIN_CLASSIFIER,
     PLAIN_CLASSIFIER,
     SHARPNESS,
     DegradationPolicy,
@@ -132,7 +134,11 @@ def test_a_curve_that_makes_no_sense_is_refused(bad):
 
 
 @pytest.mark.parametrize(
-    "name", ["degradation-1", "degradation-2", DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER]
+    "name",
+    [
+        *("degradation-1", "degradation-2", DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER),
+        *(NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER),
+    ],
 )
 def test_the_shipped_weights_are_for_the_measures_as_they_are(name):
     classifier = load_classifier(name)
@@ -146,13 +152,17 @@ def test_the_shipped_weights_are_for_the_measures_as_they_are(name):
     assert set(SHARPNESS) < set(LABELS)
 
 
-@pytest.mark.parametrize("name", [DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER])
+@pytest.mark.parametrize(
+    "name",
+    [DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER, NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER],
+)
 def test_calibrated_weights_say_where_each_label_begins(name):
     classifier = load_classifier(name)
     assert classifier.calibrated
     assert set(classifier.begins) == {*LABELS, classifier.overall}
     assert all(0.05 <= begins <= 0.75 for begins in classifier.begins.values())
-    assert not any(m.startswith("early_") for m in load_classifier(PLAIN_CLASSIFIER).measures)
+    if name.endswith("plain"):
+        assert not any(m.startswith(("early_", "layers_")) for m in classifier.measures)
     assert "jpeg_quality" not in classifier.measures
 
 

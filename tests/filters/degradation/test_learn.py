@@ -11,11 +11,13 @@ from filters.degradation import LABELS, probability
 from filters.degradation.heads import (
     HEADS,
     OVERALL,
+    SLOPE,
     Pictures,
     calibration_of,
     folds_of,
     hats,
     knots_of,
+    standing_of,
     weights_of,
 )
 from filters.degradation.learn import PLAIN, Design, begins_of, learn, nested
@@ -86,18 +88,34 @@ def test_hats_add_up_to_one_where_a_value_is_known_and_null_has_a_column_of_its_
 
 def test_calibration_gives_back_the_log_odds_that_made_the_truth():
     rng = np.random.default_rng(1)
-    true = rng.normal(-0.5, 1.5, 4000)
-    wanted = (rng.random(4000) < probability(true)).astype(float)
-    slope, offset = calibration_of(4 * true + 2, wanted, np.arange(4000), np.ones(4000, dtype=bool))
-    assert slope == pytest.approx(0.25, rel=0.1)
+    true = rng.normal(-0.5, 2.2, 8000)
+    wanted = (rng.random(8000) < probability(true)).astype(float)
+    mean, spread = standing_of(true, np.arange(8000))
+    slope, offset = calibration_of(
+        (true - mean) / spread, wanted, np.arange(8000), float(wanted.mean())
+    )
+    # Drawn a little towards SLOPE from the 2.2 that is true.
+    assert slope == pytest.approx(2.2, rel=0.1)
     assert offset == pytest.approx(-0.5, abs=0.15)
 
 
-def test_a_calibration_never_turns_a_score_round():
+def test_calibration_does_not_depend_on_how_many_ones_are_left_to_learn_from():
+    rng = np.random.default_rng(2)
+    wanted = (rng.random(6000) < 0.3).astype(float)
+    scores = rng.normal(0, 1, 6000) + 1.5 * wanted
+    fewer = (wanted == 0) | (rng.random(6000) < 0.2)
+    groups = np.arange(6000)
+    whole = calibration_of(scores, wanted, groups, 0.3)
+    part = calibration_of(scores[fewer], wanted[fewer], groups[fewer], 0.3)
+    assert part == pytest.approx(whole, abs=0.15)
+
+
+def test_a_calibration_never_turns_a_score_round_and_stays_where_it_began_without_ones():
     scores = np.linspace(-1, 1, 40)
     wanted = (scores < 0).astype(float)
-    slope, _ = calibration_of(scores, wanted, np.arange(40), np.ones(40, dtype=bool))
+    slope, _ = calibration_of(scores, wanted, np.arange(40), 0.5)
     assert slope > 0
+    assert calibration_of(scores, np.zeros(40), np.arange(40), 0.5) == (SLOPE, 0.0)
 
 
 def test_nested_scores_of_a_fold_do_not_know_its_truth():
