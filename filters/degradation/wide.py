@@ -228,7 +228,8 @@ def _low_light(p: Photo, rng: np.random.Generator) -> Made:
 def _haze(p: Photo, rng: np.random.Generator) -> Made:
     through = float(rng.uniform(0.3, 0.55))
     veil = rng.uniform(0.6, 0.92) * np.array([1.0, 1.0, rng.uniform(0.95, 1.08)], np.float32)
-    return coded(linear(p) * through + veil * (1 - through)), 70
+    light = (linear(p) * through + veil * (1 - through)).astype(np.float32)
+    return coded(light), 70
 
 
 _MAKE: dict[str, Callable[[Photo, np.random.Generator], Made | None]] = {
