@@ -334,7 +334,7 @@ def test_a_body_that_breaks_off_is_an_interruption():
 
 
 def test_a_slow_drip_ends():
-    limits = Limits(media_total_s=0.1, read_timeout_s=5)
+    limits = Limits(media_total_s=1.0, read_timeout_s=5)
     with scripted(drip) as server:
         door = PoliteDoor(
             contact="me@lab.org", limits=limits, api_hosts=[], media_hosts=[server.netloc]
@@ -345,7 +345,7 @@ def test_a_slow_drip_ends():
             door.open_media(server.base + "/a.jpg") as body,
         ):
             list(body.chunks())
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10, "a minute was ahead"
 
 
 def test_the_report_counts_by_host():
