@@ -93,7 +93,9 @@ def build(
         candidates = partial(_candidates, run, joined)
         if not broken_on_reading(run):
             try:
-                return publish(run, recipe_hash, started, candidates)
+                done = publish(run, recipe_hash, started, candidates)
+                if not run.met_damage:
+                    return done
             except (MissingObjectError, Sha1MismatchError) as error:
                 run.progress.say(f"export: {error}")
         # What turned out to be lost or damaged when it was read is fetched again, once.

@@ -104,6 +104,8 @@ class Build:
     """Stages (list, measure) that the clock ended."""
     tally: Tally = field(default_factory=Tally)
     stop: Stop | None = None
+    met_damage: bool = False
+    """Whether the report met an original that is damaged: an unchanged shard is made without reading any."""
 
     @property
     def at_home(self) -> bool:

@@ -44,7 +44,8 @@ def report_of(
     def original(sha1: str) -> bytes | None:
         try:
             return store.read(sha1)
-        except OriginalMissing:
+        except OriginalMissing as error:
+            run.met_damage |= error.kind == "object_damaged"
             return None
 
     shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]

@@ -101,5 +101,5 @@ def test_a_build_keeps_what_the_encoder_saw_and_decides_without_it(built, tmp_pa
     assert told.kept_after <= told.kept_before
     file = tmp_path / "without.yaml"
     file.write_text(json.dumps(recipe.model_dump(mode="json")))
-    offline("refilter", file, "--out", built)
+    offline(built, file)
     assert dataset_hash(built) == before

@@ -200,16 +200,16 @@ def test_a_file_that_changed_since_it_was_listed_is_a_failure(places, tmp_path):
 
     shutil.copytree(places / "folder", tmp_path / "mine")
     source = FolderSource(path=str(tmp_path / "mine"), fields=FIELDS)
-    from pipelines.build import crawl
+    from pipelines.build import fetched
 
-    taken = crawl.take_in
+    taken = fetched.take_in
 
     def changed(store, row, where):
         (tmp_path / "mine" / "00.jpg").write_bytes(b"something else")
         return taken(store, row, where)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crawl, "take_in", changed)
+        patch.setattr(fetched, "take_in", changed)
         done = built(source, tmp_path / "out")
     assert ("download", "own_file_gone", 1) in done.failures
 
