@@ -125,6 +125,12 @@ def _rows_of(
     try:
         with pq.ParquetFile(path) as source:
             read = source.read_row_group(0, columns=columns) if first else source.read(columns)
+        if any(
+            pa.types.is_struct(field.type) and read.schema.field(field.name).type != field.type
+            for field in wanted
+        ):
+            # A cast would fill in what a struct lacks with nulls, and drop what it has besides: scores by name.
+            return None
         names = read.column("image").combine_chunks().field("path").to_pylist()
         return read.select(wanted.names).cast(wanted).combine_chunks(), names
     except (OSError, KeyError, pa.ArrowException):

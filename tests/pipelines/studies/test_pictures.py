@@ -51,7 +51,7 @@ def test_rows_are_of_pictures_as_published_saved_again_and_damaged(folder, tmp_p
     assert found.truth[noisy, HEADS.index(OVERALL)] == 1
     noise = found.measures["noise_immerkaer"]
     assert noise[noisy] > 5 * noise[0]
-    assert found.early.shape == (len(names), 160)
+    assert found.early.shape == (len(names), 1088)
 
 
 def test_a_file_is_measured_once_and_where_it_lies_does_not_matter(folder, tmp_path):
