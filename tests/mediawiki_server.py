@@ -94,7 +94,9 @@ def running_mediawiki(
     memory = Path("/dev/shm")
     parent = memory if memory.is_dir() else Path(tempfile.gettempdir())
     folder = parent / f"lucidlr-mw-{secrets.token_hex(4)}"
-    port = _free_pair(8190, via)
+    # Two workers that look at the same moment would find the same ones free.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    port = _free_pair(8190 + 50 * (worker % 4), via)
     # The wiki's own user reads the manifest, and pytest's folders are closed to other users.
     readable = Path(tempfile.mkdtemp(prefix="lucidlr-mw-seed-"))
     readable.chmod(0o755)
@@ -172,7 +174,7 @@ def fault_proxy(wiki: MediaWiki, via: int, folder: Path) -> Iterator[FaultProxy]
 def _free_pair(first: int, via: int | None) -> int:
     """The first of two free neighbours, those of the proxy in front of them included."""
     offsets = [0, 1, *([via, via + 1] if via else [])]
-    for port in range(first, first + 200, 2):
+    for port in range(first, first + 50, 2):
         with contextlib.ExitStack() as stack:
             try:
                 for offset in offsets:
