@@ -11,9 +11,9 @@ SHARE = 10
 T = TypeVar("T")
 
 
-def rounds(full: int, *, least: int = 3, share: int = SHARE) -> int:
-    """`full` with LUCIDLR_LONG=1, else a tenth of it (or another share): at least `least`, or all where fewer."""
-    return full if LONG else min(full, max(least, full // share))
+def rounds(full: int, *, least: int = 3) -> int:
+    """`full` with LUCIDLR_LONG=1, else a tenth of it, but at least `least` (or all, where there are fewer)."""
+    return full if LONG else min(full, max(least, full // SHARE))
 
 
 def sampled(cases: list[T], *, least: int = 3) -> list[T]:

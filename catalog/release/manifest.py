@@ -1,7 +1,7 @@
 """The manifest of a released dataset: every shard with its SHA-256, what it was made by, and the check of all that.
 
 It is written last, so a folder that has one is whole. The dataset hash is made of the shards alone; card, credits and
-the manifest itself may be worded anew without the data becoming another dataset.
+the manifest itself may be worded otherwise without the data becoming another dataset.
 """
 
 from __future__ import annotations

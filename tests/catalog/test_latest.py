@@ -47,7 +47,7 @@ def asked(sha1s, values):
     return dict(zip(sha1s, values.to_pylist(), strict=True))
 
 
-@settings(max_examples=rounds(400, share=20), deadline=None)
+@settings(max_examples=rounds(400), deadline=None)
 @given(part_rows(), st.randoms(use_true_random=False))
 def test_values_are_those_of_the_view(tmp_path_factory, parts, chance):
     catalog = Catalog(tmp_path_factory.mktemp("catalog"))
