@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from catalog.store import STAGES, Catalog
+from catalog.records import STAGES
+from catalog.store import Catalog
 
 pc: Any = compute
 Places = NDArray[np.int64]

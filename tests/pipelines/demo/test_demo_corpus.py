@@ -85,12 +85,20 @@ def test_a_corpus_that_is_there_is_reused_and_one_of_another_seed_replaced(tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "truth.json", "categories.json"])
-def test_a_damaged_corpus_is_made_again(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *[(name, None) for name in ("manifest.json", "truth.json", "categories.json")],
+        ("manifest.json", '[{"filename": 5}]'),
+        ("categories.json", '{"a": 5}'),
+        ("truth.json", "[]"),
+    ],
+)
+def test_a_damaged_corpus_is_made_again(tmp_path, name, said):
     corpus = make_corpus(tmp_path / "corpus", seed=3, files=20)
     whole = corpus.manifest.read_bytes()
     file = corpus.root / name
-    file.write_bytes(file.read_bytes()[:-9])
+    file.write_bytes(file.read_bytes()[:-9] if said is None else said.encode())
     assert make_corpus(tmp_path / "corpus", seed=3, files=20).manifest.read_bytes() == whole
 
 
