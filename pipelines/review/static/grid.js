@@ -1,4 +1,5 @@
 // A grid of all rows of which only those in view are elements; rows are fetched in blocks and kept.
+import { leave, load } from "./pictures.js";
 import { $, ask, el, hasPicture, plainTitle, source } from "./tools.js";
 
 const BLOCK = 120;
@@ -100,6 +101,7 @@ export class Grid {
     for (const [at, tile] of this.tiles) {
       if (again || at < from || at >= to) {
         tile.remove();
+        tile.querySelectorAll("img").forEach(leave);
         this.tiles.delete(at);
       }
     }
@@ -124,9 +126,10 @@ export class Grid {
     const fate = hidden ? "" : row.keep ? "kept" : "dropped";
     const nothing = () => el("span", { class: "nothing" }, "no picture");
     const picture = !hasPicture(row) ? nothing() : el("img", {
-      src: source.picture(row, this.detail ? "image" : "thumbnail"), alt: "", loading: "eager", decoding: "async", draggable: false,
+      alt: "", loading: "eager", decoding: "async", draggable: false,
       onerror: (event) => event.target.replaceWith(nothing()),
     });
+    if (hasPicture(row)) load(picture, source.picture(row, this.detail ? "image" : "thumbnail"));
     const said = hidden ? "" : row.verdict && row.verdict !== "skip" ? row.verdict : row.verdict === "skip" ? "skipped" : "";
     const name = plainTitle(row.title);
     const told = [name, fate, hidden ? "" : row.reason, labels.join(", "), said && `said: ${said}`].filter(Boolean).join("; ");
