@@ -91,3 +91,12 @@ def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
         if name in lists:
             columns[i] = [None if value is None else tuple(value) for value in columns[i]]
     return [record_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+CODES = pa.dictionary(pa.int32(), pa.string())
+"""A column of few distinct texts: four bytes a row, whatever they say."""
+
+
+def decoded(column: pa.Array | pa.ChunkedArray) -> Any:
+    """The column itself, or its texts where it holds codes of them."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -81,6 +81,8 @@ DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
 CURSOR = b"lucidlr.cursor"
 WALK = b"lucidlr.walk"
+COVERS = b"lucidlr.covers"
+"""In a part that took the place of others (catalog/compact.py): the first number of a listing, or the runs of a log."""
 
 
 class CatalogLocked(Expected, RuntimeError):
