@@ -6,7 +6,7 @@ After a kill or a power cut a path holds what it held before, or what was writte
     writing, stream, text, folder              for libraries that want a path, a stream or a whole folder
     named_text                                 what a person named
     adopt, growing, sweep                      of another program; a log read while it grows; what a kill left
-    share, touch                               a second name; written again without being written
+    share, fill, touch                         a second name; the same bytes; written again without being written
 
 What touches the disk is `Disk` (catalog/disk.py); `using` puts another layer in its place, in tests one that loses what
 was not synced. A bucket would be another one: it gets a local temporary file and uploads it in `publish`.
@@ -218,6 +218,11 @@ def share(existing: Path, path: Path) -> None:
             temporary.hardlink_to(existing)
         except OSError:
             shutil.copyfile(existing, temporary)
+
+
+def fill(temporary: Path, existing: Path) -> None:
+    """The bytes of a file into a temporary that `writing` gave, for who changes a few of them."""
+    shutil.copyfile(existing, temporary)
 
 
 def touch(path: Path) -> None:

@@ -29,6 +29,8 @@ from catalog.looks import config_hash as config_hash
 
 pc: Any = compute
 PLANNED_AT = b"lucidlr.planned_at"
+REPLACES = b"lucidlr.replaces"
+"""In a plan that took the place of others (catalog/compact.py): their numbers, and when they were made."""
 ID = ".catalog-id"
 """Name of the file that tells one catalog from another, in its root and beside its originals."""
 _NUMBER = re.compile(r"\d+")
@@ -90,6 +92,10 @@ def recognized(ref: BatchRef) -> None:
             )
 
 
+GROUP_ROWS = 65_536
+"""Of a part: what is encoded of it before it goes to the disk is in memory beside it."""
+
+
 def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
     """Writes a table so that `path` either does not exist or is whole, with its sum beside it (catalog.sums).
 
@@ -99,7 +105,7 @@ def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | No
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with sums.writing(path) as temporary, temporary.open("wb") as sink:
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", row_group_size=GROUP_ROWS)
 
 
 CONTENT = b"lucidlr.content"

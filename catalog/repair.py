@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
-from catalog.looks import looks_right
+from catalog.looks import COVERS, looks_right
 from catalog.records import AGAIN
 from catalog.store import DAMAGED, Catalog
 
@@ -80,8 +80,11 @@ def _holes(catalog: Catalog) -> list[Fault]:
     """Missing numbers in a source's listing. Other lost parts are pending again by themselves."""
     found: list[Fault] = []
     for source in sorted(path for path in (catalog.parts / "listing").glob("*") if path.is_dir()):
-        # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
-        there = {int(path.stem) for path in source.glob("*.parquet") if path.stem.isdecimal()}
+        there: set[int] = set()
+        for path in source.glob("*.parquet"):
+            # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
+            if path.stem.isdecimal():
+                there |= {int(path.stem), *_covered(path)}
         # A sum stands before its file does: one behind the last part is of a commit that was cut off.
         gaps = sorted(set(range(max(there, default=-1))) - there)
         if source.name != AGAIN:
@@ -90,6 +93,14 @@ def _holes(catalog: Catalog) -> list[Fault]:
                 for gap in gaps[:1]
             ]
     return found
+
+
+def _covered(part: Path) -> range:
+    """Numbers of the parts that this one took the place of."""
+    if not sums.is_whole(part):
+        return range(0)
+    first = (pq.read_schema(part).metadata or {}).get(COVERS)
+    return range(0) if first is None else range(int(first), int(part.stem))
 
 
 def _lost_of_two(catalog: Catalog) -> list[Fault]:
@@ -198,12 +209,17 @@ def _from_copy(catalog: Catalog, fault: Fault, aside: Path) -> None:
 
 
 def broken_originals(
-    catalog: Catalog, place: Callable[[str], Path], *, deep: bool
+    catalog: Catalog,
+    place: Callable[[str], Path],
+    size_of: Callable[[str], int | None],
+    *,
+    deep: bool,
 ) -> tuple[list[str], list[str]]:
     """SHA-1s that a download part speaks of whose file is lost, and those whose file is damaged.
 
     Args:
         place: SHA-1 -> where the original is.
+        size_of: SHA-1 -> its bytes; None: it is not there.
         deep: recompute every SHA-1; else only the size is compared.
     """
     lost: list[str] = []
@@ -213,13 +229,11 @@ def broken_originals(
         for sha1, size in zip(
             *(rows.column(n).to_pylist() for n in rows.column_names), strict=True
         ):
-            path = place(sha1)
-            try:
-                same_size = size is None or path.stat().st_size == size
-                if not same_size or (deep and _sha1_of(path) != sha1):
-                    damaged.append(sha1)
-            except FileNotFoundError:
+            held = size_of(sha1)
+            if held is None:
                 lost.append(sha1)
+            elif (size is not None and held != size) or (deep and _sha1_of(place(sha1)) != sha1):
+                damaged.append(sha1)
     return sorted(set(lost)), sorted(set(damaged))
 
 

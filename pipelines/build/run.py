@@ -147,5 +147,11 @@ class Build:
         if noted is not None:
             self._note({**noted, "passed": files_passed})
 
+    @property
+    def passed(self) -> int | None:
+        """What `note_passed` noted of this run; None: nothing."""
+        place = self.catalog.root / NOW
+        return json.loads(place.read_text("utf-8")).get("passed") if place.exists() else None
+
     def _note(self, held: dict[str, Any]) -> None:
         files.put(self.catalog.root / NOW, json.dumps(held, ensure_ascii=False, indent=1))
