@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from catalog import sums
 from catalog.records import STAGES
 from catalog.store import Catalog
 
@@ -171,7 +172,12 @@ def _parts(catalog: Catalog, stage: str, keys: Keys, columns: Sequence[str]) -> 
     have = STAGES[stage].names
     coded = [name for name in CODED if name in have]
     read = partial(_read, wanted=STAGES[stage], columns=[*coded, *columns], coded=coded)
-    for table in _ahead(read, catalog.whole_parts(stage)):
+    tables = _ahead(read, catalog.whole_parts(stage))
+    while True:
+        with sums.naming(catalog.root, pa.ArrowException, OSError):
+            table = next(tables, None)
+        if table is None:
+            return
         if table.num_rows:
             sha1 = _coded(table, "sha1")
             places = keys.places(sha1.dictionary)[np.asarray(sha1.indices)]
