@@ -12,6 +12,11 @@ LOCK = --python-version 3.11 --generate-hashes --no-header --no-annotate
 # Processes that `make test` and CI spread over; a file of tests stays with one.
 JOBS ?= 2
 OVER = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# Folders of tests lie in memory where there is enough of it: what they write is synced, file by file.
+FREE_KB = $(shell df --output=avail -k /dev/shm 2>/dev/null | tail -1)
+MEMORY = $(shell test 0$(strip $(FREE_KB)) -gt 6000000 && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
+# Hundreds of processes compile nothing twice.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup core lock docs check test test-slow test-long test-all test-cpus demo demo-train photos graphics bench rehearsal clean
 .DELETE_ON_ERROR:
@@ -49,11 +54,11 @@ check: setup
 
 # Fast tests: no server, no package downloads.
 test: setup
-	$(BIN)/pytest $(OVER) -m "not slow and not mediawiki and not browser and not gpu"
+	$(MEMORY) $(BIN)/pytest $(OVER) -m "not slow and not mediawiki and not browser and not gpu"
 
 # Slow tests, a Prefect server, and the real MediaWiki.
 test-slow: setup
-	$(BIN)/pytest $(OVER) -m "(slow or mediawiki) and not gpu and not browser" --durations=10
+	$(MEMORY) $(BIN)/pytest $(OVER) -m "(slow or mediawiki) and not gpu and not browser" --durations=10
 
 # Loops at their full length, ten times what CI does: kills, fuzz, properties. Hours.
 test-long: setup

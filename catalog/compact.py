@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import files, sums
-from catalog.plans import PLAN, PLANNED_AT, REPLACES, VERSIONS, next_number, write_parquet
+from catalog.looks import CURSOR, PLAN, VERSIONS, WALK
+from catalog.plans import PLANNED_AT, REPLACES, next_number, write_parquet
 from catalog.repair import BATCHES
-from catalog.store import COVERS, CURSOR, WALK, Catalog
+from catalog.store import COVERS, Catalog
 
 MOST_SMALL = 8
 """So many small ones in a row are allowed."""

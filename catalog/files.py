@@ -16,6 +16,7 @@ Every temporary is named `.<name>.<8 hex digits>.tmp`, in the same folder as wha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -40,7 +41,7 @@ _LEFT = re.compile(r"\..+\.tmp(\.wal)?")
 
 
 class NotHere(Expected, ValueError):
-    """An address of a bucket or a site where a folder of this machine is needed."""
+    """An address of a bucket or a site, or a name that no folder can have, where a folder of this machine is needed."""
 
 
 _ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
@@ -50,7 +51,7 @@ def local(path: Path | str) -> Path:
     """A folder of this machine.
 
     Raises:
-        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it.
+        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it; or no name of one.
     """
     if _ADDRESS.match(str(path)):
         raise NotHere(
@@ -58,6 +59,13 @@ def local(path: Path | str) -> Path:
             "mount. Buckets are not supported: build into a folder and copy dataset/ there, for example with "
             "`aws s3 sync`."
         )
+    try:
+        Path(path).stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise NotHere(
+                f"{str(path)[:200]} can be no folder: {error.strerror}. Name another."
+            ) from error
     return Path(path)
 
 

@@ -22,8 +22,8 @@ from pyarrow import compute
 
 from catalog import sums
 from catalog.arrow import CODES
-from catalog.records import VerdictRow, schema
-from catalog.store import STAGES, Catalog
+from catalog.records import STAGES, VerdictRow, schema
+from catalog.store import Catalog
 
 pc: Any = compute
 Places = NDArray[np.int64]

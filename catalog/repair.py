@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.looks import looks_right
 from catalog.records import AGAIN
 from catalog.store import COVERS, DAMAGED, Catalog
 
@@ -57,7 +58,7 @@ def faults(catalog: Catalog, *, again: bool = False) -> list[Fault]:
     """Every part, plan and record that is damaged, and every one that is known to be missing.
 
     Args:
-        again: read also what this process has found whole before.
+        again: read also what this process has found whole before, and every value of it.
     """
     if again:
         sums.forget()
@@ -69,7 +70,7 @@ def faults(catalog: Catalog, *, again: bool = False) -> list[Fault]:
         (catalog.root / "copies", "*.parquet", "copy"),
     ):
         for path in sorted(folder.rglob(pattern)):
-            if not sums.is_whole(path):
+            if not sums.is_whole(path) or (again and not looks_right(path, all_of_it=True)):
                 what = path.relative_to(folder).parts[0] if kind == "part" else kind
                 found.append(Fault(path=path, kind="damaged", what=what))
     return found + _holes(catalog) + _lost_of_two(catalog)
@@ -81,7 +82,8 @@ def _holes(catalog: Catalog) -> list[Fault]:
     for source in sorted(path for path in (catalog.parts / "listing").glob("*") if path.is_dir()):
         there: set[int] = set()
         for path in source.glob("*.parquet"):
-            there |= {int(path.stem), *_covered(path)}
+            # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
+            there |= {int(path.stem), *_covered(path)} if path.stem.isdecimal() else set()
         # A sum stands before its file does: one behind the last part is of a commit that was cut off.
         gaps = sorted(set(range(max(there, default=-1))) - there)
         if source.name != AGAIN:
@@ -109,10 +111,13 @@ def _lost_of_two(catalog: Catalog) -> list[Fault]:
     ]
 
 
-def heal(catalog: Catalog, say: Say) -> list[Fault]:
+def heal(catalog: Catalog, say: Say, *, deep: bool = False) -> list[Fault]:
     """Sets aside what is damaged, and with it what depends on it. Under the catalog's lock.
 
     Files of an older version get their sums here.
+
+    Args:
+        deep: unpack every value; else sums and footers are read.
 
     Raises:
         TombstoneLost: one is damaged and has no copy.
@@ -120,7 +125,7 @@ def heal(catalog: Catalog, say: Say) -> list[Fault]:
     # A process that builds for weeks must not rely on what it found whole at its first build.
     sums.forget()
     _adopt(catalog)
-    found = faults(catalog)
+    found = faults(catalog, again=deep)
     aside = catalog.root / DAMAGED / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
     for fault in found:
         if fault.what in TWICE:

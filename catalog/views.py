@@ -12,6 +12,7 @@ from functools import partial
 import duckdb
 import pyarrow as pa
 
+from catalog import sums
 from catalog.database import column_name, connect, text_literal
 from catalog.records import AGAIN, FileRecord, ListingRow, schema
 from catalog.store import Catalog
@@ -192,7 +193,8 @@ def opened(catalog: Catalog, *only: str) -> Generator[duckdb.DuckDBPyConnection]
     connection = connect(":memory:", threads=2)
     try:
         create_views(connection, catalog, only)
-        yield connection
+        with sums.naming(catalog.root, duckdb.Error, pa.ArrowException, OSError):
+            yield connection
     finally:
         connection.close()
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from catalog.records import FileRecord
-from filters.rights.conditions import condition_in, unexplained_terms, without_condition
+from filters.rights.conditions import (
+    condition_in,
+    unexplained_credit,
+    unexplained_terms,
+    without_condition,
+)
 from filters.rights.licenses import cc_of, families_in_text, family_of, pd_evidence
 from filters.rights.people import (
     LONGEST_AUTHOR,
@@ -36,7 +41,7 @@ __all__ = [
     "objections",
 ]
 
-VERSION = "6"
+VERSION = "7"
 """Raised when a verdict would change."""
 
 Outcome = Literal["accept", "quarantine", "reject"]
@@ -191,8 +196,11 @@ def _objections(
         said = condition_in(text)
         if said is not None:
             yield Objection("custom_permission", "quarantine", said)
-    for text in (file.permission, file.usage_terms):
-        said = unexplained_terms(text)
+    for said in (
+        *(unexplained_terms(text) for text in (file.permission, file.usage_terms)),
+        *(unexplained_credit(text) for text in (file.credit, file.artist)),
+        unexplained_credit(file.attribution, names=True),
+    ):
         if said is not None:
             yield Objection("custom_permission", "quarantine", said)
     if sdc is not None:

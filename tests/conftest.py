@@ -12,6 +12,11 @@ from tests.prefect_server import prefect_server
 __all__ = ["prefect_server"]
 
 
+def heavy(path):
+    """Whether tests of a file import what training does."""
+    return "training" in path.parts or "metrics" in path.name or path.name == "test_piqe.py"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Over several workers, a file stays with one; so do all tests of one server, first, because they wait most."""
@@ -20,11 +25,11 @@ def pytest_collection_modifyitems(items):
             group = "1 prefect"
         elif item.get_closest_marker("mediawiki"):
             group = "2 mediawiki"
-        elif "training" in item.path.parts and not item.get_closest_marker("slow"):
-            # Diffusers and Transformers take ten seconds to import, once for all of these.
+        elif heavy(item.path) and not item.get_closest_marker("slow"):
+            # Diffusers, Transformers and pyiqa take ten seconds to import, once for all of these.
             group = "3 training"
         else:
-            group = f"4 {item.path}"
+            group = f"4 {item.path.relative_to(item.config.rootpath)}"
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0][0])
 

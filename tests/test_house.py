@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+
+import pytest
 
 from tests.cases import every
 
@@ -289,3 +292,10 @@ def test_lucidflux_is_known_to_its_own_rooms_only():
     # A reason that nothing needs any more is taken off the list.
     idle = [place for place in KNOWS_LUCIDFLUX if not any(n.startswith(place) for n in found)]
     assert idle == []
+
+
+def test_a_file_of_tests_stays_with_one_process(request):
+    """A fixture of a module is made once only if the groups of conftest.py reach the names that processes share out."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process runs all tests: use -n 2 --dist loadgroup")
+    assert request.node.nodeid.endswith("@4 tests/test_house.py")

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import files
-from catalog.advice import advice_for
+from catalog.errors import advice_for
 from catalog.page import charts, contents, galleries
 from catalog.page.thumbnails import EDGE_PX, Decode, PictureBook
 from catalog.release.card import label_mix

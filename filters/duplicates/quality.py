@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from filters.duplicates.dedupe import DedupePolicy, Seen, confirmed_edges, once, seen_edges
 from filters.duplicates.embedding import Embed, fit, look
+from filters.duplicates.embedding import Seen as Look
 from filters.duplicates.hashing import THUMB_PX, SeenHashes, hash_seen
 from filters.duplicates.kinds import TRANSFORMS
 from filters.duplicates.partial import PartialPolicy, partial_pairs
@@ -71,6 +72,38 @@ class DedupQuality:
         return true / (true + self.false) if true + self.false else float("nan")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """What is kept of a photograph, or of a copy of it."""
+
+    kind: str
+    """One of TRANSFORMS; empty: the photograph itself."""
+    hashes: SeenHashes
+    points: bytes
+    """Empty where the policy does not look for parts."""
+    seen: Look | None
+    """By the policy's encoder; None without one."""
+
+
+def copies_of(photo: Photo, policy: DedupePolicy, embed: Embed | None = None) -> list[Copy]:
+    """A photograph, uint8 [H, W, 3], and one copy of every kind, hashed."""
+    from filters.picture import open_picture
+
+    found = []
+    # Without loss: it stands for the file that the photograph came from.
+    for kind, make in {"": _png, **TRANSFORMS}.items():
+        with open_picture(make(photo)) as picture:
+            found.append(
+                Copy(
+                    kind=kind,
+                    hashes=hash_seen(picture),
+                    points=b"" if policy.partial is None else points_of(picture.grey),
+                    seen=None if embed is None else look(picture.rgb, embed),
+                )
+            )
+    return found
+
+
 def dedup_quality(
     photos: Iterable[tuple[str, Photo]],
     policy: DedupePolicy,
@@ -85,41 +118,32 @@ def dedup_quality(
         embed: the policy's encoder, where it has one.
         advance: called with 1 after each photograph.
     """
-    from filters.picture import open_picture
-
-    hashes: list[SeenHashes] = []
-    points: list[bytes] = []
-    vectors: list[bytes | None] = []
-    thumbnails: list[bytes | None] = []
-
-    def note(content: bytes) -> None:
-        with open_picture(content) as picture:
-            hashes.append(hash_seen(picture))
-            if policy.partial is not None:
-                points.append(points_of(picture.grey))
-            if embed is not None:
-                seen = look(picture.rgb, embed)
-                vectors.append(seen.vector)
-                thumbnails.append(seen.thumbnail)
-
-    title: list[str] = []
-    owner: list[int] = []
-    kind: list[str] = []
-    for number, (name_of_photo, photo) in enumerate(photos):
-        title.append(name_of_photo)
-        # Without loss: it stands for the file that the photograph came from.
-        note(_png(photo))
-        owner.append(number)
-        kind.append("")
-        for name, make in TRANSFORMS.items():
-            note(make(photo))
-            owner.append(number)
-            kind.append(name)
+    looked = []
+    for name, photo in photos:
+        looked.append((name, copies_of(photo, policy, embed)))
         advance(1)
-    edges = _edges(hashes, policy, (vectors, thumbnails) if embed is not None else None)
+    return quality_of(looked, policy)
+
+
+def quality_of(looked: Sequence[tuple[str, Sequence[Copy]]], policy: DedupePolicy) -> DedupQuality:
+    """What the rule finds among (name, copies) of photographs.
+
+    Of one photograph alone there is nothing to match falsely; its recalls are those that it has among others.
+    """
+    title = [name for name, _ in looked]
+    rows = [copy for _, copies in looked for copy in copies]
+    owner = [number for number, (_, copies) in enumerate(looked) for _ in copies]
+    hashes = [row.hashes for row in rows]
+    seen = None
+    if policy.embedding is not None and all(row.seen for row in rows):
+        seen = (
+            [row.seen.vector if row.seen else None for row in rows],
+            [row.seen.thumbnail if row.seen else None for row in rows],
+        )
+    edges = _edges(hashes, policy, seen)
     if policy.partial is not None:
-        edges = _with_parts(edges, hashes, points, policy.partial)
-    photo_of, names = np.array(owner), np.array(kind)
+        edges = _with_parts(edges, hashes, [row.points for row in rows], policy.partial)
+    photo_of, names = np.array(owner), np.array([row.kind for row in rows])
     alike = _alike(edges, photo_of, names, hashes)
     known = _together(alike, len(title))
     found = dict.fromkeys(TRANSFORMS, 0)

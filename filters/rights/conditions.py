@@ -114,6 +114,8 @@ def _unexplained(text: str) -> str | None:
         excused = "~" in sentence or any(kind.search(sentence) for kind in excuses)
         if not excused and any(kind.search(sentence) for kind in about):
             return sentence.strip()[:_LONGEST_SAID]
+        if "~" not in sentence and _costs_or_ends(sentence, kinds):
+            return sentence.strip()[:_LONGEST_SAID]
     long = (
         len(plain.split()) > _FEW_WORDS or sum(letter > "\u2e80" for letter in plain) > _FEW_SIGNS
     )
@@ -121,6 +123,67 @@ def _unexplained(text: str) -> str | None:
     if long and "~" not in plain and not any(kind.search(plain) for kind in known):
         return plain.strip()[:_LONGEST_SAID]
     return None
+
+
+def _costs_or_ends(sentence: str, kinds: dict[str, re.Pattern[str]]) -> bool:
+    """Whether a sentence of terms names a price, or a day on which they end."""
+    if kinds["priced"].search(sentence) and not kinds["no"].search(sentence):
+        return True
+    about = [kinds[name] for name in ("use", "frees", "release")]
+    ends = kinds["until"].search(sentence) and _YEAR.search(sentence)
+    return bool(ends) and any(kind.search(sentence) for kind in about)
+
+
+_YEAR = re.compile(r"\b20\d\d\b|20\d\d\s*年")
+
+
+def unexplained_credit(text: str | None, *, names: bool = False) -> str | None:
+    """What a field that credits (credit, attribution, artist) says beyond a name, a link, a license and where it comes
+    from: a sentence to the reader in which nothing frees, credits or wishes, or one in no language that is read.
+
+    Args:
+        names: the field holds names, not sources: there a sentence of other words is for a person, too.
+
+    >>> unexplained_credit("Jo Quill, and please ring before you put it in a book")
+    'jo quill, and please ring before you put it in a book'
+    >>> unexplained_credit("Own work, taken on a rainy evening from the town hall") is None
+    True
+    """
+    if not text:
+        return None
+    plain, kinds = _quoted().sub(" ", _plain(text)), _rules()[0]
+    for sentence in _STOPS.split(plain):
+        here = {name for name in _CREDIT_KINDS if kinds[name].search(sentence)}
+        # "With pleasure, but ask first" is no pleasure, and a copy in return is a price.
+        first = {"before", "ask"} <= here
+        excused = "~" in sentence or (here & _EXCUSES and "voucher" not in here) or "wish" in here
+        if "asks" in here and (first or not excused):
+            return sentence.strip()[:_LONGEST_SAID]
+        if "owned" in here and not here & {"frees", "license", "wish"} and "~" not in sentence:
+            return sentence.strip()[:_LONGEST_SAID]
+    known = [kinds[name] for name in ("plain", "read")]
+    for sentence in _STOPS.split(_ADDRESS.sub(" ", text[:_MOST])):
+        small = [word for word in _SMALL_WORD.findall(sentence) if word.islower()]
+        other = [word for word in small if not any(kind.fullmatch(word) for kind in known)]
+        if any(kinds[name].search(sentence.lower()) for name in (*_EXCUSES, "wish", "license")):
+            continue
+        unread = len(other) == len(small) and len(other) >= _UNREAD_WORDS
+        if unread or (names and len(other) >= _OTHER_WORDS):
+            return sentence.strip()[:_LONGEST_SAID]
+    return None
+
+
+_EXCUSES = frozenset(("frees", "credit", "told", "ticket", "resolution"))
+_CREDIT_KINDS = (*sorted(_EXCUSES), "wish", "voucher", "before", "ask", "asks", "owned", "license")
+_SMALL_WORD = re.compile(r"[^\W\d_]{3,}")
+_UNREAD_WORDS, _OTHER_WORDS = 6, 4
+"""Words in small letters of none of the kinds that are known: in no language that is read; beside a name."""
+
+
+@cache
+def _quoted() -> re.Pattern[str]:
+    with Path(__file__).with_name("conditions.toml").open("rb") as file:
+        return re.compile("|".join(tomllib.load(file)["quoted"]))
 
 
 def _plain(text: str) -> str:

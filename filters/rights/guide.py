@@ -67,7 +67,9 @@ def _reasons() -> Iterator[str]:
         f"Conditions are looked for in permission, attribution, author, source and usage terms, in "
         f"{len(languages())} languages: {', '.join(languages())}. In the fields that state the terms "
         "(permission, usage terms) a sentence about use needs a word that frees, credits or thanks, and a text in "
-        f"another language waits. Structured data are compared for "
+        "another language waits; so does a price, or a day on which use ends. Where somebody is credited, a sentence "
+        "that speaks to the reader (please, you must, if, any other use) or says whose the picture is waits, unless it "
+        f"frees, credits or thanks. Structured data are compared for "
         f"{len(licenses())} license items of Wikidata, NC and ND included.\n"
     )
 

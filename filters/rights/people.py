@@ -37,6 +37,9 @@ class _Tables(NamedTuple):
     """What begins a text that names nobody, whatever follows."""
     tiles: re.Pattern[str]
     """Words of the vocabulary that follow each other without blanks, as Chinese and Japanese write them."""
+    roles: frozenset[str]
+    not_there: re.Pattern[str]
+    """Words that say that a name is missing."""
     agencies: re.Pattern[str]
     agencies_alone: frozenset[str]
 
@@ -68,6 +71,8 @@ def _tables() -> _Tables:
             re.IGNORECASE | re.DOTALL,
         ),
         tiles=re.compile(rf"(?:(?:{tiles})(?:に|による|より|で|が|の|は|的|所|した)*)+"),
+        roles=frozenset(said["roles"].lower().split()),
+        not_there=re.compile("|".join(said["not_there"].split())),
         agencies_alone=frozenset(said["agencies_alone"].split()),
         # Chinese, Japanese and Korean write no blanks between words.
         agencies=re.compile(
@@ -106,6 +111,8 @@ def is_placeholder(name: str | None) -> bool:
     text = _TWICE.sub(r"\1", text)
     if not text.strip() or tables.whole.fullmatch(text) or tables.nobody.fullmatch(text):
         return True
+    if _says_no_name(text, tables):
+        return True
     bare = [word.lower() for word in _WORD.findall(_IN_BRACKETS.sub(" ", text))]
     if sum(word in tables.telling for word in bare) > 1 and tables.vocabulary.issuperset(bare):
         return True
@@ -113,6 +120,23 @@ def is_placeholder(name: str | None) -> bool:
     telling = [word in tables.telling or tables.tiles.fullmatch(word) for word in said]
     known = [word in tables.vocabulary for word in said]
     return any(telling) and all(map(any, zip(telling, known, strict=True)))
+
+
+def _says_no_name(text: str, tables: _Tables) -> bool:
+    """Whether a role stands among small words alone, with a word for missing ("se desconoce el autor") or two others
+    ("un amico fotografo"): names are written large, and a nickname is one word."""
+    words = _WORD.findall(text)
+    small = [word.lower() for word in words]
+    if " " not in text or not any(word in tables.roles for word in small):
+        return False
+    large = [word for word in words[1:] if word[0].isupper() and word.lower() not in tables.roles]
+    # Scripts without capitals, and numbers, tell nothing.
+    others = [word for word in small if word not in tables.roles and word.upper() != word]
+    missing = any(tables.not_there.fullmatch(word) for word in small)
+    return not large and (missing or len(others) >= _SMALL_WORDS)
+
+
+_SMALL_WORDS = 2
 
 
 def names_account(name: str | None, url: str | None) -> bool:

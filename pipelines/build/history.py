@@ -16,12 +16,15 @@ import pyarrow.parquet as pq
 
 from catalog import link, sums
 from catalog.errors import NoBuild
+from catalog.looks import said_in
 from catalog.release.manifest import MANIFEST_NAME, verify_dataset
 from catalog.release.reuse import software
 from catalog.store import Catalog, catalog_in, command_line
 from pipelines.build.mend import BROKEN
 from pipelines.build.run import Build, BuildResult
 from pipelines.recipe import Recipe
+
+DECIDED = {"recipe_hash": (str,)}
 
 
 def keep_recipe(run: Build, recipe_hash: str) -> None:
@@ -59,7 +62,12 @@ def load_built_recipe(catalog: Catalog) -> tuple[Recipe, int | None]:
         state = "damaged" if path.exists() else "not there"
         raise NoBuild(f"{path} is {state}: name the recipe, or build again.")
     held = json.loads(path.read_text(encoding="utf-8"))
-    return Recipe.model_validate(held["recipe"]), held["limit"]
+    try:
+        return Recipe.model_validate(held["recipe"]), held["limit"]
+    except ValueError as error:
+        raise NoBuild(
+            f"{path} holds no recipe that this version can read: name the recipe, or build again."
+        ) from error
 
 
 NOTED_PACKAGES = (
@@ -120,7 +128,11 @@ def relink(
     manifest = out / "dataset" / "manifest.json"
     whose = recipe_hash or ""
     if recipe_hash is None and manifest.exists():
-        whose = str(json.loads(manifest.read_text())["recipe_hash"])
+        # Of a damaged manifest, which an export writes again, the last run knows it, too.
+        held = said_in(manifest, DECIDED) or next(
+            (said for file in reversed(whole_runs(catalog)) if (said := said_in(file, DECIDED))), {}
+        )
+        whose = held.get("recipe_hash", "")
     database = out / "lucidlr.duckdb"
     link.make_database(
         catalog,

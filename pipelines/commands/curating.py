@@ -65,14 +65,23 @@ def dedup_report(
     partial: Annotated[
         bool, typer.Option(help="Also look for parts, as dedupe.partial does.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where it writes as it goes; default: out/dedup-report/ and the name."),
+    ] = None,
 ) -> None:
-    """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches."""
-    from pipelines.progress import TerminalProgress
-    from pipelines.studies.dedup_report import dedup_report as run_report
-    from pipelines.studies.dedup_report import dedup_report_lines
+    """Try the rule for near-duplicates on your own images: recall per kind of copy, and false matches.
 
+    table.txt grows with every photograph. Killed, the same command resumes.
+    """
+    from pipelines.progress import TerminalProgress
+    from pipelines.studies.dedup_report import TABLE, dedup_report_lines
+    from pipelines.studies.dedup_report import dedup_report as run_report
+
+    out = out or Path("out/dedup-report") / (folder.resolve().name or "pictures")
     found = run_report(
         folder,
+        out=out,
         most=most,
         recipe=recipe,
         encoder=encoder,
@@ -81,6 +90,7 @@ def dedup_report(
     )
     for line in dedup_report_lines(found):
         echo(line)
+    echo(f"table      {out / TABLE}")
 
 
 @app.command()

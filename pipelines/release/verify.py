@@ -85,7 +85,7 @@ def mend(out: Path, say: Say) -> bool:
     """
     catalog = catalog_in(out)
     with catalog.locked():
-        healed = repair.heal(catalog, say)
+        healed = repair.heal(catalog, say, deep=True)
         originals = 0
         if not any(fault.what == "download" for fault in healed):
             originals = remove_broken_originals(catalog, say, deep=True)

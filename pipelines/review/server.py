@@ -27,6 +27,7 @@ STATIC = Path(__file__).parent / "static"
 SERVED = {
     "app.js": "text/javascript",
     "grid.js": "text/javascript",
+    "pictures.js": "text/javascript",
     "filters.js": "text/javascript",
     "viewer.js": "text/javascript",
     "thresholds.js": "text/javascript",

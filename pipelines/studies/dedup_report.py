@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+import hashlib
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
+from catalog.files import put
 from catalog.plans import write_parquet
 from filters.duplicates.dedupe import DedupePolicy
-from filters.duplicates.embedding import EmbeddingPolicy
+from filters.duplicates.embedding import EmbeddingPolicy, Seen
+from filters.duplicates.hashing import VERSION as HASHES
+from filters.duplicates.hashing import SeenHashes
+from filters.duplicates.kinds import TRANSFORMS
 from filters.duplicates.leakage import fingerprint, read_index
 from filters.duplicates.partial import PartialPolicy
-from filters.duplicates.quality import DedupQuality, dedup_quality
+from filters.duplicates.points import VERSION as POINTS
+from filters.duplicates.quality import Copy, DedupQuality, Recall, copies_of, quality_of
 from filters.measures import NotAnImage, open_photo
-from pipelines.build.encoder import load_embedder
+from pipelines.build.encoder import Embedder, load_embedder
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
 from training.image_names import IMAGES, is_image, shown_name
@@ -32,6 +39,7 @@ MOST_PIXELS = 4_000_000
 def dedup_report(
     folder: Path,
     *,
+    out: Path,
     most: int = 100,
     recipe: str | Path | None = None,
     encoder: str | None = None,
@@ -39,6 +47,9 @@ def dedup_report(
     progress: Progress | None = None,
 ) -> DedupQuality:
     """Injects copies of the photographs in `folder` and looks for them.
+
+    What was hashed of a photograph is a part of its own below `out`, so that a run that was killed resumes there, and
+    `out`/table.txt says after each photograph what was found so far.
 
     Args:
         most: so many of them, evenly over their names.
@@ -57,42 +68,125 @@ def dedup_report(
         policy = replace(policy, embedding=replace(stage, encoder=encoder))
     if partial and policy.partial is None:
         policy = replace(policy, partial=PartialPolicy())
-    embed = load_embedder(policy.embedding.encoder).embed if policy.embedding else None
+    loaded = load_embedder(policy.embedding.encoder) if policy.embedding else None
+    chosen = _chosen(folder, most)
+    looked: list[tuple[str, list[Copy]]] = []
+    found = dict.fromkeys(TRANSFORMS, 0)
+    with progress.stage("photographs", len(chosen)) as advance:
+        for file in chosen:
+            name = shown_name(file.relative_to(folder))
+            try:
+                copies = _copies(file, out / "parts", policy, loaded)
+            except (NotAnImage, OSError) as error:
+                progress.say(f"{name}: {error}")
+            else:
+                looked.append((name, copies))
+                for row in quality_of([(name, copies)], policy).recalls:
+                    found[row.transform] += row.found
+                put(out / TABLE, "\n".join(_so_far(found, len(looked), len(chosen))) + "\n")
+            advance(1)
+    if len(looked) < 2:
+        raise RecipeError(
+            f"{folder} holds {len(looked)} photographs that can be read; at least two are needed."
+        )
+    whole = quality_of(looked, policy)
+    put(out / TABLE, "\n".join(dedup_report_lines(whole)) + "\n")
+    return whole
+
+
+TABLE = "table.txt"
+
+
+def _chosen(folder: Path, most: int) -> list[Path]:
     files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
     if len(files) < 2:
         raise RecipeError(
             f"{folder} holds {len(files)} photographs ({', '.join(sorted(IMAGES))}); at least two are needed."
         )
     step = max(1.0, len(files) / most)
-    chosen = [files[int(i * step)] for i in range(min(most, len(files)))]
-    with progress.stage("photographs", len(chosen)) as advance:
-        photos = _photographs(chosen, folder, progress, advance)
-        found = dedup_quality(photos, policy, embed=embed)
-    if found.photographs < 2:
-        raise RecipeError(
-            f"{folder} holds {found.photographs} photographs that can be read; at least two are needed."
-        )
-    return found
+    return [files[int(i * step)] for i in range(min(most, len(files)))]
 
 
-def _photographs(
-    files: Sequence[Path], folder: Path, progress: Progress, advance: Callable[[int], None]
-) -> Generator[tuple[str, NDArray[np.uint8]]]:
-    """(name, pixels) of those that can be read, one at a time in memory; the others are named."""
-    for file in files:
-        name = shown_name(file.relative_to(folder))
-        try:
-            pixels = open_photo(file.read_bytes()).rgb
-        except (NotAnImage, OSError) as error:
-            progress.say(f"{name}: {error}")
-            advance(1)
-            continue
-        while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
-            pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
-            halves = pixels.reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3)
-            pixels = halves.mean(axis=(1, 3)).astype("uint8")
-        yield name, pixels
-        advance(1)
+def _copies(file: Path, kept: Path, policy: DedupePolicy, loaded: Embedder | None) -> list[Copy]:
+    """Of its part, if it has one that follows from the same bytes, kinds and versions; else made and kept there.
+
+    Raises:
+        NotAnImage, OSError: it cannot be read.
+    """
+    content = file.read_bytes()
+    about = [FORMAT, HASHES, list(TRANSFORMS), MOST_PIXELS]
+    about += [
+        POINTS if policy.partial else None,
+        f"{loaded.name}@{loaded.version}" if loaded else None,
+    ]
+    stamp = hashlib.sha256(repr(about).encode() + content).hexdigest()[:32]
+    part = kept / f"{stamp}.parquet"
+    if not part.is_file():
+        made = copies_of(_pixels(content), policy, loaded.embed if loaded else None)
+        write_parquet(part, pa.Table.from_pylist([_row(copy) for copy in made], schema=_PART))
+    return [_copy(row) for row in pq.read_table(part).to_pylist()]
+
+
+FORMAT = 1
+"""Of a part's columns, and of how copies are made: raised when a kind of copy under an old name is another one."""
+_PART = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("phash", pa.list_(pa.uint64())),
+        ("dhash", pa.list_(pa.uint64())),
+        ("spread", pa.float64()),
+        ("thumbnail", pa.binary()),
+        ("points", pa.binary()),
+        ("vector", pa.binary()),
+        ("seen", pa.binary()),
+    ]
+)
+
+
+def _row(copy: Copy) -> dict[str, Any]:
+    return {
+        "kind": copy.kind,
+        "phash": list(copy.hashes.phash),
+        "dhash": list(copy.hashes.dhash),
+        "spread": copy.hashes.spread,
+        "thumbnail": copy.hashes.thumbnail,
+        "points": copy.points,
+        "vector": copy.seen.vector if copy.seen else None,
+        "seen": copy.seen.thumbnail if copy.seen else None,
+    }
+
+
+def _copy(row: dict[str, Any]) -> Copy:
+    return Copy(
+        kind=row["kind"],
+        hashes=SeenHashes(
+            phash=tuple(row["phash"]),
+            dhash=tuple(row["dhash"]),
+            spread=row["spread"],
+            thumbnail=row["thumbnail"],
+        ),
+        points=row["points"],
+        seen=Seen(vector=row["vector"], thumbnail=row["seen"]) if row["vector"] else None,
+    )
+
+
+def _pixels(content: bytes) -> NDArray[np.uint8]:
+    """[H, W, 3], halved until it has MOST_PIXELS at most."""
+    pixels = open_photo(content).rgb
+    while pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+        pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
+        halves = pixels.reshape(pixels.shape[0] // 2, 2, pixels.shape[1] // 2, 2, 3)
+        pixels = halves.mean(axis=(1, 3)).astype("uint8")
+    return pixels
+
+
+def _so_far(found: Mapping[str, int], count: int, chosen: int) -> list[str]:
+    """The table while it grows; false matches are looked for when all photographs are there."""
+    rows = [Recall(transform=name, injected=count, found=n) for name, n in found.items()]
+    return [
+        f"so far {count} of {chosen} photographs; false matches not looked for yet",
+        *_table(rows),
+    ]
 
 
 def add_fingerprints(
@@ -163,12 +257,8 @@ def dedup_report_lines(found: DedupQuality) -> list[str]:
     """The report as a table."""
     lines = [
         f"{found.photographs} photographs, a copy of each kind of each",
-        f"{'copy':<40}{'found':>12}{'recall':>9}   95 % interval",
+        *_table(found.recalls),
     ]
-    for row in found.recalls:
-        low, high = row.interval
-        count = f"{row.found}/{row.injected}"
-        lines.append(f"{row.transform:<40}{count:>12}{row.recall:>9.3f}   {low:.3f} to {high:.3f}")
     lines.append(
         f"false matches: {found.false} of {found.compared:,} pairs of different photographs "
         f"(precision {found.precision:.4f})"
@@ -176,4 +266,13 @@ def dedup_report_lines(found: DedupQuality) -> list[str]:
     if found.alike:
         lines.append("alike to begin with; look at them:")
         lines += [f"  {a}  ~  {b}  (pHash {p}, dHash {d})" for a, b, p, d in found.alike]
+    return lines
+
+
+def _table(rows: Iterable[Recall]) -> list[str]:
+    lines = [f"{'copy':<40}{'found':>12}{'recall':>9}   95 % interval"]
+    for row in rows:
+        low, high = row.interval
+        count = f"{row.found}/{row.injected}"
+        lines.append(f"{row.transform:<40}{count:>12}{row.recall:>9.3f}   {low:.3f} to {high:.3f}")
     return lines

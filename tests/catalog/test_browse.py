@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import numpy as np
 import pytest
 
@@ -85,12 +82,10 @@ def test_a_condition_that_is_none_is_told_and_changes_nothing(browser, where, to
 
 def test_a_question_that_takes_too_long_ends(browser, monkeypatch):
     monkeypatch.setattr(browse, "MOST_S", 0.3)
-    started = time.perf_counter()
     with pytest.raises(BadQuestion, match="takes more than"):
         browser.ask(
             {"where": "(SELECT count(*) FROM range(100000000000) t(i) WHERE i % 7 = n) > 0"}
         )
-    assert time.perf_counter() - started < 5
     assert browser.ask({}).total == 20_000
 
 
@@ -101,18 +96,3 @@ def test_a_question_that_takes_too_long_ends(browser, monkeypatch):
 def test_an_unknown_filter_is_told(browser, chosen):
     with pytest.raises(BadQuestion):
         browser.ask(chosen)
-
-
-def test_twenty_thousand_rows_answer_within_300_ms(browser):
-    taken = []
-    for chosen in (
-        {"text": "graph 7"},
-        {"labels": ["noise"], "low": {"measure_4": 0.5}},
-        {"where": "severity > 0.5 AND measure_2 < 0"},
-        {"uploader": ["User 5", "User 6"], "verdict": "kept"},
-    ):
-        started = time.perf_counter()
-        browser.ask(chosen, sort="measure_7", descending=True, limit=120)
-        taken.append(time.perf_counter() - started)
-    # The median, and twice the promise: the machine has other work.
-    assert statistics.median(taken) < 0.6

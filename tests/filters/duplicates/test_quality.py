@@ -6,7 +6,7 @@ from PIL import Image
 from skimage import data
 
 from filters.duplicates.dedupe import DedupePolicy
-from filters.duplicates.quality import TRANSFORMS, Recall, dedup_quality
+from filters.duplicates.quality import TRANSFORMS, Recall, copies_of, dedup_quality
 from filters.measures import open_photo
 from pipelines.recipe import RecipeError
 from pipelines.studies.dedup_report import dedup_report, dedup_report_lines
@@ -76,7 +76,38 @@ def test_a_folder_is_read_and_one_with_too_little_in_it_refused(tmp_path):
         Image.fromarray(image).save(tmp_path / f"{name}.png")
     (tmp_path / "notes.txt").write_text("no photograph")
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
-    assert dedup_report(tmp_path).photographs == 2
+    out = tmp_path / "out"
+    assert dedup_report(tmp_path, out=out).photographs == 2
     (tmp_path / "coffee.png").unlink()
     with pytest.raises(RecipeError, match="at least two"):
-        dedup_report(tmp_path)
+        dedup_report(tmp_path, out=out)
+
+
+def test_a_report_that_ends_early_leaves_its_table_and_goes_on_from_there(tmp_path, monkeypatch):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for name, image in photos()[:3]:
+        Image.fromarray(image[:160, :200]).save(folder / f"{name}.png")
+    whole = dedup_report_lines(dedup_report(folder, out=tmp_path / "at once"))
+    made = []
+
+    def killed(photo, policy, embed):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(photo)
+        return copies_of(photo, policy, embed)
+
+    monkeypatch.setattr("pipelines.studies.dedup_report.copies_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        dedup_report(folder, out=out)
+    table = (out / "table.txt").read_text()
+    assert table.startswith("so far 2 of 3 photographs")
+    assert "JPEG 30                                          2/2    1.000" in table
+    monkeypatch.setattr(
+        "pipelines.studies.dedup_report.copies_of",
+        lambda photo, policy, embed: made.append(photo) or copies_of(photo, policy, embed),
+    )
+    assert dedup_report_lines(dedup_report(folder, out=out)) == whole
+    # The two that were there were not made again.
+    assert len(made) == 3
+    assert (out / "table.txt").read_text().splitlines() == whole

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipelines.demo.corpus import CorpusError, contact_sheet, make_corpus
+from pipelines.demo.corpus import CorpusError, _made_as, contact_sheet, make_corpus
 from pipelines.demo.names import (
     FREE,
     ROOT_CATEGORY,
@@ -74,24 +74,32 @@ def test_two_makes_are_equal_byte_for_byte_and_another_seed_is_not(corpus, tmp_p
     assert tree_digest(other.root) != tree_digest(corpus.root)
 
 
-def test_a_corpus_that_is_there_is_reused_and_one_of_another_seed_replaced(tmp_path):
+def test_a_corpus_that_is_there_is_reused_and_a_damaged_one_or_one_of_another_seed_replaced(
+    tmp_path,
+):
     made = make_corpus(tmp_path / "corpus", seed=3, files=20)
+    whole = tree_digest(made.root)
     mark = made.root / "left-by-the-test"
     mark.touch()
     assert make_corpus(tmp_path / "corpus", seed=3, files=20) == made
     assert mark.exists()
+    for names in (["manifest.json"], ["truth.json", "categories.json"]):
+        for name in names:
+            file = made.root / name
+            file.write_bytes(file.read_bytes()[:-9])
+        assert tree_digest(make_corpus(tmp_path / "corpus", seed=3, files=20).root) == whole
+    for name, said in (
+        ("manifest.json", '[{"filename": 5}]'),
+        ("categories.json", '{"a": 5}'),
+        ("truth.json", "[]"),
+    ):
+        kept = (made.root / name).read_bytes()
+        (made.root / name).write_text(said)
+        assert _made_as(made) is None, said
+        (made.root / name).write_bytes(kept)
     make_corpus(tmp_path / "corpus", seed=4, files=20)
-    assert not mark.exists()
+    assert tree_digest(made.root) != whole
     assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "truth.json", "categories.json"])
-def test_a_damaged_corpus_is_made_again(tmp_path, name):
-    corpus = make_corpus(tmp_path / "corpus", seed=3, files=20)
-    whole = corpus.manifest.read_bytes()
-    file = corpus.root / name
-    file.write_bytes(file.read_bytes()[:-9])
-    assert make_corpus(tmp_path / "corpus", seed=3, files=20).manifest.read_bytes() == whole
 
 
 def test_a_folder_that_is_no_corpus_is_never_replaced(tmp_path):

@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -122,15 +124,40 @@ def test_of_twenty_thousand_rows_few_are_elements_and_scrolling_reaches_the_last
         assert most < 1500
         page.keyboard.press("End")
         page.wait_for_selector("#tile-19999.cursor")
-        # What the browser waits for, from the key to the count.
-        started = time.perf_counter()
+        # How soon answers come is measured by `python -m benchmarks pages`.
         page.fill("#text", "photograph 1999")
         until(page, "document.getElementById('count').textContent.startsWith('13 of')")
-        assert time.perf_counter() - started < 2.0
-        taken = page.evaluate(
-            "performance.getEntriesByType('resource').filter(e => e.name.includes('/api/rows')).at(-1).duration"
+        quiet(seen, address)
+
+
+@pytest.mark.slow
+def test_a_question_is_answered_while_thumbnails_are_being_made(browser, tmp_path):
+    shown, made = collection(200, folder=tmp_path, hostile=False), threading.Event()
+
+    def slowly(sha1):
+        assert made.wait(60)
+        return shown.read(sha1)
+
+    with (
+        served(replace(shown, read=slowly)) as (address, _),
+        visit(browser, address, width=1440) as seen,
+    ):
+        page = ready(seen)
+        page.fill("#text", "photograph 197")
+        # No picture has come yet.
+        until(page, "document.getElementById('count').textContent.startsWith('1 of')")
+        assert not made.is_set()
+        made.set()
+        until(
+            page,
+            "[...document.querySelectorAll('.tile img')].filter(i => i.naturalWidth).length === 1",
         )
-        assert taken < 600  # ms; 300 alone on this machine
+        page.fill("#text", "")
+        until(
+            page,
+            "document.querySelectorAll('.tile').length > 20 &&"
+            " [...document.querySelectorAll('.tile img')].every(i => i.naturalWidth)",
+        )
         quiet(seen, address)
 
 
