@@ -93,15 +93,6 @@ def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
     return [record_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
-CODES = pa.dictionary(pa.int32(), pa.string())
-"""A column of few distinct texts: four bytes a row, whatever they say."""
-
-
-def decoded(column: pa.Array | pa.ChunkedArray) -> Any:
-    """The column itself, or its texts where it holds codes of them."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
 def fits(found: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether columns of a file can be read as these: those that both have are of the same types, and nothing is
     missing where nothing may be. Times may be finer: Parquet knows no seconds."""
@@ -119,3 +110,12 @@ def _same(one: pa.DataType, other: pa.DataType) -> bool:
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other):
         return one.tz == other.tz
     return one == other
+
+
+CODES = pa.dictionary(pa.int32(), pa.string())
+"""A column of few distinct texts: four bytes a row, whatever they say."""
+
+
+def decoded(column: pa.Array | pa.ChunkedArray) -> Any:
+    """The column itself, or its texts where it holds codes of them."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import files, sums
-from catalog.looks import CURSOR, PLAN, VERSIONS, WALK
-from catalog.plans import PLANNED_AT, REPLACES, next_number, write_parquet
+from catalog.looks import COVERS, CURSOR, WALK
+from catalog.plans import PLAN, PLANNED_AT, REPLACES, VERSIONS, next_number, write_parquet
 from catalog.repair import BATCHES
-from catalog.store import COVERS, Catalog
+from catalog.store import Catalog
 
 MOST_SMALL = 8
 """So many small ones in a row are allowed."""
@@ -65,7 +65,7 @@ def finish(catalog: Catalog) -> None:
     for source in _folders(catalog.parts / "listing"):
         for part in sorted(source.glob("*.parquet")):
             first = _said(part, COVERS)
-            if first is not None:
+            if first is not None and part.stem.isdecimal():
                 _drop_listed(catalog, source, range(int(first), int(part.stem)))
     for folder in _folders(catalog.parts / "request"):
         for part in sorted(folder.glob("*.parquet")):

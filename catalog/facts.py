@@ -208,7 +208,10 @@ def records_at(
         folder, _, number = one.rpartition("/")
         path = catalog.parts / "listing" / folder / f"{int(number):06d}.parquet"
         sums.check([path])
-        with pq.ParquetFile(path) as source_part:
+        with (
+            sums.naming(catalog.root, pa.ArrowException, OSError),
+            pq.ParquetFile(path) as source_part,
+        ):
             table = source_part.read(names, use_threads=False)
         found.append(table.take(pa.array(rows[begin:end])))
         begin = end

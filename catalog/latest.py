@@ -180,7 +180,12 @@ def _parts(catalog: Catalog, stage: str, keys: Keys, columns: Sequence[str]) -> 
     have = STAGES[stage].names
     coded = [name for name in CODED if name in have]
     read = partial(read_part, wanted=STAGES[stage], columns=[*coded, *columns], coded=coded)
-    for table in _ahead(read, catalog.whole_parts(stage)):
+    tables = _ahead(read, catalog.whole_parts(stage))
+    while True:
+        with sums.naming(catalog.root, pa.ArrowException, OSError):
+            table = next(tables, None)
+        if table is None:
+            return
         if table.num_rows:
             sha1 = _coded(table, "sha1")
             places = keys.places(sha1.dictionary)[np.asarray(sha1.indices)]
@@ -249,17 +254,17 @@ def at_places(
     coded, coded_verdict = ([n for n in some if n in FEW] for some in (names, VERDICT))
     chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
     for begin, end in zip(begins, [*begins[1:], len(order)], strict=True):
-        first = order[begin]
-        source, number = keys[rank[first]], f"{part[first]:06d}"
+        first = int(order[begin])
+        source, number = keys[int(rank[first])], f"{part[first]:06d}"
         rows = pa.array(row[order[begin:end]])
         file = catalog.parts / "listing" / source / f"{number}.parquet"
         said = catalog.parts / "verdict" / gate_version / f"{source}.{number}.parquet"
-        sums.check([file])
-        found = [read_part(file, listed, names, coded).take(rows)]
-        if said.exists():
-            sums.check([said])
-            found.append(read_part(said, judged, VERDICT, coded_verdict).take(rows))
-        else:
+        sums.check([file, *([said] if said.exists() else [])])
+        with sums.naming(catalog.root, pa.ArrowException, OSError):
+            found = [read_part(file, listed, names, coded).take(rows)]
+            if said.exists():
+                found.append(read_part(said, judged, VERDICT, coded_verdict).take(rows))
+        if len(found) == 1:
             found.append(pa.table({n: pa.nulls(len(rows), judged.field(n).type) for n in VERDICT}))
         for table in found:
             for name in table.column_names:

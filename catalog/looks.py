@@ -26,7 +26,9 @@ PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
 VERSIONS = b"lucidlr.versions"
 CURSOR = b"lucidlr.cursor"
 WALK = b"lucidlr.walk"
-"""Keys of what plans and parts of the listing say of themselves, as JSON."""
+COVERS = b"lucidlr.covers"
+"""Keys of what plans and parts say of themselves, as JSON. The last one stands in a part that took the place of others
+(catalog/compact.py): the first number of a listing, or the runs of a log."""
 CELLS: Mapping[str, pa.DataType] = {
     "value": pa.float64(),
     "text": pa.string(),

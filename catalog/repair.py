@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
-from catalog.looks import looks_right
+from catalog.looks import COVERS, looks_right
 from catalog.records import AGAIN
-from catalog.store import COVERS, DAMAGED, Catalog
+from catalog.store import DAMAGED, Catalog
 
 BATCHES = ("download", "hash", "measure", "score", "embed")
 """Stages whose parts are planned batches."""
@@ -83,7 +83,8 @@ def _holes(catalog: Catalog) -> list[Fault]:
         there: set[int] = set()
         for path in source.glob("*.parquet"):
             # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
-            there |= {int(path.stem), *_covered(path)} if path.stem.isdecimal() else set()
+            if path.stem.isdecimal():
+                there |= {int(path.stem), *_covered(path)}
         # A sum stands before its file does: one behind the last part is of a commit that was cut off.
         gaps = sorted(set(range(max(there, default=-1))) - there)
         if source.name != AGAIN:

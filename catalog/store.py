@@ -42,8 +42,6 @@ from catalog.records import STAGES, FailureRecord, to_table
 
 DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
-COVERS = b"lucidlr.covers"
-"""In a part that took the place of others (catalog/compact.py): the first number of a listing, or the runs of a log."""
 
 
 class CatalogLocked(Expected, RuntimeError):

@@ -158,7 +158,7 @@ def _by_turns(candidates: pa.Table) -> list[Row]:
     ordered = _order(candidates, ~_kept(candidates) & _has_bytes(candidates))
     groups = {reason: ordered[codes[ordered] == code] for code, reason in enumerate(reasons)}
     queues = [
-        spread(rows, SHOWN_FIRST)
+        spread(rows.tolist(), SHOWN_FIRST)
         for _, rows in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
         if len(rows)
     ]

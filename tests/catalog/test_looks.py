@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog import repair, sums, views
+from catalog.latest import Keys, latest_values
 from catalog.looks import looks_right
 from catalog.plans import config_hash
 from catalog.records import LISTING, STAGES, HashRecord, MeasureRecord, schema, to_table
@@ -67,6 +68,8 @@ def test_pages_that_cannot_be_unpacked_are_named_whatever_the_sum_says(tmp_path)
         connection.execute("SELECT * FROM measures").fetchall()
     with pytest.raises(sums.Damaged, match=path.name), catalog.locked():
         pq.read_table(path)
+    with pytest.raises(sums.Damaged, match=path.name):
+        latest_values(catalog, "measure", Keys(pa.chunked_array([["0" * 40]])), [("piqe", "1")])
     assert [fault.path for fault in repair.faults(catalog, again=True)] == [path]
     repair.heal(catalog, lambda text: None, deep=True)
     assert not path.exists()
