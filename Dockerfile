@@ -1,6 +1,6 @@
 # The worker's image: the project with its locked dependencies. Not run here; see docs/prefect.md.
-# PYTHON_IMAGE=python:3.11-slim@sha256:... pins what you have looked at (docs/prefect.md says how).
-ARG PYTHON_IMAGE=python:3.11-slim
+# --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:...: by its digest; without one nothing is built (docs/prefect.md).
+ARG PYTHON_IMAGE
 FROM ${PYTHON_IMAGE}
 
 # Debian keeps only the newest patch of a package: a pinned one would soon not be there.

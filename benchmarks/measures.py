@@ -24,6 +24,8 @@ from skimage.measure import blur_effect
 from skimage.restoration import estimate_sigma
 from threadpoolctl import threadpool_limits
 
+from filters.degradation import DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER
+from filters.degradation.classifier import load_classifier
 from filters.degradation.synthesis import encode_jpeg
 from filters.duplicates.hashing import hash_image
 from filters.measures import load_measure, measure_names, open_photo, photo_of
@@ -127,6 +129,20 @@ def _costs(contents: list[bytes]) -> None:
         total += seconds
         print(f"{name:<24}{1000 * seconds / megapixels:>18.1f}")
     print(f"{'all measures':<24}{1000 * total / megapixels:>18.1f}")
+    for classifier in (PLAIN_CLASSIFIER, DEFAULT_CLASSIFIER):
+        needed = sorted(
+            n for n in load_classifier(classifier).measures if not n.startswith(ENCODED)
+        )
+        rounds: list[float] = []
+        for _ in range(3):
+            anew = [open_photo(content) for content in contents]
+            rounds.append(
+                cpu_seconds(
+                    lambda a=anew, ns=needed: [load_measure(n).measure(x) for x in a for n in ns]
+                )
+            )
+        told = f"{classifier}, {len(needed)} without encoder, best of 3"
+        print(f"{told}\n{'':<24}{1000 * min(rounds) / megapixels:>18.1f}")
     # With the gradients that edge_sigma needs anyway already there: what these three add.
     fresh = [open_photo(content) for content in contents]
     for photo in fresh:

@@ -1,10 +1,12 @@
 """How what a build does again grows with its candidates: 20,000, 200,000 and, with `--million`, 1,000,000 of synthetic
 facts. CPU seconds and peak of each command in a process of its own, and the exponent between the two largest.
 
-    python -m benchmarks scale [--million]
+    python -m benchmarks scale [--million] [--in FOLDER]
 
 An exponent of 1 is linear; above 1.1 something looks at everything for each thing. The last column is what ten times
-the largest would take by that exponent. Other sizes: `python -m benchmarks scale 1000 10000`.
+the largest would take by that exponent. Other sizes: `python -m benchmarks scale 1000 10000`. With `--in` the catalogs
+stay in that folder, and a run that was interrupted resumes behind the last command that was measured; `--again`
+measures the commands on the catalogs that are there once more.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.decisions import make_catalog
+from catalog import files
 
 SIZES, MILLION = (20_000, 200_000), 1_000_000
 MOST_EXPONENT = 1.1
@@ -35,6 +38,12 @@ catalog = Catalog(Path(sys.argv[1]) / "catalog")
 plans = sorted((catalog.plans / "hash").glob("*/*.parquet"))
 keys = [key for plan in plans for key in pq.read_table(plan).column("key").to_pylist()]
 assert catalog.plan("hash", keys, [VERSION], batch_size=256) == []
+"""
+MAKE = """
+import sys
+from benchmarks.decisions import make_catalog
+from pathlib import Path
+make_catalog(Path(sys.argv[1]), int(sys.argv[2]), whole=True)
 """
 LOOKUP = """
 import sys
@@ -62,7 +71,7 @@ class Cost:
     peak_mb: float
 
 
-def cost(command: Sequence[str], cwd: Path) -> Cost:
+def run(command: Sequence[str], cwd: Path) -> Cost:
     """Runs a command to its end.
 
     Raises:
@@ -79,31 +88,49 @@ def cost(command: Sequence[str], cwd: Path) -> Cost:
 
 
 def costs(folder: Path, count: int) -> dict[str, Cost]:
-    """Every command on a catalog of `count` candidates."""
-    out = folder / f"{count}"
-    out.mkdir()
-    make_catalog(out, count, whole=True)
+    """Every command on a catalog of `count` candidates; what was measured before is read from its folder."""
+    out, noted = folder / f"{count}", folder / f"{count}.json"
     recipe, where = str(out / "recipe.yaml"), ("--out", str(out))
+    if not (out / "recipe.yaml").exists():
+        files.delete(out)
+        files.make_folder(out)
+        # In a process of its own: the peak of a process is never below that of its parent when it began.
+        run([sys.executable, "-c", MAKE, str(out), str(count)], folder)
     cli, python = [sys.executable, "-m", "pipelines.cli"], [sys.executable, "-c"]
     again = [*cli, "build", recipe, *where, "--contact", "bench@example.org", "--workers", "1"]
     again += ["--runner", "threads"]
     commands = {
-        "first refilter (judges licenses, finds twins)": [*cli, "refilter", recipe, *where],
+        FIRST: [*cli, "refilter", recipe, *where],
         "plan, all planned": [*python, PLAN, str(out)],
         "keys of all batches": [*python, LOOKUP, str(out), str(count)],
         "refilter": [*cli, "refilter", recipe, *where],
         "whatif degraded.min=0.7": [*cli, "whatif", "degraded.min=0.7", *where],
+        "build, all decided again": again,
         "build, nothing to do": again,
         "measures view, one measure": [*python, MEASURES, str(out)],
     }
-    found: dict[str, Cost] = {}
+    held: dict[str, Any] = json.loads(noted.read_text()) if noted.exists() else {}
+    found = {name: Cost(**cost) for name, cost in held.items() if name in commands}
     for name, command in commands.items():
-        found[name] = cost(command, folder)
+        if name not in found:
+            found[name] = run(command, folder)
+            files.put(noted, json.dumps({name: vars(one) for name, one in found.items()}))
         print(
             f"  {count:>9,}  {name:<48}{found[name].cpu_s:>9.1f} s{found[name].peak_mb:>8.0f} MB",
             flush=True,
         )
     return found
+
+
+FIRST = "first refilter (judges licenses, finds twins)"
+
+
+def _forget(folder: Path, sizes: Sequence[int]) -> None:
+    """What was measured on the catalogs that are there, but what only happens once."""
+    for count in sizes:
+        noted = folder / f"{count}.json"
+        held = json.loads(noted.read_text()) if noted.exists() else {}
+        files.put(noted, json.dumps({name: held[name] for name in (FIRST,) if name in held}))
 
 
 def exponent(small: float, large: float, ratio: float) -> float:
@@ -116,7 +143,13 @@ def main(*arguments: str) -> None:
     sizes = (*SIZES, MILLION) if "--million" in arguments else SIZES
     sizes = tuple(int(n) for n in arguments if n.isdecimal()) or sizes
     with tempfile.TemporaryDirectory() as scratch:
-        measured = {count: costs(Path(scratch), count) for count in sizes}
+        folder = Path(scratch)
+        if "--in" in arguments:
+            folder = Path(arguments[arguments.index("--in") + 1])
+            files.make_folder(folder)
+        if "--again" in arguments:
+            _forget(folder, sizes)
+        measured = {count: costs(folder, count) for count in sizes}
     before, last = sizes[-2:]
     print(f"\n{'CPU seconds':<48}{before:>11,}{last:>11,}{'exponent':>10}{10 * last:>13,}")
     slow = []

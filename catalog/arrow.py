@@ -91,3 +91,31 @@ def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
         if name in lists:
             columns[i] = [None if value is None else tuple(value) for value in columns[i]]
     return [record_type(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+def fits(found: pa.Schema, wanted: pa.Schema) -> bool:
+    """Whether columns of a file can be read as these: those that both have are of the same types, and nothing is
+    missing where nothing may be. Times may be finer: Parquet knows no seconds."""
+    return all(
+        name not in wanted.names
+        or (
+            _same(found.field(name).type, wanted.field(name).type)
+            and (wanted.field(name).nullable or not found.field(name).nullable)
+        )
+        for name in found.names
+    )
+
+
+def _same(one: pa.DataType, other: pa.DataType) -> bool:
+    if pa.types.is_timestamp(one) and pa.types.is_timestamp(other):
+        return one.tz == other.tz
+    return one == other
+
+
+CODES = pa.dictionary(pa.int32(), pa.string())
+"""A column of few distinct texts: four bytes a row, whatever they say."""
+
+
+def decoded(column: pa.Array | pa.ChunkedArray) -> Any:
+    """The column itself, or its texts where it holds codes of them."""
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

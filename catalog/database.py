@@ -56,7 +56,14 @@ def disk_told(database: Path) -> Generator[None]:
     try:
         yield
     except duckdb.IOException as error:
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        for number in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EIO,
+        ):
             told = refusal(OSError(number, os.strerror(number)), database)
             if told is not None and os.strerror(number) in str(error):
                 raise told from error

@@ -71,6 +71,11 @@ def refusal(error: OSError, path: Path) -> Expected | None:
                 f"No space left while writing {path}. {whole} make room and run the same command again. (Where "
                 "`df -h` shows room, `df -i` shows whether the inodes are used up.)"
             )
+        case errno.EFBIG:
+            return DiskFull(
+                f"{path} would be larger than this file system or a limit on files (`ulimit -f`) allows. {whole} "
+                "use another folder, or lift the limit, and run the same command again."
+            )
         case errno.EDQUOT:
             return DiskFull(
                 f"No space left within your quota while writing {path}. {whole} make room and run the same command "

@@ -10,9 +10,8 @@ from typing import Any
 
 import duckdb
 
-from catalog.advice import advice_for
 from catalog.database import connect
-from catalog.errors import Expected, NoBuild, NotAFile
+from catalog.errors import Expected, NoBuild, NotAFile, advice_for
 from catalog.removals import Named, pages_named
 from catalog.store import catalog_in, holds_build
 from catalog.views import opened

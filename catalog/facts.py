@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from catalog import sums
+from catalog.arrow import decoded
 from catalog.database import column_name, text_literal
-from catalog.latest import Keys, latest_rows, latest_values, seen_in
-from catalog.records import AGAIN, FileRecord, ListingRow, VerdictRow, schema
+from catalog.latest import VERDICT, Keys, at_places, latest_rows, latest_values, seen_in
+from catalog.records import AGAIN, FileRecord, ListingRow, schema
 from catalog.removals import NOT_REMOVED, REFUSED_BYTES, REMOVED_PAGES, REQUESTED_BYTES
 from catalog.store import Catalog
 from catalog.views import opened
@@ -29,8 +30,6 @@ ALWAYS = (
     "page_id",
     "title",
     "sha1",
-    "url",
-    "file_page_url",
     "width",
     "height",
     "size_bytes",
@@ -40,10 +39,11 @@ ALWAYS = (
 )
 """Fields of FileRecord that every table of candidates has."""
 
+ADDRESSES = ("url", "file_page_url")
+"""Fields that only those need who fetch: a tenth of the room."""
+
 PLACE = ("at_source", "at_part", "at_row")
 """Where the full record of a candidate stands: source key, part, row. For `records_at`."""
-
-VERDICT = tuple(name for name in schema(VerdictRow).names if name != "page_id")
 
 
 def candidates(
@@ -57,6 +57,8 @@ def candidates(
     hash_version: str | None = None,
     embedding: tuple[str, str] | None = None,
     points: tuple[str, str] | None = None,
+    addresses: bool = True,
+    looks: bool = False,
 ) -> pa.Table:
     """The facts of the files that these sources listed, one row per page id, in page id order.
 
@@ -70,86 +72,113 @@ def candidates(
         hash_version: which hashes to join.
         embedding: (encoder, version) wanted; becomes the columns `embedding` and `thumbnail`, a few kilobytes a file.
         points: likewise; becomes the columns `points` and `points_thumbnail`.
+        addresses: also `ADDRESSES`.
+        looks: also `LOOKS` of the hashes.
 
     Returns:
         `ALWAYS` and `fields`, `source`, `PLACE`, `VERDICT`, `removed` (why it may not be released, or `none`),
         `object` (present, a failure's kind, or null when never tried), phash ... spread, decoded_width,
         decoded_height, and the measures and scores (float64, null where missing).
     """
-    query = _query(sources, gate_version, fields)
-    with opened(catalog, "listing", "verdicts", "failures", "tombstones") as connection:
-        table = connection.sql(query).to_arrow_table()
-    # What DuckDB answers is small (one row a file); parts are then read one at a time and looked up by SHA-1, because a
-    # join over all of them would hold every measure of every file in memory.
-    keys = Keys(table.column("sha1"))
+    with opened(catalog, "listing", "failures", "tombstones") as connection:
+        placed = connection.sql(_query(sources)).to_arrow_table()
+        failed = connection.sql(_FAILED).to_arrow_table()
+        asked = connection.sql(f"SELECT DISTINCT sha1 FROM ({REQUESTED_BYTES})").to_arrow_table()
+    # DuckDB only says which rows: with the texts in it, its sort and its answer take a gigabyte at a million files. The
+    # rest is read part by part, because a join over all of them would hold every measure of every file in memory.
+    names = dict.fromkeys([*ALWAYS, *(ADDRESSES if addresses else ()), *fields])
+    keys = [*(key for key, _ in sources), AGAIN]
+    rest = [name for name in names if name != "page_id"]
+    columns = at_places(catalog, placed, keys, rest, gate_version)
+    removed = placed.column("removed")
+    if asked.num_rows:
+        known = pc.is_in(columns["sha1"], value_set=asked.column("sha1").drop_null())
+        removed = pc.coalesce(removed, pc.if_else(known, "requested", None))
+    table = pa.table(
+        {
+            "page_id": placed.column("page_id"),
+            **{name: columns[name] for name in rest},
+            "source": _named(placed.column("rank"), keys),
+            "at_source": _named(placed.column("at_rank"), keys),
+            "at_part": placed.column("at_part"),
+            "at_row": placed.column("at_row"),
+            **{name: columns[name] for name in VERDICT},
+            "removed": pc.fill_null(removed, NOT_REMOVED).dictionary_encode(),
+        }
+    )
+    del placed, columns, removed
+    sha1s = Keys(table.column("sha1"))
     # A failure that is open outranks a part that has the file: its bytes turned out to be damaged later.
-    fetched = pc.if_else(seen_in(catalog, "download", keys), "present", None)
+    fetched = pc.if_else(seen_in(catalog, "download", sha1s), "present", None)
+    why = failed.column("kind").combine_chunks()
+    place = pc.index_in(table.column("sha1"), value_set=failed.column("key").combine_chunks())
     columns = {
-        "object": pc.coalesce(table.column("failed"), fetched),
-        **latest_rows(catalog, "hash", keys, HASHES, (None, hash_version or "")),
+        "object": pc.coalesce(why.take(place), fetched).dictionary_encode(),
+        **latest_rows(
+            catalog, "hash", sha1s, (*HASHES, *(LOOKS if looks else ())), (None, hash_version or "")
+        ),
     }
     for stage, wanted in (("measure", measures), ("score", scores)):
-        found = latest_values(catalog, stage, keys, wanted)
+        found = latest_values(catalog, stage, sha1s, wanted)
         columns |= {f"{stage}.{name}": values for name, values in found.items()}
     if embedding is not None:
-        seen = latest_rows(catalog, "embed", keys, ("vector", "thumbnail"), embedding)
+        seen = latest_rows(catalog, "embed", sha1s, ("vector", "thumbnail"), embedding)
         columns |= {"embedding": seen["vector"], "thumbnail": seen["thumbnail"]}
     if points is not None:
-        seen = latest_rows(catalog, "embed", keys, ("vector", "thumbnail"), points)
+        seen = latest_rows(catalog, "embed", sha1s, ("vector", "thumbnail"), points)
         columns |= {"points": seen["vector"], "points_thumbnail": seen["thumbnail"]}
-    table = table.drop_columns("failed")
     for name, column in columns.items():
         table = table.append_column(name, column)
     return table
 
 
-def _query(
-    sources: Sequence[tuple[str, int | None]], gate_version: str, fields: Sequence[str]
-) -> str:
-    """What the listing, the gate, the failures and the tombstones say; what was found in the files comes after."""
+_FAILED = (
+    "SELECT key, any_value(kind) AS kind FROM failures WHERE stage IN ('download', 'hash') "
+    "AND key IS NOT NULL GROUP BY key"
+)
+
+
+def _query(sources: Sequence[tuple[str, int | None]]) -> str:
+    """page_id, rank of the source that listed it, where its record stands (rank, part, row), and why its page was
+    removed, in page id order."""
     order = ", ".join(
         f"({text_literal(key)}, {i}, {'NULL' if cap is None else int(cap)}::BIGINT)"
         for i, (key, cap) in enumerate(sources)
     )
-    columns = ", ".join("l." + column_name(n) for n in dict.fromkeys([*ALWAYS, *fields]))
-    at = "source_key = {0}.source_key AND l.part = {0}.part AND l.part_row = {0}.part_row"
     return (
         f"WITH wanted(source_key, rank, cap) AS (VALUES {order}), "
-        # Only keys go through the windows; the wider columns are fetched for what was chosen.
-        "numbered AS (SELECT page_id, source_key, part, part_row, rank, cap, row_number() OVER "
-        "(PARTITION BY source_key ORDER BY part, part_row) AS nth "
+        "numbered AS (SELECT page_id, part, part_row, rank, cap, row_number() OVER "
+        "(PARTITION BY rank ORDER BY part, part_row) AS nth "
         "FROM listing JOIN wanted USING (source_key)), "
-        "first AS (SELECT page_id, source_key, part, part_row FROM numbered WHERE page_id IS NOT NULL "
+        "first AS (SELECT page_id, rank, part, part_row FROM numbered WHERE page_id IS NOT NULL "
         "AND (cap IS NULL OR nth <= cap) "
         "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
         # A page that was asked for again is what it was found to be then.
         f"again AS (SELECT page_id, part, part_row FROM listing WHERE source_key = {text_literal(AGAIN)} "
-        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY part DESC, part_row DESC) = 1), "
-        "placed AS (SELECT first.page_id, first.source_key AS source, "
-        f"CASE WHEN again.part IS NULL THEN first.source_key ELSE {text_literal(AGAIN)} END AS source_key, "
-        "coalesce(again.part, first.part) AS part, coalesce(again.part_row, first.part_row) AS part_row "
-        "FROM first LEFT JOIN again USING (page_id)), "
-        "failed AS (SELECT key, any_value(kind) AS kind FROM failures "
-        "WHERE stage IN ('download', 'hash') GROUP BY key) "
-        f"SELECT {columns}, placed.source, l.source_key AS at_source, l.part AS at_part, "
-        f"l.part_row AS at_row, {', '.join('v.' + column_name(n) for n in VERDICT)}, "
-        f"coalesce(removed.reason, CASE WHEN asked.sha1 IS NOT NULL THEN 'requested' END, "
-        f"{text_literal(NOT_REMOVED)}) AS removed, failed.kind AS failed "
-        f"FROM placed JOIN listing l ON l.{at.format('placed')} "
-        f"LEFT JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v "
-        f"ON l.{at.format('v')} "
-        f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = placed.page_id "
-        f"LEFT JOIN ({REQUESTED_BYTES}) asked ON asked.sha1 = l.sha1 "
-        "LEFT JOIN failed ON failed.key = l.sha1 ORDER BY placed.page_id"
+        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY part DESC, part_row DESC) = 1) "
+        "SELECT first.page_id, first.rank, "
+        f"CASE WHEN again.part IS NULL THEN first.rank ELSE {len(sources)} END AS at_rank, "
+        "coalesce(again.part, first.part) AS at_part, coalesce(again.part_row, first.part_row) AS at_row, "
+        "removed.reason AS removed "
+        "FROM first LEFT JOIN again USING (page_id) "
+        f"LEFT JOIN ({REMOVED_PAGES}) removed ON removed.page_id = first.page_id ORDER BY first.page_id"
     )
+
+
+def _named(ranks: pa.ChunkedArray, keys: Sequence[str]) -> pa.DictionaryArray:
+    """The key of each rank, as a code."""
+    codes = ranks.combine_chunks().cast(pa.int32())
+    return pa.DictionaryArray.from_arrays(codes, pa.array(keys, pa.string()))
 
 
 HASHES = (
     *("phash", "dhash", "phash_mirror", "dhash_mirror"),
     *("spread", "decoded_width", "decoded_height"),
-    *("seen_phash", "seen_dhash", "camera"),
+    "camera",
 )
 """Columns of catalog.records.HashRecord that a candidate gets."""
+LOOKS = ("seen_phash", "seen_dhash")
+"""Those that only a search for twins or copies reads: as much room as all measures."""
 
 
 def records_at(
@@ -166,7 +195,7 @@ def records_at(
     empty = pa.schema([wanted.field(name) for name in names]).empty_table()
     source, part, row = (places.column(name) for name in PLACE)
     parts, which = np.unique(
-        pc.binary_join_element_wise(source, part.cast(pa.string()), "/").to_pylist(),
+        pc.binary_join_element_wise(decoded(source), part.cast(pa.string()), "/").to_pylist(),
         return_inverse=True,
     )
     # Sorted by part, so that each is opened once; `back` undoes it at the end.
@@ -179,7 +208,10 @@ def records_at(
         folder, _, number = one.rpartition("/")
         path = catalog.parts / "listing" / folder / f"{int(number):06d}.parquet"
         sums.check([path])
-        with pq.ParquetFile(path) as source_part:
+        with (
+            sums.naming(catalog.root, pa.ArrowException, OSError),
+            pq.ParquetFile(path) as source_part,
+        ):
             table = source_part.read(names, use_threads=False)
         found.append(table.take(pa.array(rows[begin:end])))
         begin = end
@@ -195,13 +227,17 @@ def refused_bytes(catalog: Catalog, gate_version: str) -> pa.Table:
     Which reasons count for the bytes is the gate's to say (`filters.license.bytes_refused`).
     """
     query = (
-        "WITH last AS (SELECT page_id, sha1, source_key, part, part_row FROM listing WHERE page_id IS NOT NULL "
+        # Only pages of which a row was refused: the window over all of them took two seconds at a million.
+        f"WITH refused AS (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)} "
+        "AND license_outcome <> 'accept'), "
+        "last AS (SELECT page_id, sha1, source_key, part, part_row FROM listing WHERE page_id IS NOT NULL "
+        "AND page_id IN (SELECT page_id FROM refused) "
         f"QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY source_key = {text_literal(AGAIN)} DESC, "
         "fetched_at DESC, part DESC, part_row DESC) = 1) "
         "SELECT DISTINCT last.sha1, last.page_id, v.license_reason AS reason FROM last "
-        f"JOIN (SELECT * FROM verdicts WHERE version = {text_literal(gate_version)}) v ON "
+        "JOIN refused v ON "
         "v.source_key = last.source_key AND v.part = last.part AND v.part_row = last.part_row "
-        "WHERE last.sha1 IS NOT NULL AND v.license_outcome <> 'accept' "
+        "WHERE last.sha1 IS NOT NULL "
         f"UNION SELECT sha1, page_id, reason FROM ({REFUSED_BYTES})"
     )
     with opened(catalog, "listing", "verdicts", "tombstones") as connection:

@@ -6,7 +6,7 @@ After a kill or a power cut a path holds what it held before, or what was writte
     writing, stream, text, folder              for libraries that want a path, a stream or a whole folder
     named_text                                 what a person named
     adopt, growing, sweep                      of another program; a log read while it grows; what a kill left
-    share, touch                               a second name; written again without being written
+    share, fill, touch                         a second name; the same bytes; written again without being written
 
 What touches the disk is `Disk` (catalog/disk.py); `using` puts another layer in its place, in tests one that loses what
 was not synced. A bucket would be another one: it gets a local temporary file and uploads it in `publish`.
@@ -16,6 +16,7 @@ Every temporary is named `.<name>.<8 hex digits>.tmp`, in the same folder as wha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -40,7 +41,7 @@ _LEFT = re.compile(r"\..+\.tmp(\.wal)?")
 
 
 class NotHere(Expected, ValueError):
-    """An address of a bucket or a site where a folder of this machine is needed."""
+    """An address of a bucket or a site, or a name that no folder can have, where a folder of this machine is needed."""
 
 
 _ADDRESS = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
@@ -50,7 +51,7 @@ def local(path: Path | str) -> Path:
     """A folder of this machine.
 
     Raises:
-        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it.
+        NotHere: it is the address of something else: `Path` would make a folder named `s3:` of it; or no name of one.
     """
     if _ADDRESS.match(str(path)):
         raise NotHere(
@@ -58,6 +59,13 @@ def local(path: Path | str) -> Path:
             "mount. Buckets are not supported: build into a folder and copy dataset/ there, for example with "
             "`aws s3 sync`."
         )
+    try:
+        Path(path).stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise NotHere(
+                f"{str(path)[:200]} can be no folder: {error.strerror}. Name another."
+            ) from error
     return Path(path)
 
 
@@ -210,6 +218,11 @@ def share(existing: Path, path: Path) -> None:
             temporary.hardlink_to(existing)
         except OSError:
             shutil.copyfile(existing, temporary)
+
+
+def fill(temporary: Path, existing: Path) -> None:
+    """The bytes of a file into a temporary that `writing` gave, for who changes a few of them."""
+    shutil.copyfile(existing, temporary)
 
 
 def touch(path: Path) -> None:

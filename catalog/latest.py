@@ -20,7 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from catalog.store import STAGES, Catalog
+from catalog import sums
+from catalog.arrow import CODES
+from catalog.records import STAGES, VerdictRow, schema
+from catalog.store import Catalog
 
 pc: Any = compute
 Places = NDArray[np.int64]
@@ -126,18 +129,25 @@ def latest_values(
         stage: measure or score.
         wanted: (name, version), each name once.
     """
-    values = np.zeros((len(wanted), len(keys)))
-    known = np.zeros(values.shape, dtype=bool)
+    values = [np.zeros(len(keys)) for _ in wanted]
+    known = [np.zeros(len(keys), dtype=bool) for _ in wanted]
     for part in _parts(catalog, stage, keys, ("value",)) if wanted else ():
         column = part.table.column("value").combine_chunks()
         valid = np.asarray(column.is_valid())[part.rows]
         which = part.which(wanted)
         # A null was measured and does not apply: it must not hide a value that an earlier part has.
         hit = valid & (which >= 0)
-        at = which[hit], part.places[hit]
-        values[at] = np.asarray(pc.fill_null(column, 0.0))[part.rows][hit]
-        known[at] = True
-    return {name: keys.by_row(values[i], known[i]) for i, (name, _) in enumerate(wanted)}
+        found = np.asarray(pc.fill_null(column, 0.0))[part.rows][hit]
+        name, place = which[hit], part.places[hit]
+        # By name, each in one go: those of a name lie in the order in which they count.
+        order = np.argsort(name, kind="stable")
+        ends = np.cumsum(np.bincount(name, minlength=len(wanted))).tolist()
+        for i, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            mine = order[begin:end]
+            values[i][place[mine]] = found[mine]
+            known[i][place[mine]] = True
+    # One after the other, so that no value is there twice but those of one name.
+    return {name: keys.by_row(values.pop(0), known.pop(0)) for name, _ in wanted}
 
 
 @dataclass(frozen=True)
@@ -169,8 +179,13 @@ def _parts(catalog: Catalog, stage: str, keys: Keys, columns: Sequence[str]) -> 
     """The parts of a stage that have some of the keys, in the order of the views."""
     have = STAGES[stage].names
     coded = [name for name in CODED if name in have]
-    read = partial(_read, wanted=STAGES[stage], columns=[*coded, *columns], coded=coded)
-    for table in _ahead(read, catalog.whole_parts(stage)):
+    read = partial(read_part, wanted=STAGES[stage], columns=[*coded, *columns], coded=coded)
+    tables = _ahead(read, catalog.whole_parts(stage))
+    while True:
+        with sums.naming(catalog.root, pa.ArrowException, OSError):
+            table = next(tables, None)
+        if table is None:
+            return
         if table.num_rows:
             sha1 = _coded(table, "sha1")
             places = keys.places(sha1.dictionary)[np.asarray(sha1.indices)]
@@ -192,7 +207,9 @@ def _ahead(read: Callable[[Path], pa.Table], files: Sequence[Path]) -> Iterator[
             yield waiting.popleft().result()
 
 
-def _read(file: Path, wanted: pa.Schema, columns: Sequence[str], coded: Sequence[str]) -> pa.Table:
+def read_part(
+    file: Path, wanted: pa.Schema, columns: Sequence[str], coded: Sequence[str] = ()
+) -> pa.Table:
     """These columns of a part; null where it was written by a version that had none yet."""
     with pq.ParquetFile(file, read_dictionary=list(coded)) as source:
         have = source.schema_arrow.names
@@ -209,3 +226,53 @@ def _coded(table: pa.Table, name: str) -> pa.DictionaryArray:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     return column
+
+
+FEW = ("state", "mime", "license", "license_outcome", "license_reason", "family")
+"""Columns of few distinct texts; with `source`, `at_source`, `removed` and `object` they are kept as codes."""
+VERDICT = tuple(name for name in schema(VerdictRow).names if name != "page_id")
+
+
+def at_places(
+    catalog: Catalog,
+    placed: pa.Table,
+    keys: Sequence[str],
+    names: Sequence[str],
+    gate_version: str,
+) -> dict[str, pa.ChunkedArray]:
+    """These fields of the records, and the verdicts on them, in the order of `placed` (as `_query` gives it)."""
+    rank, part, row = (placed.column(n).to_numpy() for n in ("at_rank", "at_part", "at_row"))
+    order = np.lexsort((row, part, rank))
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = (np.diff(rank[order]) != 0) | (np.diff(part[order]) != 0)
+    begins = np.flatnonzero(starts).tolist()
+    listed, judged = STAGES["listing"], STAGES["verdict"]
+    wanted = [*(listed.field(n) for n in names), *(judged.field(n) for n in VERDICT)]
+    kinds = {f.name: CODES if f.name in FEW else f.type for f in wanted}
+    coded, coded_verdict = ([n for n in some if n in FEW] for some in (names, VERDICT))
+    chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
+    for begin, end in zip(begins, [*begins[1:], len(order)], strict=True):
+        first = int(order[begin])
+        source, number = keys[int(rank[first])], f"{part[first]:06d}"
+        rows = pa.array(row[order[begin:end]])
+        file = catalog.parts / "listing" / source / f"{number}.parquet"
+        said = catalog.parts / "verdict" / gate_version / f"{source}.{number}.parquet"
+        sums.check([file, *([said] if said.exists() else [])])
+        with sums.naming(catalog.root, pa.ArrowException, OSError):
+            found = [read_part(file, listed, names, coded).take(rows)]
+            if said.exists():
+                found.append(read_part(said, judged, VERDICT, coded_verdict).take(rows))
+        if len(found) == 1:
+            found.append(pa.table({n: pa.nulls(len(rows), judged.field(n).type) for n in VERDICT}))
+        for table in found:
+            for name in table.column_names:
+                # Parquet calls the values of a list otherwise, and parts of older versions may know other types.
+                chunks[name] += table.column(name).cast(kinds[name]).chunks
+    places = pa.array(back)
+    # A column at a time, so that only one is there twice.
+    return {
+        name: pa.chunked_array(chunks.pop(name), kind).unify_dictionaries().take(places)
+        for name, kind in kinds.items()
+    }

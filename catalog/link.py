@@ -8,6 +8,7 @@ renamed: a reader never sees half of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog import sums
+from catalog import files, sums
 from catalog.database import column_name, connect, disk_told, text_literal
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog
@@ -54,6 +55,20 @@ def make_database(
             partial(_small_tables, tables=tables),
         ):
             _fill(temporary, tables_of)
+
+
+def note_runs(catalog: Catalog, database: Path) -> None:
+    """Writes the table `runs` of a database again; the rest of it stays.
+
+    Raises:
+        catalog.files.DiskFull: there was no room; the old database is untouched.
+    """
+    runs = runs_table(catalog.root / "runs")
+    with sums.writing(database) as temporary, disk_told(database):
+        files.fill(temporary, database)
+        with contextlib.closing(connect(str(temporary), threads=1)) as connection:
+            connection.execute("DROP TABLE IF EXISTS runs")
+            _small_tables(connection, {"runs": runs})
 
 
 LINK_MB = 32

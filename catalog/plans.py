@@ -24,11 +24,13 @@ from pyarrow import compute
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.looks import PLAN, VERSIONS
+from catalog.looks import config_hash as config_hash
 
 pc: Any = compute
-PLAN = pa.schema([pa.field("batch", pa.string()), pa.field("key", pa.string())])
-VERSIONS = b"lucidlr.versions"
 PLANNED_AT = b"lucidlr.planned_at"
+REPLACES = b"lucidlr.replaces"
+"""In a plan that took the place of others (catalog/compact.py): their numbers, and when they were made."""
 ID = ".catalog-id"
 """Name of the file that tells one catalog from another, in its root and beside its originals."""
 _NUMBER = re.compile(r"\d+")
@@ -55,9 +57,16 @@ class BatchRef:
     """Id of the catalog that the batch belongs to; empty: whatever lies at `root`."""
 
 
-def config_hash(values: Iterable[str]) -> str:
-    """12 hex digits that name a set of versions."""
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def id_in(folder: Path) -> str:
+    """The catalog's id that stands in a folder; empty where there is none, or what stands there is none."""
+    try:
+        said = (folder / ID).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return said if _ID.fullmatch(said) else ""
 
 
 class CatalogUnseen(Expected, RuntimeError):
@@ -74,16 +83,17 @@ def recognized(ref: BatchRef) -> None:
         return
     root = Path(ref.root)
     for folder, what in ((root, "the catalog"), (root / "objects", "the catalog's originals")):
-        try:
-            said = (folder / ID).read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            said = "nothing"
+        said = id_in(folder) or "nothing"
         if said != ref.catalog:
             raise CatalogUnseen(
                 f"The worker on {socket.gethostname()} does not see {what} at {folder}: it finds {said} there, not "
                 f"{ref.catalog}. Mount the build's folder there under the same path (docs/clusters.md) and run the "
                 "same command again; nothing was written."
             )
+
+
+GROUP_ROWS = 65_536
+"""Of a part: what is encoded of it before it goes to the disk is in memory beside it."""
 
 
 def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> None:
@@ -95,7 +105,7 @@ def write_parquet(path: Path, table: pa.Table, metadata: dict[bytes, bytes] | No
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with sums.writing(path) as temporary, temporary.open("wb") as sink:
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", row_group_size=GROUP_ROWS)
 
 
 CONTENT = b"lucidlr.content"
@@ -209,8 +219,7 @@ class Plans:
             most: no more than so many, the first.
         """
         found: list[BatchRef] = []
-        place = self.root / ID
-        named = place.read_text("ascii").strip() if place.exists() else ""
+        named = id_in(self.root)
         for file in self._plan_files(stage):
             held = _versions_of(file)
             if versions is not None and not set(held) & set(versions):

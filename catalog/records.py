@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import pyarrow as pa
+
 from catalog.arrow import Hash64 as Hash64
 from catalog.arrow import from_table as from_table
 from catalog.arrow import schema as schema
@@ -351,3 +353,25 @@ class Decision:
     severity: float | None
     """The largest severity over all labels, 0 to 1."""
     split: str | None
+
+
+LISTING = pa.schema([*schema(FileRecord), *schema(ListingRow)])
+
+STAGES: dict[str, pa.Schema] = {
+    "listing": LISTING,
+    "verdict": schema(VerdictRow),
+    "download": schema(ObjectRecord),
+    "hash": schema(HashRecord),
+    "measure": schema(MeasureRecord),
+    "score": schema(ScoreRecord),
+    "embed": schema(EmbeddingRecord),
+    "twin": schema(TwinRow),
+    "failure": schema(FailureRecord),
+    "decision": schema(Decision),
+    "request": schema(RequestRow),
+    "check": schema(CheckRow),
+    "tombstone": schema(TombstoneRow),
+    "cleared": schema(ClearedRow),
+    "review": schema(ReviewRow),
+}
+"""Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""

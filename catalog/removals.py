@@ -49,11 +49,17 @@ REFUSED_BYTES = (
 )
 """sha1, page_id, reason of bytes that were hidden, or deleted for a reason of their own, under any title."""
 
-PRESENT_VERSIONS = (
-    "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL QUALIFY row_number() OVER "
+_PRESENT = (
+    "SELECT page_id, sha1 FROM listing WHERE page_id IS NOT NULL{0} QUALIFY row_number() OVER "
     f"(PARTITION BY page_id ORDER BY source_key = '{AGAIN}' DESC, fetched_at DESC, part DESC, part_row DESC) = 1"
 )
+PRESENT_VERSIONS = _PRESENT.format("")
 """page_id, sha1 of every page as it was last seen."""
+_OF_STONES = (
+    " AND page_id IN (SELECT page_id FROM listing WHERE sha1 IN "
+    "(SELECT sha1 FROM tombstones WHERE sha1 IS NOT NULL))"
+)
+"""Only of pages that ever had bytes with a tombstone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,7 @@ def released_tombstones(catalog: Catalog) -> pa.Table:
     """
     query = (
         f"WITH gone AS ({REMOVED_PAGES}), asked AS ({REQUESTED_BYTES}), "
-        f"present AS ({PRESENT_VERSIONS}), "
+        f"present AS ({_PRESENT.format(_OF_STONES)}), "
         "rightful AS (SELECT DISTINCT sha1 FROM present WHERE sha1 IS NOT NULL "
         "AND sha1 NOT IN (SELECT sha1 FROM asked) AND page_id NOT IN (SELECT page_id FROM gone) "
         f"AND sha1 NOT IN (SELECT sha1 FROM ({REFUSED_BYTES}))), "

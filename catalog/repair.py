@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.looks import COVERS, looks_right
 from catalog.records import AGAIN
 from catalog.store import DAMAGED, Catalog
 
@@ -57,7 +58,7 @@ def faults(catalog: Catalog, *, again: bool = False) -> list[Fault]:
     """Every part, plan and record that is damaged, and every one that is known to be missing.
 
     Args:
-        again: read also what this process has found whole before.
+        again: read also what this process has found whole before, and every value of it.
     """
     if again:
         sums.forget()
@@ -69,7 +70,7 @@ def faults(catalog: Catalog, *, again: bool = False) -> list[Fault]:
         (catalog.root / "copies", "*.parquet", "copy"),
     ):
         for path in sorted(folder.rglob(pattern)):
-            if not sums.is_whole(path):
+            if not sums.is_whole(path) or (again and not looks_right(path, all_of_it=True)):
                 what = path.relative_to(folder).parts[0] if kind == "part" else kind
                 found.append(Fault(path=path, kind="damaged", what=what))
     return found + _holes(catalog) + _lost_of_two(catalog)
@@ -79,7 +80,11 @@ def _holes(catalog: Catalog) -> list[Fault]:
     """Missing numbers in a source's listing. Other lost parts are pending again by themselves."""
     found: list[Fault] = []
     for source in sorted(path for path in (catalog.parts / "listing").glob("*") if path.is_dir()):
-        there = {int(path.stem) for path in source.glob("*.parquet")}
+        there: set[int] = set()
+        for path in source.glob("*.parquet"):
+            # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
+            if path.stem.isdecimal():
+                there |= {int(path.stem), *_covered(path)}
         # A sum stands before its file does: one behind the last part is of a commit that was cut off.
         gaps = sorted(set(range(max(there, default=-1))) - there)
         if source.name != AGAIN:
@@ -88,6 +93,14 @@ def _holes(catalog: Catalog) -> list[Fault]:
                 for gap in gaps[:1]
             ]
     return found
+
+
+def _covered(part: Path) -> range:
+    """Numbers of the parts that this one took the place of."""
+    if not sums.is_whole(part):
+        return range(0)
+    first = (pq.read_schema(part).metadata or {}).get(COVERS)
+    return range(0) if first is None else range(int(first), int(part.stem))
 
 
 def _lost_of_two(catalog: Catalog) -> list[Fault]:
@@ -99,10 +112,13 @@ def _lost_of_two(catalog: Catalog) -> list[Fault]:
     ]
 
 
-def heal(catalog: Catalog, say: Say) -> list[Fault]:
+def heal(catalog: Catalog, say: Say, *, deep: bool = False) -> list[Fault]:
     """Sets aside what is damaged, and with it what depends on it. Under the catalog's lock.
 
     Files of an older version get their sums here.
+
+    Args:
+        deep: unpack every value; else sums and footers are read.
 
     Raises:
         TombstoneLost: one is damaged and has no copy.
@@ -110,7 +126,7 @@ def heal(catalog: Catalog, say: Say) -> list[Fault]:
     # A process that builds for weeks must not rely on what it found whole at its first build.
     sums.forget()
     _adopt(catalog)
-    found = faults(catalog)
+    found = faults(catalog, again=deep)
     aside = catalog.root / DAMAGED / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
     for fault in found:
         if fault.what in TWICE:
@@ -193,12 +209,17 @@ def _from_copy(catalog: Catalog, fault: Fault, aside: Path) -> None:
 
 
 def broken_originals(
-    catalog: Catalog, place: Callable[[str], Path], *, deep: bool
+    catalog: Catalog,
+    place: Callable[[str], Path],
+    size_of: Callable[[str], int | None],
+    *,
+    deep: bool,
 ) -> tuple[list[str], list[str]]:
     """SHA-1s that a download part speaks of whose file is lost, and those whose file is damaged.
 
     Args:
         place: SHA-1 -> where the original is.
+        size_of: SHA-1 -> its bytes; None: it is not there.
         deep: recompute every SHA-1; else only the size is compared.
     """
     lost: list[str] = []
@@ -208,13 +229,11 @@ def broken_originals(
         for sha1, size in zip(
             *(rows.column(n).to_pylist() for n in rows.column_names), strict=True
         ):
-            path = place(sha1)
-            try:
-                same_size = size is None or path.stat().st_size == size
-                if not same_size or (deep and _sha1_of(path) != sha1):
-                    damaged.append(sha1)
-            except FileNotFoundError:
+            held = size_of(sha1)
+            if held is None:
                 lost.append(sha1)
+            elif (size is not None and held != size) or (deep and _sha1_of(place(sha1)) != sha1):
+                damaged.append(sha1)
     return sorted(set(lost)), sorted(set(damaged))
 
 

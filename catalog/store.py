@@ -26,61 +26,22 @@ from filelock import FileLock, Timeout
 
 from catalog import files, sums
 from catalog.errors import Expected, NoBuild
+from catalog.looks import CURSOR, WALK, said_in
 from catalog.plans import (
     ID,
     BatchRef,
     Plans,
     config_hash,
+    id_in,
     next_number,
     write_parquet,
     write_parquet_if_new,
 )
-from catalog.records import (
-    CheckRow,
-    ClearedRow,
-    Decision,
-    EmbeddingRecord,
-    FailureRecord,
-    FileRecord,
-    HashRecord,
-    ListingRow,
-    MeasureRecord,
-    ObjectRecord,
-    RequestRow,
-    ReviewRow,
-    ScoreRecord,
-    TombstoneRow,
-    TwinRow,
-    VerdictRow,
-    schema,
-    to_table,
-)
-
-LISTING = pa.schema([*schema(FileRecord), *schema(ListingRow)])
-
-STAGES: dict[str, pa.Schema] = {
-    "listing": LISTING,
-    "verdict": schema(VerdictRow),
-    "download": schema(ObjectRecord),
-    "hash": schema(HashRecord),
-    "measure": schema(MeasureRecord),
-    "score": schema(ScoreRecord),
-    "embed": schema(EmbeddingRecord),
-    "twin": schema(TwinRow),
-    "failure": schema(FailureRecord),
-    "decision": schema(Decision),
-    "request": schema(RequestRow),
-    "check": schema(CheckRow),
-    "tombstone": schema(TombstoneRow),
-    "cleared": schema(ClearedRow),
-    "review": schema(ReviewRow),
-}
-"""Schema of the parts of every stage. Each gets one empty part, so that no view is ever missing."""
+from catalog.records import LISTING as LISTING
+from catalog.records import STAGES, FailureRecord, to_table
 
 DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
-CURSOR = b"lucidlr.cursor"
-WALK = b"lucidlr.walk"
 
 
 class CatalogLocked(Expected, RuntimeError):
@@ -111,13 +72,12 @@ class Catalog(Plans):
 
     def identify(self) -> str:
         """The id of this catalog, made at its first build. A copy of the folder has the same one."""
-        place = self.root / ID
-        if not place.exists():
-            files.put_if_absent(place, secrets.token_hex(16) + "\n")
-        named = files.get(place).decode("ascii").strip()
-        beside = self.root / "objects" / ID
-        if not beside.exists():
-            files.put(beside, named + "\n")
+        places = (self.root, self.root / "objects")
+        # Damaged in one place, it stands in the other.
+        named = next(filter(None, map(id_in, places)), "") or secrets.token_hex(16)
+        for place in places:
+            if not id_in(place):
+                files.put(place / ID, named + "\n")
         return named
 
     # -- locks ---------------------------------------------------------------------------------
@@ -137,11 +97,7 @@ class Catalog(Plans):
             with files.room_for(folder / "build.lock"):
                 lock.acquire(timeout=0)
         except Timeout:
-            who = holder.read_text() if holder.exists() else "{}"
-            try:
-                held: dict[str, Any] = json.loads(who)
-            except json.JSONDecodeError:
-                held = {}
+            held = said_in(holder, {}) or {}
             raise CatalogLocked(
                 f"{self.root} is being built by process {held.get('pid', '?')} on "
                 f"{held.get('host', '?')} since {held.get('since', '?')} "
@@ -157,7 +113,7 @@ class Catalog(Plans):
             files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
             self._sweep()
-            with self._still_there():
+            with self._still_there(), sums.naming(self.root, pa.ArrowException, OSError):
                 yield
         finally:
             try:

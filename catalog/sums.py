@@ -5,7 +5,8 @@
 
 The sum is there before the file is: a file without one was written by a version that had none (docs/adr/0016), or its
 sum got lost. Where a file is replaced both sums stand there for a moment, so that a kill in between harms nothing.
-A process checks a file once, and again when its size or time has changed.
+A process checks a file once, and again when its size or time has changed. It also has to look like what stands at its
+place (catalog/looks.py): a sum can be written again by whoever changes a file.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ import re
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from catalog import files
 from catalog.errors import Expected
+from catalog.looks import looks_right
 
 SUFFIX = ".sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -106,13 +105,13 @@ def known(path: Path) -> tuple[str, ...]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file holds what was written to it; one without a sum only has to be readable as what it is."""
+    """Whether a file holds what was written to it; one without a sum only has to look right."""
     try:
         state = _state(path)
         if _checked.get(path) == state:
             return True
         sums = known(path)
-        whole = sha256_of(path) in sums if sums else _readable(path)
+        whole = (not sums or sha256_of(path) in sums) and looks_right(path)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
@@ -133,6 +132,28 @@ def check(paths: Iterable[Path]) -> None:
         raise Damaged(damaged)
 
 
+@contextlib.contextmanager
+def naming(root: Path, *errors: type[Exception]) -> Generator[None]:
+    """Names the files of a catalog whose pages cannot be unpacked, where a library stopped at them without a name.
+
+    Args:
+        errors: what the libraries in use raise then.
+
+    Raises:
+        Damaged: there are such files.
+    """
+    try:
+        yield
+    except Expected:
+        raise
+    except errors as error:
+        found = [path for name in ("parts", "plans") for path in (root / name).rglob("*.parquet")]
+        damaged = [path for path in sorted(found) if not looks_right(path, all_of_it=True)]
+        if damaged:
+            raise Damaged(damaged) from error
+        raise
+
+
 def forget() -> None:
     """What was checked is checked again."""
     _checked.clear()
@@ -142,7 +163,8 @@ def adopt(path: Path) -> bool:
     """Gives a file of an older version its sum, if it can be read to its end; whether it is whole."""
     if known(path):
         return is_whole(path)
-    if not _readable(path, all_of_it=True):
+    # Once with sense for what is no file at all, once for every value.
+    if not is_whole(path) or not looks_right(path, all_of_it=True):
         return False
     _note(path, (sha256_of(path),))
     return True
@@ -158,29 +180,3 @@ def _note(path: Path, sums: Iterable[str]) -> None:
 def _state(path: Path) -> tuple[int, int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _readable(path: Path, *, all_of_it: bool = False) -> bool:
-    """Whether a Parquet file has its footer, or all of its pages; other files have no such thing."""
-    if path.suffix == ".json":
-        return readable_json(path)
-    if path.suffix != ".parquet":
-        return True
-    try:
-        if all_of_it:
-            pq.read_table(path)
-        else:
-            pq.read_metadata(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError):
-        return False
-    return True
-
-
-def readable_json(path: Path) -> bool:
-    """Whether it is a JSON object or array, whatever it says."""
-    import json
-
-    try:
-        return isinstance(json.loads(path.read_bytes()), dict | list)
-    except ValueError:
-        return False

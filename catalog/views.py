@@ -12,6 +12,7 @@ from functools import partial
 import duckdb
 import pyarrow as pa
 
+from catalog import sums
 from catalog.database import column_name, connect, text_literal
 from catalog.records import AGAIN, FileRecord, ListingRow, schema
 from catalog.store import Catalog
@@ -52,58 +53,86 @@ def create_views(
     requests, checks, tombstones, cleared, reviews, all_decisions and ledger; or `only` some."""
     for name, query in _views_of(catalog).items():
         if not only or name in only:
-            text = query() if callable(query) else query
-            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query()}")
     if not only or "ledger" in only:
         _create_ledger(connection, catalog)
 
 
-def _views_of(catalog: Catalog) -> dict[str, str | Callable[[], str]]:
-    """View -> what it selects, or what tells that; a view that reads another stands behind it."""
-    listed = "SELECT * EXCLUDE (filename, file_row_number), {0}, file_row_number::BIGINT AS part_row FROM {1}"
-    folder, file = "split_part(filename, '/', -2)", "split_part(filename, '/', -1)"
-    part = f"split_part({file}, '.', {{0}})"
+_FOLDER, _FILE = "split_part(filename, '/', -2)", "split_part(filename, '/', -1)"
+
+
+def _views_of(catalog: Catalog) -> dict[str, Callable[[], str]]:
+    """View -> what tells its query, asked only where it is made: each looks at all parts of its stages; a view that
+    reads another stands behind it."""
     files = ", ".join(column_name(n) for n in schema(FileRecord).names)
     seen = ", ".join(column_name(n) for n in schema(ListingRow).names)
-    # What was done since, of what failed: there is much of the one and little of the other.
-    failed = f"SELECT key FROM {scan(catalog, 'failure')}"
+    part = f"try_cast(split_part({_FILE}, '.', {{0}}) AS INTEGER) AS part"
+
+    def listed(stage: str, named: str) -> str:
+        return (
+            f"SELECT * EXCLUDE (filename, file_row_number), {named}, file_row_number::BIGINT AS part_row "
+            f"FROM {scan(catalog, stage, rows=True)}"
+        )
+
+    def plain(stage: str, what: str = "*", rest: str = "") -> str:
+        return f"SELECT {what} EXCLUDE (filename) FROM {scan(catalog, stage)} {rest}"
+
+    return {
+        "listing": partial(listed, "listing", f"{_FOLDER} AS source_key, {part.format(1)}"),
+        "verdicts": partial(
+            listed,
+            "verdict",
+            f"{_FOLDER} AS version, split_part({_FILE}, '.', 1) AS source_key, {part.format(2)}",
+        ),
+        "files": lambda: (
+            f"SELECT {files} FROM listing WHERE page_id IS NOT NULL AND state <> 'purged' "
+            "QUALIFY row_number() OVER (PARTITION BY page_id, sha1 ORDER BY fetched_at DESC, part, part_row) = 1"
+        ),
+        "evidence": lambda: f"SELECT page_id, title, sha1, revision_id, {seen} FROM listing",
+        **{view: partial(_latest, catalog, stage, key) for view, (stage, key) in _VIEWS.items()},
+        "twins": partial(plain, "twin", "DISTINCT *", "WHERE twin IS NOT NULL"),
+        "failures": partial(_open_failures, catalog),
+        "requests": partial(plain, "request"),
+        "checks": partial(plain, "check"),
+        "tombstones": lambda: (
+            "SELECT * EXCLUDE (filename, file_row_number), filename AS part, "
+            f"file_row_number::BIGINT AS part_row FROM {scan(catalog, 'tombstone', rows=True)}"
+        ),
+        "cleared": partial(plain, "cleared"),
+        "reviews": partial(plain, "review", "DISTINCT *"),
+        "all_decisions": partial(plain, "decision"),
+    }
+
+
+def failed_stages(catalog: Catalog) -> set[str]:
+    """Stages in which anything ever failed."""
+    found = (catalog.parts / "failure").glob("*-*/*.parquet")
+    return {part.parent.name.partition("-")[0] for part in found}
+
+
+def _open_failures(catalog: Catalog) -> str:
+    """What failed and was not done since: there is much of the one and little of the other."""
+    failures, stages = scan(catalog, "failure"), failed_stages(catalog)
+    failed = f"SELECT key FROM {failures}"
     done = " ".join(
         f"WHEN stage = {text_literal(stage)} THEN key IN "
         f"(SELECT sha1 FROM {scan(catalog, stage)} WHERE sha1 IN ({failed}))"
         for stage in _STAGES_OF_FAILURES
+        # Where nothing failed nothing has to be looked up.
+        if stage in stages
     )
-    # What was damaged, and was fine when it was asked for again.
-    fine = f"FROM {scan(catalog, 'listing')} WHERE state <> 'damaged' AND page_id IS NOT NULL"
-    done += (
-        f" WHEN stage = 'listing' AND kind = 'damaged' THEN key IN (SELECT page_id::VARCHAR {fine} "
-        f"AND {folder} = {text_literal(AGAIN)} UNION ALL SELECT title {fine} AND title IN ({failed}))"
+    if "listing" in stages:
+        # What was damaged, and was fine when it was asked for again.
+        fine = f"FROM {scan(catalog, 'listing')} WHERE state <> 'damaged' AND page_id IS NOT NULL"
+        done += (
+            f" WHEN stage = 'listing' AND kind = 'damaged' THEN key IN (SELECT page_id::VARCHAR {fine} "
+            f"AND {_FOLDER} = {text_literal(AGAIN)} UNION ALL SELECT title {fine} AND title IN ({failed}))"
+        )
+    still = f"WHERE NOT (CASE {done} ELSE false END)" if done else ""
+    return (
+        f"SELECT * EXCLUDE (filename) FROM {failures} {still} QUALIFY row_number() OVER "
+        "(PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1"
     )
-    return {
-        "listing": listed.format(
-            f"{folder} AS source_key, try_cast({part.format(1)} AS INTEGER) AS part",
-            scan(catalog, "listing", rows=True),
-        ),
-        "verdicts": listed.format(
-            f"{folder} AS version, {part.format(1)} AS source_key, try_cast({part.format(2)} AS INTEGER) AS part",
-            scan(catalog, "verdict", rows=True),
-        ),
-        "files": f"SELECT {files} FROM listing WHERE page_id IS NOT NULL AND state <> 'purged' "
-        "QUALIFY row_number() OVER (PARTITION BY page_id, sha1 ORDER BY fetched_at DESC, part, part_row) = 1",
-        "evidence": f"SELECT page_id, title, sha1, revision_id, {seen} FROM listing",
-        **{view: partial(_latest, catalog, stage, key) for view, (stage, key) in _VIEWS.items()},
-        "twins": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'twin')} WHERE twin IS NOT NULL",
-        "failures": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'failure')} "
-        f"WHERE NOT (CASE {done} ELSE false END) QUALIFY row_number() OVER "
-        "(PARTITION BY stage, key ORDER BY failed_at DESC, filename DESC) = 1",
-        "requests": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'request')}",
-        "checks": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'check')}",
-        "tombstones": "SELECT * EXCLUDE (filename, file_row_number), filename AS part, "
-        "file_row_number::BIGINT AS part_row "
-        f"FROM {scan(catalog, 'tombstone', rows=True)}",
-        "cleared": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'cleared')}",
-        "reviews": f"SELECT DISTINCT * EXCLUDE (filename) FROM {scan(catalog, 'review')}",
-        "all_decisions": f"SELECT * EXCLUDE (filename) FROM {scan(catalog, 'decision')}",
-    }
 
 
 MOST_TWICE = 1000
@@ -164,7 +193,8 @@ def opened(catalog: Catalog, *only: str) -> Generator[duckdb.DuckDBPyConnection]
     connection = connect(":memory:", threads=2)
     try:
         create_views(connection, catalog, only)
-        yield connection
+        with sums.naming(catalog.root, duckdb.Error, pa.ArrowException, OSError):
+            yield connection
     finally:
         connection.close()
 

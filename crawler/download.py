@@ -7,6 +7,7 @@ fetched: Commons sharpens them, and the degradation is what the dataset is about
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -86,6 +87,13 @@ class ObjectStore:
     def has(self, sha1: str) -> bool:
         """Whether the original is there, whole."""
         return self.path(sha1).is_file()
+
+    def size(self, sha1: str) -> int | None:
+        """Bytes of an original that a part speaks of; None: it is not there. Quick: a build asks for all of them."""
+        try:
+            return os.stat(f"{self.root}/{sha1[:2]}/{sha1[2:4]}/{sha1}").st_size  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def read(self, sha1: str) -> bytes:
         """Its bytes, which have this SHA-1. A damaged file is taken away, so that it is fetched again.

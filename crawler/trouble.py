@@ -23,6 +23,19 @@ _SIGNS = (
     ("ProxyError", "the proxy does not answer"),
 )
 
+_ANSWERED = (
+    ("failed to decode", "its answer cannot be unpacked"),
+    ("RemoteDisconnected", "it hung up without an answer"),
+    ("BadStatusLine", "what answers speaks no HTTP"),
+    ("UnknownProtocol", "what answers speaks no HTTP"),
+    ("LineTooLong", "the head of its answer cannot be read"),
+    ("got more than", "the head of its answer cannot be read"),
+    ("InvalidChunkLength", "its answer broke off"),
+    ("IncompleteRead", "its answer broke off"),
+    ("Connection broken", "its answer broke off"),
+)
+"""The same where somebody was there: it is not the network then."""
+
 
 class Trouble:
     """Failed attempts by host. Thread-safe."""
@@ -37,7 +50,8 @@ class Trouble:
     def note(self, host: str, error: BaseException) -> None:
         """Keeps why a connection to `host` failed, in a person's words."""
         text = str(error)
-        said = next((words for sign, words in _SIGNS if sign in text), type(error).__name__)
+        signs = (*_SIGNS, *_ANSWERED)
+        said = next((words for sign, words in signs if sign in text), type(error).__name__)
         self.reasons[host] = said
 
     def tell(self, url: str, outcome: str, *, attempt: int, most: int, wait_s: float) -> None:
@@ -68,8 +82,14 @@ class Trouble:
         """What to say of a request that is given up; `wait_s` is how long the next one would have had to wait."""
         host = urlsplit(url).netloc
         if outcome == "connection":
+            reason = self._reason(host)
+            if reason in dict(_ANSWERED).values():
+                return (
+                    f"{host} was asked {attempts} times, and {reason}. Nothing that was committed is lost: run the "
+                    "same command again later."
+                )
             return (
-                f"No connection to {host} in {attempts} attempts ({self._reason(host)}). Is there a network? "
+                f"No connection to {host} in {attempts} attempts ({reason}). Is there a network? "
                 "Nothing that was committed is lost: run the same command again later."
             )
         when = f"after {_clock_in(wait_s)}" if wait_s > SHORTEST_TOLD_S else "later"

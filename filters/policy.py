@@ -147,6 +147,8 @@ def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
     shape = (facts.num_rows, len(rules))
     verdicts = np.empty(shape, dtype=np.int8)
     failed = np.zeros(shape, dtype=bool)
+    # One column of nothing for all rules: it takes as much room as one of numbers.
+    no_number, no_text = (pa.nulls(facts.num_rows, kind) for kind in (pa.float64(), pa.string()))
     for i, rule in enumerate(rules):
         if rule.value not in facts.column_names:
             raise RuleError(
@@ -161,10 +163,9 @@ def evaluate(facts: pa.Table, rules: Sequence[Rule]) -> Ledger:
         verdicts[:, i] = np.where(known, np.where(passes, PASS, FAIL), NOT_MEASURED)
         failed[:, i] = np.where(known, ~passes, rule.if_missing == "fail")
         numeric = _numeric(column.type)
-        nothing = pa.nulls(facts.num_rows, pa.float64() if not numeric else pa.string())
         columns[f"{rule.name}:verdict"] = _repeating(verdicts[:, i], VERDICTS)
-        columns[f"{rule.name}:value"] = column.cast(pa.float64()) if numeric else nothing
-        columns[f"{rule.name}:text"] = nothing if numeric else _as_text(column)
+        columns[f"{rule.name}:value"] = column.cast(pa.float64()) if numeric else no_number
+        columns[f"{rule.name}:text"] = no_text if numeric else _as_text(column)
         columns[f"{rule.name}:threshold"] = _repeating(
             np.zeros(facts.num_rows, dtype=np.int8), (rule.threshold,)
         )
@@ -195,7 +196,8 @@ def _numeric(kind: pa.DataType) -> bool:
 def _as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type):
         return pc.binary_join(column, "|")
-    return column.cast(pa.string())
+    # Codes of few texts stay codes.
+    return column if pa.types.is_dictionary(column.type) else column.cast(pa.string())
 
 
 def _passes(column: pa.Array, rule: Rule) -> pa.Array:

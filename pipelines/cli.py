@@ -6,6 +6,7 @@ sentence, 2 wrong usage, 130 interrupted; a bug keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -165,7 +166,7 @@ def main() -> None:
             raise
         _fail(missing)
     except OSError as error:
-        said = _about_what_was_typed(error, sys.argv[1:])
+        said = _about_what_was_typed(error, sys.argv[1:]) or _about_the_output(error)
         if said is None:
             raise
         _fail(said)
@@ -188,6 +189,15 @@ def _folders_are_here(arguments: list[str]) -> None:
 def _fail(error: object) -> None:
     sys.stderr.write(f"lucidlr: {printable(str(error))}\n")
     sys.exit(1)
+
+
+def _about_the_output(error: OSError) -> str | None:
+    """A sentence where standard output, redirected to a full disk, took no more; files of ours have a name."""
+    if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return None
+    # What waits in the buffer would fail once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return f"What this command says cannot be written where it goes ({os.strerror(error.errno)})."
 
 
 def _about_what_was_typed(error: OSError, arguments: list[str]) -> str | None:

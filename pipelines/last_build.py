@@ -15,8 +15,11 @@ from pathlib import Path
 
 from catalog import files
 from catalog.errors import Expected, NoBuild
+from catalog.looks import said_in
 
 NOTE = ".lucidlr.json"
+RUN = {"recipe": (str,), "finished_at": (str,)}
+"""What is asked of a run record here."""
 NOTE_VARIABLE = "LUCIDLR_LAST_BUILD"
 """Names another file for the note; tests keep theirs apart with it."""
 
@@ -69,11 +72,12 @@ def last_build(base: Path = Path("out")) -> LastBuild:
 
 def build_in(out: Path) -> LastBuild:
     """What is known of the build in `out`, finished or not."""
-    runs = sorted((out / "catalog" / "runs").glob("*.json"))
-    if not runs:
+    runs = sorted((out / "catalog" / "runs").glob("*.json"), reverse=True)
+    # One that is damaged is left out, as everywhere.
+    run = next((said for said in (said_in(file, RUN) for file in runs) if said is not None), None)
+    if run is None:
         return LastBuild(out=out, recipe=None, finished_at=None)
-    run = json.loads(runs[-1].read_text(encoding="utf-8"))
-    return LastBuild(out=out, recipe=run.get("recipe"), finished_at=run.get("finished_at"))
+    return LastBuild(out=out, recipe=run["recipe"], finished_at=run["finished_at"])
 
 
 def _holds_build(out: Path) -> bool:

@@ -44,6 +44,11 @@ class Tally:
             for name, count in counts.items():
                 setattr(held, name, count)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Of every source, as `note` takes them."""
+        with self._lock:
+            return {source: dict(vars(held)) for source, held in self._counts.items()}
+
     def add(self, source: str, **counts: int) -> None:
         """These counts of a source grow by what is given."""
         with self._lock:

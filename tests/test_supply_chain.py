@@ -48,9 +48,10 @@ def test_make_and_the_image_install_nothing_unchecked():
             assert checked or ours, f"{name}: pip install {given}"
 
 
-def test_the_containers_ask_for_a_password_and_listen_on_loopback():
+def test_the_containers_ask_for_a_password_and_digests_and_listen_on_loopback():
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{PREFECT_DB_PASSWORD(.{2})", text)) == {":?"}
+    for asked in ("PREFECT_DB_PASSWORD", "PYTHON_IMAGE", "POSTGRES_IMAGE"):
+        assert set(re.findall(rf"\$\{{{asked}(.{{2}})", text)) == {":?"}, asked
     services = yaml.safe_load(text)["services"]
     for name, service in services.items():
         for port in service.get("ports", []):

@@ -41,9 +41,9 @@ def _sizes(candidates: pa.Table, column: str) -> Counter[int]:
     """Size of a group -> number of groups."""
     if column not in candidates.column_names:
         return Counter()
-    # Counted in columns: of a million files nearly all are a cluster of their own.
-    members = pc.value_counts(candidates.column(column).drop_null()).field("counts")
-    sizes, groups = np.unique(np.asarray(members), return_counts=True)
+    # By sorting: of a million files nearly all are a cluster of their own, and a table of them is large.
+    ids = np.asarray(candidates.column(column).drop_null().to_numpy())
+    sizes, groups = np.unique(np.unique(ids, return_counts=True)[1], return_counts=True)
     return Counter(dict(zip(sizes.tolist(), groups.tolist(), strict=True)))
 
 

@@ -67,7 +67,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def _tile(row: Row, note: str, book: PictureBook, *, detail: bool = False) -> Tile:
-    link = row.get("file_page_url")
+    link = row["file_page_url"] if "file_page_url" in row else book.address(row)
     return Tile(
         title=plain(row["title"], markup=False).removeprefix("File:"),
         note=note,
@@ -94,8 +94,11 @@ def _order(table: pa.Table, where: NDArray[np.bool_], *keys: NDArray[Any]) -> ND
     return rows[np.lexsort((pages[rows], *(key[rows] for key in reversed(keys))))]
 
 
-def _texts(table: pa.Table, name: str) -> NDArray[Any]:
-    return table.column(name).cast(pa.string()).to_numpy(zero_copy_only=False)
+def _coded(table: pa.Table, name: str) -> tuple[NDArray[np.int64], list[str]]:
+    """[N] position of each row's text among the distinct ones, and these: a million texts are not a million objects."""
+    column = table.column(name).cast(pa.string()).combine_chunks().dictionary_encode()
+    codes = np.asarray(pc.fill_null(column.indices, -1), dtype=np.int64)
+    return codes, [str(text) for text in column.dictionary.to_pylist()]
 
 
 def _has_bytes(table: pa.Table) -> NDArray[np.bool_]:
@@ -151,14 +154,13 @@ TRIES = 400
 
 def _by_turns(candidates: pa.Table) -> list[Row]:
     """Dropped candidates with bytes, one of each reason after the other, the most frequent reason first."""
-    reasons = _texts(candidates, "reason")
+    codes, reasons = _coded(candidates, "reason")
     ordered = _order(candidates, ~_kept(candidates) & _has_bytes(candidates))
-    groups: dict[str, list[int]] = {}
-    for position in ordered.tolist():
-        groups.setdefault(str(reasons[position]), []).append(position)
+    groups = {reason: ordered[codes[ordered] == code] for code, reason in enumerate(reasons)}
     queues = [
-        spread(rows, SHOWN_FIRST)
+        spread(rows.tolist(), SHOWN_FIRST)
         for _, rows in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+        if len(rows)
     ]
     turns = [queue[turn] for turn in range(SHOWN_FIRST) for queue in queues if turn < len(queue)]
     return _rows(candidates, turns[:TRIES])
@@ -244,14 +246,11 @@ def rejected(candidates: pa.Table, book: PictureBook, *, reasons: int = 12) -> l
     """Dropped candidates by reason, most frequent first; without pictures where none was downloaded."""
     shown = reason_counts(candidates)[:reasons]
     each = max(1, min(8, book.max_images // max(1, len(shown))))
-    texts, dropped, has_bytes = (
-        _texts(candidates, "reason"),
-        ~_kept(candidates),
-        _has_bytes(candidates),
-    )
+    codes, reasons_here = _coded(candidates, "reason")
+    dropped, has_bytes = ~_kept(candidates), _has_bytes(candidates)
     strips: list[Strip] = []
     for reason, count in shown:
-        here = dropped & (texts == reason)
+        here = dropped & (codes == reasons_here.index(reason))
         pictured = here & has_bytes
         some = spread(_order(candidates, pictured if pictured.any() else here).tolist(), each)
         tiles = [_tile({**row, "keep": True}, "", book) for row in _rows(candidates, some)]
@@ -263,16 +262,15 @@ def clusters(candidates: pa.Table, book: PictureBook, *, most: int = 10) -> list
     """Near-duplicate clusters, largest first, the kept copy in front."""
     if "cluster_id" not in candidates.column_names:
         return []
-    counted = pc.value_counts(candidates.column("cluster_id").drop_null())
-    counted = counted.filter(pc.greater(counted.field("counts"), 1)).to_pylist()
-    several = sorted(
-        ((row["values"], row["counts"]) for row in counted),
-        key=lambda item: (-item[1], item[0]),
-    )
+    known = candidates.column("cluster_id").drop_null().to_numpy()
+    found, sizes = np.unique(known, return_counts=True)
+    # The largest first, then the lowest id, as they are sorted.
+    largest = np.argsort(-sizes, kind="stable")[:most]
+    several = [(int(found[i]), int(sizes[i])) for i in largest if sizes[i] > 1]
     ids = pc.fill_null(candidates.column("cluster_id"), -1).to_numpy()
     dropped = ~_kept(candidates)
     strips: list[Strip] = []
-    for cluster, count in several[:most]:
+    for cluster, count in several:
         ordered = _order(candidates, ids == cluster, dropped)
         tiles = [
             _tile(row, "kept" if row["keep"] else str(row["reason"]), book)

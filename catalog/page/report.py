@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import files
-from catalog.advice import advice_for
+from catalog.errors import advice_for
 from catalog.page import charts, contents, galleries
 from catalog.page.thumbnails import EDGE_PX, Decode, PictureBook
 from catalog.release.card import label_mix
@@ -163,7 +163,10 @@ def _failures(failures: pa.Table) -> list[dict[str, Any]]:
 
 
 def _books(
-    thumbnails: Callable[[str], bytes | None], decode: Decode, max_images: int
+    thumbnails: Callable[[str], bytes | None],
+    decode: Decode,
+    max_images: int,
+    address: Callable[[Mapping[str, Any]], str | None],
 ) -> dict[str, PictureBook]:
     return {
         name: PictureBook(
@@ -172,6 +175,7 @@ def _books(
             max_images=round(max_images * share),
             max_bytes=round(MAX_PICTURE_BYTES * _BYTES[name]),
             edge_px=FIRST_EDGE_PX if name == "first" else EDGE_PX,
+            address=address,
         )
         for name, share in _SHARES.items()
     }
@@ -224,6 +228,7 @@ def compose_report(
     shortfalls: Sequence[Shortfall] = (),
     rights: Sequence[Mapping[str, Any]] = (),
     reviews: Mapping[str, Any] | None = None,
+    address: Callable[[Mapping[str, Any]], str | None] | None = None,
 ) -> ReportPage:
     """What the page shows, without the tables that it is made from.
 
@@ -242,6 +247,7 @@ def compose_report(
         shortfalls: Quotas that could not be filled.
         rights: Reasons of the license gate: reason, outcome, files, means, and examples as (page id, title).
         reviews: What people said, as `catalog.release.card.render_card` takes it; None: nobody reviewed.
+        address: Row of the candidates -> address of its page; None: `file_page_url` of candidates, or samples, says.
 
     Raises:
         ValueError: `candidates` lacks a column that is needed.
@@ -280,11 +286,11 @@ def compose_report(
         "uploaders": contents.counted(candidates, "uploader", kept),
         **{f"measure-{number}": figure for number, figure in enumerate(histograms.values())},
     }
-    books = _books(thumbnails, decode, max_images)
-    if "file_page_url" not in candidates.column_names:
+    if address is None and "file_page_url" not in candidates.column_names:
         place = pc.index_in(candidates.column("page_id"), value_set=samples.column("page_id"))
         links = samples.column("file_page_url").take(place)
         candidates = candidates.append_column("file_page_url", links)
+    books = _books(thumbnails, decode, max_images, address or (lambda row: None))
     drawn = {key: figure for key, figure in figures.items() if figure is not None}
     content: dict[str, Any] = {
         "name": name,

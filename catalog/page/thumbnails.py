@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image, ImageStat
 
@@ -84,6 +85,8 @@ class PictureBook:
     max_images: int
     max_bytes: int
     edge_px: int = EDGE_PX
+    address: Callable[[Mapping[str, Any]], str | None] = lambda row: None
+    """A row without `file_page_url` -> the address of its page."""
     spent_images: int = 0
     spent_bytes: int = 0
     _made: dict[tuple[str, bool], Picture | None] = field(default_factory=dict)

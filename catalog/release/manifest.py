@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from catalog import files
 from catalog.errors import Expected
+from catalog.looks import Shape, is_a
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
@@ -76,6 +77,20 @@ class Manifest:
     recipe: dict[str, Any]
 
 
+SHAPE: Shape = {
+    **dict.fromkeys(("name", "version", "dataset_hash", "recipe_hash"), (str,)),
+    "previous": (str, type(None)),
+    **dict.fromkeys(("schema_version", "rows", "image_bytes"), (int,)),
+    **dict.fromkeys(("counts", "software", "recipe"), (dict,)),
+    **dict.fromkeys(("columns", "shards", "files"), (list,)),
+}
+ENTRY: Shape = {
+    **dict.fromkeys(("path", "family", "split", "sha256"), (str,)),
+    **dict.fromkeys(("rows", "image_bytes", "bytes"), (int,)),
+}
+"""What JSON has for the fields of a manifest, a shard, a file."""
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as source:
@@ -120,10 +135,16 @@ def load_manifest(folder: Path) -> Manifest:
     if set(raw) != names:
         odd = ", ".join(sorted(set(raw) ^ names))
         raise DatasetError(f"{path} lacks or does not know: {odd}. Export again.")
+    wrong = [name for name, kinds in SHAPE.items() if not isinstance(raw[name], kinds)]
+    if wrong:
+        raise DatasetError(f"{path} is damaged ({', '.join(wrong)}). Export again.")
     try:
         raw["columns"] = tuple(raw["columns"])
         raw["shards"] = tuple(Shard(**shard) for shard in raw["shards"])
         raw["files"] = tuple(ExtraFile(**extra) for extra in raw["files"])
+        entries = (*raw["shards"], *raw["files"])
+        if not all(is_a(vars(entry), ENTRY) for entry in entries):
+            raise TypeError("an entry of its shards or files")
         return Manifest(**raw)
     except TypeError as error:
         raise DatasetError(f"{path} is damaged ({error}). Export again.") from error

@@ -114,9 +114,9 @@ def dedupe(
         neighbors.setdefault(i, []).append(j)
         neighbors.setdefault(j, []).append(i)
     kept_copy = np.full(count, -1, dtype=np.int64)
-    # Best first: each keeps its place unless a better one that is kept is its confirmed twin.
-    for row in preference.tolist():
-        better = [n for n in neighbors.get(row, ()) if rank[n] < rank[row] and kept_copy[n] < 0]
+    # Best first: each keeps its place unless a better one that is kept is its confirmed twin. Who has none keeps it.
+    for row in sorted(neighbors, key=lambda n: int(rank[n])):
+        better = [n for n in neighbors[row] if rank[n] < rank[row] and kept_copy[n] < 0]
         if better:
             kept_copy[row] = min(better, key=lambda n: rank[n])
     duplicate_of = np.where(kept_copy < 0, -1, page_ids[np.maximum(kept_copy, 0)] if count else -1)

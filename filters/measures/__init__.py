@@ -82,6 +82,10 @@ class Photo:
             self._kept[name] = compute()
         return self._kept[name]
 
+    def has(self, name: str) -> bool:
+        """It was computed already."""
+        return name in self._kept
+
     @cached_property
     def patches(self) -> list[NDArray[np.uint8]]:
         """uint8 [h, w, 3] each: the whole image, or evenly spread windows at multiples of 8 px."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.measures import Floats, Photo
-from filters.measures._smooth import scharr, smoothed
+from filters.measures._smooth import scharr, scharr_at, smoothed
 
 WIDEST_PX = 8.0
 FEWEST = 20
@@ -69,8 +69,7 @@ def _edge_widths(
         step = np.where(np.abs(dx[place]) >= np.abs(dy[place]), 1, width)
         ridge = (at >= coarse[place - step]) & (at > coarse[place + step])
         place, at = place[ridge], at[ridge].astype(np.float64)
-        fine_dx, fine_dy = gradient_of(photo, fine_px, i)
-        x, y = fine_dx.ravel()[place].astype(np.float64), fine_dy.ravel()[place].astype(np.float64)
+        x, y = (d.astype(np.float64) for d in _gradient_at(photo, fine_px, i, place))
         ratio = (x * x + y * y) / (at * at)
         squared = (coarse_px**2 - ratio * fine_px**2) / np.maximum(ratio - 1.0, 1e-6)
         sigma = np.sqrt(np.clip(squared, 0.0, WIDEST_PX**2))
@@ -97,6 +96,16 @@ def gradient_of(photo: Photo, sigma_px: float, patch: int) -> tuple[Floats, Floa
     return photo.cached(
         f"gradient {sigma_px} {patch}", lambda: _gradient(photo.lumas[patch], sigma_px)
     )
+
+
+def _gradient_at(
+    photo: Photo, sigma_px: float, patch: int, place: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """gradient_of at a few places of the flattened patch, none on its rim."""
+    if photo.has(f"gradient {sigma_px} {patch}"):
+        dx, dy = gradient_of(photo, sigma_px, patch)
+        return dx.ravel()[place], dy.ravel()[place]
+    return scharr_at(smoothed(photo.lumas[patch], sigma_px), place)
 
 
 def _gradient(luma: Floats, sigma_px: float) -> tuple[Floats, Floats]:

@@ -58,16 +58,20 @@ def _profile(luma: Floats, axis: int) -> NDArray[np.float64]:
     steps = (
         cv2.absdiff(luma[1:], luma[:-1]) if axis == 0 else cv2.absdiff(luma[:, 1:], luma[:, :-1])
     )
-    mean = np.minimum(steps, np.float32(MOST_STEP)).mean(axis=1 - axis, dtype=np.float64)
+    cut = np.minimum(steps, np.float32(MOST_STEP))
+    sums = cv2.reduce(cut, 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F).ravel()
+    mean = sums / cut.shape[1 - axis]
     running = np.convolve(mean, np.ones(WIDTH) / WIDTH, mode="same")
     return (mean / (running + 0.05))[WIDTH // 2 : -(WIDTH // 2)]
 
 
 def _strength(profiles: list[NDArray[np.float64]], period: int) -> float:
     found: list[float] = []
-    for profile in profiles:
-        whole = len(profile) // period * period
+    # Patches are of one size, the last ones perhaps not.
+    for length in sorted({len(profile) for profile in profiles}):
+        whole = length // period * period
         if whole >= 2 * period:
-            phases = profile[:whole].reshape(-1, period).mean(axis=0)
-            found.append(float(phases.max() - np.median(phases)))
+            alike = np.stack([profile[:whole] for profile in profiles if len(profile) == length])
+            phases = alike.reshape(len(alike), -1, period).mean(axis=1)
+            found += (phases.max(axis=1) - np.median(phases, axis=1)).tolist()
     return float(np.mean(found)) / float(np.sqrt(period)) if found else 0.0

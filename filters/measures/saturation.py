@@ -18,7 +18,9 @@ def measure(photo: Photo) -> float | None:
     total = pixels = 0.0
     for patch in inside(photo).patches:
         sampled = patch[::4, ::4].astype(np.float32)
-        most, least = sampled.max(axis=2), sampled.min(axis=2)
+        red, green, blue = sampled[..., 0], sampled[..., 1], sampled[..., 2]
+        most = np.maximum(np.maximum(red, green), blue)
+        least = np.minimum(np.minimum(red, green), blue)
         total += float(((most - least) / (most + 1)).sum(dtype=np.float64))
         pixels += most.size
     return total / pixels

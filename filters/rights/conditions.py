@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ _SPACE = re.compile(r"\s+")
 _MOST = 20_000
 """Characters of a text that are read."""
 _LONGEST_SAID = 200
+_SHORT = 300
+"""Characters up to which a text is remembered with what was read in it."""
 _FEW_WORDS, _FEW_SIGNS = 4, 8
 """A text of so many words, or Chinese and Japanese signs, may be a name."""
 
@@ -101,6 +103,10 @@ def unexplained_terms(text: str | None) -> str | None:
     """
     if not text:
         return None
+    return _unexplained_short(text) if len(text) <= _SHORT else _unexplained(text)
+
+
+def _unexplained(text: str) -> str | None:
     plain, kinds = _plain(text), _rules()[0]
     excuses = [kinds[name] for name in ("frees", "any", "license", "credit", "wish", "ticket")]
     about = [kinds[name] for name in ("use", "commercial", "purpose")]
@@ -216,12 +222,21 @@ def condition_in(text: str | None) -> str | None:
     """
     if not text:
         return None
+    return _condition_short(text) if len(text) <= _SHORT else _condition(text)
+
+
+def _condition(text: str) -> str | None:
     plain = _plain(text)
     for pattern in _tables()[1].values():
         found = pattern.search(plain)
         if found is not None:
             return found[0].strip()
     return _said_together(plain)
+
+
+# Authors, credits and terms are the same on many pages.
+_unexplained_short = lru_cache(maxsize=16384)(_unexplained)
+_condition_short = lru_cache(maxsize=16384)(_condition)
 
 
 def without_condition(text: str | None) -> str | None:

@@ -136,12 +136,15 @@ def _rows_in(text: str) -> tuple[int, ...]:
     return tuple(sorted(rows))
 
 
+_SHORT = 300
 _rows_of_name = lru_cache(maxsize=65536)(_rows_in)
 
 
 def signs_in_text(text: str) -> list[Sign]:
     """The signs that running text is, in the table's order."""
-    return [signs()[row] for row in _rows_in(text)]
+    # Short texts are the same on many pages.
+    rows = _rows_of_name(text) if len(text) <= _SHORT else _rows_in(text)
+    return [signs()[row] for row in rows]
 
 
 def signs_of(names: Iterable[str], *, credited: bool) -> list[tuple[Sign, str]]:

@@ -24,6 +24,12 @@ Ints = NDArray[np.int64]
 Twins = tuple[pa.Array, pa.Array, pa.Array]
 """Role in its near-duplicate cluster (unique, kept, copy, copy_of_clean; null without hashes), cluster id, kept copy's
 page id."""
+_LOOKED_AT = (
+    *("page_id", "sha1", "size_bytes", "uploaded_at", "spread", "decoded_width", "decoded_height"),
+    *("phash", "dhash", "phash_mirror", "dhash_mirror", "seen_phash", "seen_dhash"),
+    *("camera", "embedding", "thumbnail", "held_out"),
+)
+ROLES = ("unique", "kept", "copy", "copy_of_clean")
 ENLARGED = ("upscaled",)
 """Labels that only processing gives."""
 
@@ -46,12 +52,19 @@ def find_twins(
 
     hashed = candidates.column("phash").is_valid().to_numpy() & passing
     rows = np.flatnonzero(hashed)
-    some = candidates.take(pa.array(rows))
+    # Only what is looked at: all facts of a million files a second time are a gigabyte.
+    some = candidates.select([n for n in _LOOKED_AT if n in candidates.column_names])
+    some = some.take(pa.array(rows))
+    if edges is None or recipe.dedupe.embedding is not None:
+        phash, dhash, other_phash, other_dhash = looks_of(some)
+    else:
+        # What hashes say is known; nothing reads them.
+        phash = dhash = np.zeros(0, dtype=np.uint64)
+        other_phash = other_dhash = np.zeros((0, 1), dtype=np.uint64)
 
     def numbers(name: str, kind: Any) -> np.ndarray[Any, Any]:
         return pc.fill_null(some.column(name), 0).to_numpy().astype(kind)
 
-    looks = looks_of(some)
     spread = numbers("spread", np.float64)
     if edges is not None:
         place = np.full(candidates.num_rows, -1)
@@ -59,6 +72,7 @@ def find_twins(
         ends = place[edges[:, :2]]
         edges = np.column_stack([ends, edges[:, 2:]])[(ends >= 0).all(axis=1)]
     else:
+        looks = (phash, dhash, other_phash, other_dhash)
         found = confirmed_edges(*looks, spread, recipe.dedupe)
         edges = once(np.concatenate([found, same_bytes(some.column("sha1"))]))
     seen = None
@@ -72,7 +86,6 @@ def find_twins(
     borne = count.to_numpy()[rows]
     enlarging = np.asarray(_bears(labels["labels"].take(pa.array(rows)), ENLARGED))
     pixels = numbers("decoded_width", np.int64) * numbers("decoded_height", np.int64)
-    phash, dhash, other_phash, other_dhash = looks
     result = dedupe(
         page_ids=numbers("page_id", np.int64),
         phash=phash,
@@ -90,11 +103,11 @@ def find_twins(
     )
     _, member_of, sizes = np.unique(result.cluster_id, return_inverse=True, return_counts=True)
     copy = result.duplicate_of >= 0
-    roles = np.where(copy, "copy", np.where(sizes[member_of] > 1, "kept", "unique"))
+    roles = np.where(copy, ROLES.index("copy"), np.where(sizes[member_of] > 1, 1, 0))
     # Whether anybody in the cluster is known to be clean.
     clean = np.zeros(len(sizes), dtype=bool)
     np.logical_or.at(clean, member_of, borne == 0)
-    roles = np.where(clean[member_of] & (borne > 0), "copy_of_clean", roles)
+    roles = np.where(clean[member_of] & (borne > 0), ROLES.index("copy_of_clean"), roles)
 
     def spread_out(values: Any, kind: pa.DataType, known: Any = True) -> pa.Array:
         """[N] from the values of `rows`; null elsewhere and where not `known`."""
@@ -103,7 +116,7 @@ def find_twins(
         return pa.array(values, kind).take(pa.array(place, mask=place < 0))
 
     return (
-        spread_out(roles.tolist(), pa.string()),
+        pa.array(ROLES, pa.string()).take(spread_out(roles, pa.int64())),
         spread_out(result.cluster_id, pa.int64()),
         spread_out(result.duplicate_of, pa.int64(), copy),
     )

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.arrow import decoded
+from catalog.facts import LOOKS
 from catalog.records import Decision, schema
 from filters.degradation import LABELS
 from filters.policy import NOT_MEASURED, Ledger, evaluate
@@ -46,6 +48,8 @@ from pipelines.recipe import Recipe
 pc: Any = compute
 
 
+SLICE = 50_000
+"""Candidates that are judged at a time."""
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -63,7 +67,8 @@ class Outcome:
     """[N]: in the dataset."""
     funnel: list[tuple[str, int]]
     """(step, candidates left), from listed to kept."""
-    twins: Twins
+    twins: Twins | None
+    """None: forgotten."""
     shortfalls: tuple[Shortfall, ...] = ()
     """Quotas of the sampling that could not be filled."""
 
@@ -90,7 +95,10 @@ def decide(
     labels = _labels(candidates, recipe)
     twins = twins or find_twins(candidates, recipe, passes_gate(candidates, recipe), edges, labels)
     roles, clusters, duplicate_of = twins
-    facts = _append(candidates, {"twin": roles, **labels, **_leakage(candidates, recipe)})
+    leaks = _leakage(candidates, recipe)
+    # Looked at for the last time.
+    looks = [name for name in LOOKS if name in candidates.column_names]
+    facts = _append(candidates.drop_columns(looks), {"twin": roles, **labels, **leaks})
     # All rules on all files, also behind the first that failed: `alone` and what-if need the whole ledger.
     said = (REVIEW_RULE,) if "review" in facts.column_names else ()
     ledger = evaluate(facts, (*gate_rules(recipe), *said, *recipe.rules))
@@ -164,7 +172,9 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
         [pc.fill_null(passed.column(f"severity.{label}"), -1.0).to_numpy() for label in LABELS],
         axis=1,
     )
-    columns = ("page_id", "labels", "severity", "uploader", "upload_year", "categories")
+    columns = ("page_id", "labels", "severity", "uploader", "upload_year")
+    known = "categories" in passed.column_names
+    categories = passed.column("categories").to_pylist() if known else [()] * passed.num_rows
     scene = _scenes(passed, recipe)
     values = zip(*(passed.column(name).to_pylist() for name in columns), strict=True)
     return [
@@ -174,10 +184,10 @@ def _accepted(passed: pa.Table, recipe: Recipe) -> list[Accepted]:
             severity=severity,
             uploader=uploader,
             upload_year=year,
-            categories=tuple(categories or ()),
+            categories=tuple(categories[place] or ()),
             scene=scene[place],
         )
-        for place, ((page_id, labels, severity, uploader, year, categories), row) in enumerate(
+        for place, ((page_id, labels, severity, uploader, year), row) in enumerate(
             zip(values, severities, strict=True)
         )
     ]
@@ -252,7 +262,9 @@ def _leakage(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
         }
     index = read_index(Path(recipe.leakage.index))
     hashed = candidates.column("phash").is_valid().to_numpy()
-    some = candidates.filter(pa.array(hashed))
+    names_of = ("phash", "dhash", "phash_mirror", "dhash_mirror", "spread", *LOOKS)
+    some = candidates.select([n for n in names_of if n in candidates.column_names])
+    some = some.filter(pa.array(hashed))
     distance = np.full(rows, 0, dtype=np.int64)
     which = np.full(rows, -1, dtype=np.int64)
     phash, dhash, other_phash, other_dhash = looks_of(some)
@@ -285,7 +297,9 @@ def _labels(candidates: pa.Table, recipe: Recipe) -> dict[str, Any]:
 
     names = sorted(recipe.degradation.measures)
     measures = pa.table({name: candidates.column(f"measure.{name}") for name in names})
-    labelled = label(measures, recipe.degradation)
+    # In slices: a classifier holds several numbers for each measure. Every row is judged by itself.
+    slices = [measures.slice(at, SLICE) for at in range(0, max(1, measures.num_rows), SLICE)]
+    labelled = pa.concat_tables([label(one, recipe.degradation) for one in slices])
     columns: dict[str, Any] = {
         name.replace("severity_", "severity.", 1): labelled.column(name)
         for name in labelled.column_names
@@ -312,7 +326,7 @@ def _reasons(
         reason = pa.repeat(rule.name, facts.num_rows)
         # The text that failed belongs into the reason, but a match of a forbidden pattern may be a whole list.
         if not rule.none_match:
-            text = ledger.wide.column(f"{rule.name}:text").combine_chunks()
+            text = decoded(ledger.wide.column(f"{rule.name}:text").combine_chunks())
             seen = pc.binary_join_element_wise(reason, text, ":")
             reason = pc.coalesce(seen, reason)
         unknown = pa.array(ledger.verdicts[:, i] == NOT_MEASURED)

@@ -30,8 +30,10 @@ from pipelines.build.crawl import (
 )
 from pipelines.build.decide import decide
 from pipelines.build.gate import gated
+from pipelines.build.history import said_again, settle, settled
 from pipelines.build.mend import (
     broken_on_reading,
+    make_few,
     mend_catalog,
     mend_originals,
     retry_mended,
@@ -89,25 +91,39 @@ def build(
         run.note_start()
         tidy(run)
         mend_catalog(run)
-        joined, recipe_hash = _gather(run, contact, host_map or {}, retry=retry)
+        joined, recipe_hash, note = _gather(run, contact, host_map or {}, retry=retry)
+        if note is not None:
+            write_manners(run)
+            return said_again(run, recipe_hash, note, started)
+        make_few(run)
         candidates = partial(_candidates, run, joined)
         if not broken_on_reading(run):
             try:
                 done = publish(run, recipe_hash, started, candidates)
                 if not run.met_damage:
+                    settle(run, recipe_hash, done)
                     return done
             except (MissingObjectError, Sha1MismatchError) as error:
                 run.progress.say(f"export: {error}")
         # What turned out to be lost or damaged when it was read is fetched again, once.
         mend_originals(run, deep=True)
-        _gather(run, contact, host_map or {}, retry=False)
-        return publish(run, recipe_hash, started, candidates)
+        run.met_damage = False
+        _gather(run, contact, host_map or {}, retry=False, anyway=True)
+        done = publish(run, recipe_hash, started, candidates)
+        settle(run, recipe_hash, done)
+        return done
 
 
 def _gather(
-    run: Build, contact: str | None, host_map: Mapping[str, str], *, retry: bool
-) -> tuple[dict[str, Any], str]:
-    """All facts that the decision needs; returns which those are (see `facts_to_join`), and the recipe's hash."""
+    run: Build,
+    contact: str | None,
+    host_map: Mapping[str, str],
+    *,
+    retry: bool,
+    anyway: bool = False,
+) -> tuple[dict[str, Any], str, dict[str, Any] | None]:
+    """All facts that the decision needs; returns which those are (see `facts_to_join`), the recipe's hash, and what the
+    last build said where nothing has changed since, and it was not to be done `anyway`."""
     with opened_door(run, contact, host_map) as door:
         # Before anything is asked: a recipe that names a measure which is not there would fail a day later.
         joined, recipe_hash = facts_to_join(run)
@@ -116,6 +132,10 @@ def _gather(
             retry_failures(run)
         mend_originals(run, deep=False)
         list_sources(run, door)
+        note = None if retry or anyway else settled(run, recipe_hash)
+        if note is not None:
+            # Nothing was listed, so nothing is to be fetched, measured or decided.
+            return joined, recipe_hash, note
         if run.recipe.budget.bounded:
             fetch_within_budget(
                 run,
@@ -129,7 +149,7 @@ def _gather(
     write_manners(run)
     _measure(run, joined)
     measuring_stopped(run)
-    return joined, recipe_hash
+    return joined, recipe_hash, None
 
 
 def _measure(run: Build, joined: dict[str, Any]) -> None:

@@ -77,10 +77,13 @@ def judge_listing(catalog: Catalog, keeper: Keeper) -> None:
         catalog.write_rows("verdict", keeper.version, f"{source}.{part}", verdicts)
 
 
-def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
+def gated(
+    run: Build, *, slim: bool = False, **joined: Any
+) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
     """The candidates of a run with what follows from their metadata, and which of them [N] pass the gate.
 
     Args:
+        slim: for a decision: without addresses, and without categories where no rule and no draw looks at them.
         joined: what `catalog.facts.candidates` shall join besides: measures, scores, hash_version.
     """
     keeper = Keeper.of(run.recipe, run.catalog)
@@ -91,12 +94,23 @@ def gated(run: Build, **joined: Any) -> tuple[pa.Table, np.ndarray[Any, np.dtype
         sources=run.recipe.source_caps(run.limit),
         gate_version=keeper.version,
         fields=["categories", "uploader", *facts.record_fields(values)],
+        addresses=not slim,
         **joined,
     )
     table = corrected(table, run.catalog, keeper)
     table = with_hints(with_geometry(table), run.recipe)
+    if slim and not needs_categories(run.recipe):
+        # A third of a page's facts on Commons; hints and verdicts have read them.
+        table = table.drop_columns("categories")
     table = with_reviews(table, run.catalog)
     return table, passes_gate(table, run.recipe)
+
+
+def needs_categories(recipe: Recipe) -> bool:
+    """Whether a rule or the draw looks at the categories themselves."""
+    drawn = {"category", "camera"} & set(recipe.sampling.caps) or recipe.sampling.subjects
+    rules = (*recipe.gate, *recipe.rules)
+    return bool(drawn) or any(rule.value == "categories" for rule in rules)
 
 
 def with_geometry(candidates: pa.Table) -> pa.Table:

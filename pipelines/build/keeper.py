@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import cleared, facts
+from catalog.arrow import decoded
 from catalog.records import FileRecord, from_table, schema
 from catalog.store import Catalog
 from filters.license import VERSION, Verdict, bytes_refused, judge
@@ -126,7 +127,8 @@ def _replaced(candidates: pa.Table, verdicts: Mapping[int, Verdict]) -> pa.Table
     for name, values in columns.items():
         place = candidates.schema.get_field_index(name)
         field_ = candidates.schema.field(place)
-        column = candidates.column(name).combine_chunks()
-        new = pc.replace_with_mask(column, pa.array(mask), pa.array(values, field_.type))
-        candidates = candidates.set_column(place, field_, new)
+        column = decoded(candidates.column(name)).combine_chunks()
+        new = pc.replace_with_mask(column, pa.array(mask), pa.array(values, pa.string()))
+        new = new.dictionary_encode() if pa.types.is_dictionary(field_.type) else new
+        candidates = candidates.set_column(place, name, new)
     return candidates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from catalog import files, repair, views
+from catalog import compact, files, repair, views
 from catalog.release.export import recover
 from catalog.removals import removed
 from catalog.store import Catalog
@@ -29,6 +29,14 @@ def mend_catalog(run: Build) -> None:
         catalog.repair.TombstoneLost: what may not be released is not known any more.
     """
     repair.heal(run.catalog, lambda text: run.progress.say(f"catalog: {text}"))
+    compact.finish(run.catalog)
+
+
+def make_few(run: Build) -> None:
+    """Small parts of many builds become one (catalog.compact)."""
+    gone = compact.compact(run.catalog, running=run.run_id)
+    if gone:
+        run.progress.say(f"catalog: {gone} small parts became part of others")
 
 
 def mend_originals(run: Build, *, deep: bool) -> None:
@@ -49,7 +57,7 @@ def remove_broken_originals(catalog: Catalog, say: Callable[[str], None], *, dee
     gone = set(removed(catalog).column("sha1").to_pylist())
     lost, damaged = (
         [sha1 for sha1 in found if sha1 not in gone]
-        for found in repair.broken_originals(catalog, store.path, deep=deep)
+        for found in repair.broken_originals(catalog, store.path, store.size, deep=deep)
     )
     for sha1 in damaged:
         store.remove(sha1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from catalog import files, link, views
+from catalog.arrow import decoded
 from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage
 from catalog.records import FileRecord, schema
@@ -24,7 +25,7 @@ from crawler.download import ObjectStore
 from pipelines.build.decide import Outcome, decide
 from pipelines.build.history import keep_recipe, record_run, relink
 from pipelines.build.report.measured import reviews_told
-from pipelines.build.report.page import report_of
+from pipelines.build.report.page import SHOWN, TOLD, VALUED, report_of
 from pipelines.build.report.rights import creditable, rights_told
 from pipelines.build.run import Build, BuildResult
 from pipelines.build.stages import (
@@ -35,6 +36,7 @@ from pipelines.build.stages import (
     score_versions,
 )
 from pipelines.build.twins import edges_among
+from pipelines.memory import give_back
 from pipelines.recipe import Recipe
 
 pc: Any = compute
@@ -94,6 +96,9 @@ def facts_to_join(run: Build, *, stored: bool = False) -> tuple[dict[str, Any], 
         "hash_version": hashes,
         "embedding": _pairs(seen)[0] if seen else None,
         "points": _pairs(points)[0] if points else None,
+        "slim": True,
+        # Of twins only edges are needed, which are remembered; these compare hashes again.
+        "looks": recipe.leakage.index is not None or recipe.dedupe.embedding is not None,
     }
     return joined, recipe_hash
 
@@ -178,9 +183,13 @@ def _release(
     recipe, catalog = run.recipe, run.catalog
     with run.timed("decide"):
         table = candidates()
+        # What a step left is not added to what the next one needs.
+        give_back()
         edges = edges_among(catalog, table, recipe.dedupe, version=hash_version)
+        give_back()
         outcome = decide(table, recipe, recipe_hash=recipe_hash, edges=edges)
         del table, edges
+        give_back()
         tell_kept(run, outcome)
         catalog.write_rows_if_new("decision", recipe_hash, "all", outcome.decisions)
         catalog.write_rows_if_new("ledger", recipe_hash, "all", outcome.ledger.wide)
@@ -191,6 +200,8 @@ def _release(
         samples = samples_of(outcome, recipe, catalog)
         rights = rights_told(outcome.decisions, recipe, catalog)
         reviews = reviews_told(catalog, outcome.decisions)
+        outcome = _for_report(outcome)
+        give_back()
         manifest = _export(run, samples, outcome.funnel, recipe_hash, store, rights, reviews)
     dataset_hash = manifest.dataset_hash if manifest else None
     with run.timed("report"):
@@ -205,6 +216,19 @@ def _release(
         dataset_hash=dataset_hash,
     )
     return summary, page
+
+
+def _for_report(outcome: Outcome) -> Outcome:
+    """Without what only the rules and the tables of decisions needed: a third of the room."""
+    facts = [n for n in outcome.facts.column_names if n in SHOWN or n.startswith(VALUED)]
+    decisions = outcome.decisions.select(["keep", *TOLD, "duplicate_of"])
+    for i, name in enumerate(decisions.column_names):
+        if name in TOLD:
+            decisions = decisions.set_column(i, name, decisions.column(name).dictionary_encode())
+    ledger = replace(outcome.ledger, wide=outcome.ledger.wide.schema.empty_table())
+    return replace(
+        outcome, facts=outcome.facts.select(facts), decisions=decisions, ledger=ledger, twins=None
+    )
 
 
 def tell_kept(run: Build, outcome: Outcome) -> None:
@@ -235,7 +259,7 @@ def samples_of(outcome: Outcome, recipe: Recipe, catalog: Catalog) -> pa.Table:
         samples = samples.set_column(at, samples.field(at), chosen.column(side).combine_chunks())
     told = [name for name in ("scene",) if name in chosen.column_names]
     for name in (*SAMPLE_FACTS, *told):
-        samples = samples.append_column(name, chosen.column(name))
+        samples = samples.append_column(name, decoded(chosen.column(name)))
     for name, column in (
         ("severities", struct(LABELS, "severity.")),
         ("measures", struct(recipe.measures, "measure.")),

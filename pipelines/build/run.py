@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog import files
+from catalog.looks import said_in
 from catalog.store import Catalog
 from crawler.walkers import load_walker
 from pipelines.bounds import Clock
@@ -142,8 +143,15 @@ class Build:
     def note_passed(self, files_passed: int) -> None:
         """How many originals passed the gate: with a budget more than are planned."""
         place = self.catalog.root / NOW
-        if place.exists():
-            self._note({**json.loads(place.read_text("utf-8")), "passed": files_passed})
+        noted = said_in(place, {"sources": (dict,)})
+        if noted is not None:
+            self._note({**noted, "passed": files_passed})
+
+    @property
+    def passed(self) -> int | None:
+        """What `note_passed` noted of this run; None: nothing."""
+        place = self.catalog.root / NOW
+        return json.loads(place.read_text("utf-8")).get("passed") if place.exists() else None
 
     def _note(self, held: dict[str, Any]) -> None:
         files.put(self.catalog.root / NOW, json.dumps(held, ensure_ascii=False, indent=1))

@@ -54,12 +54,10 @@ def edges_among(
     version = version or VERSION
     radii = f"{policy.phash_radius} {policy.dhash_radius} {policy.blank_spread}"
     config = config_hash([version, CONFIRM_VERSION, radii])
-    hashed = np.flatnonzero(candidates.column("phash").is_valid().to_numpy())
-    have = [name for name in _HASHES if name in candidates.column_names]
-    table = candidates.select(["sha1", *have]).take(pa.array(hashed))
-    keys = Keys(table.column("sha1"))
-    # One row for each content: a file that was uploaded twice is compared once.
-    one = table.take(pa.array(keys.first))
+    valid = candidates.column("phash").is_valid()
+    hashed = np.flatnonzero(valid.to_numpy())
+    sha1s = candidates.column("sha1").filter(valid)
+    keys = Keys(sha1s)
     known = _known(catalog, config, keys)
     found = known.edges
     new = np.flatnonzero(~known.compared)
@@ -67,25 +65,24 @@ def edges_among(
         # New ones are compared with all that were compared before, also with those that are no candidates now: else two
         # recipes over parts of a catalog would leave pairs between these parts unseen for ever.
         old = np.flatnonzero(known.compared)
+        # One row for each content: a file that was uploaded twice is compared once. Hashes are read only here, where
+        # something is compared: they take as much room as all measures.
+        first = pa.array(keys.first)
+        held = [sha1s.take(first.take(pa.array(some))) for some in (old, new)]
         place = pa.concat_tables(
-            [
-                one.take(pa.array(old)),
-                _hashes_of(catalog, known.others, have, version),
-                one.take(pa.array(new)),
-            ],
-            promote_options="permissive",
+            [_hashes_of(catalog, some, version) for some in (held[0], known.others, held[1])]
         ).combine_chunks()
         before = place.num_rows - len(new)
-        sha1s = place.column("sha1")
+        compared = place.column("sha1")
         edges = edges_of_new(
             before,
             *looks_of(place),
             place.column("spread").to_numpy(),
             policy=policy,
-            thumbnails=lambda rows: _thumbnails(catalog, sha1s.take(pa.array(rows)), version),
+            thumbnails=lambda rows: _thumbnails(catalog, compared.take(pa.array(rows)), version),
         )
         if keep:
-            _remember(catalog, config, place.column("sha1"), before, edges)
+            _remember(catalog, config, compared, before, edges)
         # Back from places in that table to keys; what is no candidate now has none and its edges are only remembered.
         key_of = np.concatenate([old, np.full(before - len(old), -1), new])
         ends = key_of[edges[:, :2]]
@@ -157,10 +154,10 @@ class _Known:
     """[E, 5], between keys that were both compared."""
 
 
-def _hashes_of(catalog: Catalog, sha1s: pa.Array, names: Sequence[str], version: str) -> pa.Table:
+def _hashes_of(catalog: Catalog, sha1s: Any, version: str) -> pa.Table:
     """`sha1` and the hashes of these files, without those whose hashes are gone."""
-    column = pa.chunked_array([sha1s], pa.string())
-    hashes = latest_rows(catalog, "hash", Keys(column), names, (None, version))
+    column = pa.chunked_array(sha1s if isinstance(sha1s, pa.ChunkedArray) else [sha1s], pa.string())
+    hashes = latest_rows(catalog, "hash", Keys(column), _HASHES, (None, version))
     table = pa.table({"sha1": column, **hashes})
     return table.filter(table.column("phash").is_valid())
 

@@ -103,8 +103,11 @@ def _made_as(corpus: Corpus) -> str | None:
     """The fingerprint that it says; None where its files are damaged, which the seed draws again."""
     try:
         held = {file: json.loads(file.read_text("utf-8")) for file in corpus.root.glob("*.json")}
-        return held[corpus.truth]["fingerprint"]
-    except (ValueError, KeyError, TypeError):
+        names = [item["filename"] for item in held[corpus.manifest]]
+        above = [one for parents in held[corpus.categories].values() for one in parents]
+        whole = all(isinstance(one, str) for one in (*names, *above))
+        return held[corpus.truth]["fingerprint"] if whole else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import files, sums
+from catalog.looks import said_in
+from catalog.release.manifest import DatasetError
 from catalog.store import Catalog, catalog_in
 
 PARTS = ("decision", "ledger")
@@ -86,7 +88,12 @@ def _in_use(out: Path, catalog: Catalog) -> set[str]:
     runs = [p for p in sorted((catalog.root / "runs").glob("*.json")) if sums.is_whole(p)]
     manifest = out / "dataset" / "manifest.json"
     for path in (*runs[-1:], *([manifest] if manifest.exists() else [])):
-        used.add(str(json.loads(path.read_text(encoding="utf-8"))["recipe_hash"]))
+        said = said_in(path, {"recipe_hash": (str,)})
+        if said is None:
+            raise DatasetError(
+                f"{path} is damaged: it does not say which recipe it is of. Export again."
+            )
+        used.add(said["recipe_hash"])
     return used
 
 
@@ -98,5 +105,5 @@ def _left(catalog: Catalog, recipe_hash: str) -> Left:
     recipe = catalog.root / "recipes" / f"{recipe_hash}.json"
     name = "?"
     if sums.is_whole(recipe):
-        name = str(json.loads(recipe.read_text(encoding="utf-8"))["recipe"]["name"])
+        name = str(json.loads(recipe.read_text(encoding="utf-8"))["recipe"].get("name", "?"))
     return Left(recipe_hash=recipe_hash, paths=paths, size_bytes=sum(sizes), name=name)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
-from catalog.plans import PLANNED_AT, next_number, write_parquet
+from catalog.plans import PLANNED_AT, REPLACES, next_number, write_parquet
 from catalog.records import AGAIN
 from catalog.repair import BATCHES, TWICE
 from catalog.store import Catalog, catalog_in
@@ -138,6 +138,9 @@ def _batches(other: Catalog, target: Catalog, stage: str) -> int:
                     count += kind == stage
         names = [f"{seq}-{old.partition('-')[2]}" for old in held.column("batch").to_pylist()]
         renamed = held.set_column(0, held.schema.field("batch"), pa.array(names, pa.string()))
+        # Numbers of plans of that catalog are others here.
+        kept = {k: v for k, v in (held.schema.metadata or {}).items() if k != REPLACES}
+        renamed = renamed.replace_schema_metadata(kept)
         write_parquet(folder / f"{seq}.parquet", renamed)
     return count
 

@@ -6,7 +6,6 @@ whole, so whatever is counted here is there to stay.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pyarrow import compute
 
+from catalog import sums
+from catalog.looks import is_a, said_in
 from catalog.store import Catalog, catalog_in
 from pipelines.build.run import NOW
 
@@ -102,8 +103,10 @@ def _holder(catalog: Catalog) -> dict[str, Any] | None:
     """Who holds the lock; what a killed build left behind is nobody."""
     folder = catalog.root / "locks"
     try:
-        held: dict[str, Any] = json.loads((folder / "build.holder.json").read_text())
-    except (OSError, ValueError):
+        held = said_in(folder / "build.holder.json", {})
+    except OSError:
+        return None
+    if held is None:
         return None
     lock = FileLock(folder / "build.lock")
     try:
@@ -121,6 +124,7 @@ def _stage(catalog: Catalog, stage: str) -> StageStatus:
     planned = done = lately = 0
     now = time.time()
     for plan in (catalog.plans / stage).glob("*/*.parquet"):
+        sums.check([plan])
         folder = catalog.parts / stage / plan.parent.name
         times = {part.stem: part.stat().st_mtime for part in folder.glob(f"{plan.stem}-*.parquet")}
         batches = pq.read_table(plan, columns=["batch"]).column("batch").value_counts()
@@ -138,7 +142,7 @@ def _at_hand(catalog: Catalog) -> tuple[pa.Array, int]:
     """SHA-1s that were downloaded, and their bytes."""
     tables = [
         pq.read_table(part, columns=["sha1", "size_bytes"])
-        for part in (catalog.parts / "download").rglob("*.parquet")
+        for part in catalog.whole_parts("download")
     ]
     table = pa.concat_tables(tables)
     return table.column("sha1").combine_chunks(), int(
@@ -149,7 +153,9 @@ def _at_hand(catalog: Catalog) -> tuple[pa.Array, int]:
 def _noted(catalog: Catalog) -> dict[str, Any]:
     """What the running or last build noted of itself."""
     place = catalog.root / NOW
-    return json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    said = said_in(place, {"sources": (dict,)})
+    # Damaged, it is as if it were not there: the next build notes it again.
+    return said if said is not None and is_a(said, {"passed": (int,)}) else {}
 
 
 def _sources(catalog: Catalog, at_hand: pa.Array) -> list[SourceStatus]:
@@ -158,6 +164,7 @@ def _sources(catalog: Catalog, at_hand: pa.Array) -> list[SourceStatus]:
     found = []
     for key, label in labels.items():
         parts = sorted((catalog.parts / "listing" / key).glob("*.parquet"))
+        sums.check(parts)
         tables = [pq.read_table(part, columns=["page_id", "sha1"]) for part in parts]
         listed = pa.concat_tables(tables) if tables else None
         if listed is None:
@@ -185,6 +192,7 @@ def _kept(catalog: Catalog) -> pa.Array:
     )
     if not parts:
         return pa.array([], pa.int64())
+    sums.check(parts[-1:])
     table = pq.read_table(parts[-1], columns=["page_id", "keep"])
     return table.column("page_id").filter(table.column("keep")).combine_chunks()
 

@@ -16,7 +16,7 @@ from pyarrow import compute
 from catalog.store import catalog_in
 from filters.policy import Rule
 from pipelines.build.decide import Outcome, decide
-from pipelines.build.gate import gated
+from pipelines.build.gate import gated, needs_categories
 from pipelines.build.history import load_built_recipe
 from pipelines.build.publish import facts_to_join
 from pipelines.build.twins import edges_among
@@ -83,6 +83,9 @@ def what_if(
     new = changed_recipe(recipe, changes)
     run = offline_run(recipe, out, limit)
     joined, _ = facts_to_join(run, stored=True)
+    # What either of them looks at.
+    joined["looks"] |= new.leakage.index is not None or new.dedupe.embedding is not None
+    joined["slim"] &= not needs_categories(new)
     table, _ = gated(run, **joined)
     catalog = run.catalog
     edges = edges_among(catalog, table, recipe.dedupe, version=joined["hash_version"], keep=False)

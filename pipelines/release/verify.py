@@ -34,7 +34,7 @@ def problems(out: Path) -> list[str]:
         found += [f"{fault.told(catalog)}" for fault in held]
         if not any(fault.what == "download" for fault in held):
             store = ObjectStore(catalog.root / "objects")
-            lost, damaged = repair.broken_originals(catalog, store.path, deep=True)
+            lost, damaged = repair.broken_originals(catalog, store.path, store.size, deep=True)
             found += [f"original {sha1}: lost" for sha1 in lost]
             found += [f"original {sha1}: damaged" for sha1 in damaged]
         found += _derived(out)
@@ -85,7 +85,7 @@ def mend(out: Path, say: Say) -> bool:
     """
     catalog = catalog_in(out)
     with catalog.locked():
-        healed = repair.heal(catalog, say)
+        healed = repair.heal(catalog, say, deep=True)
         originals = 0
         if not any(fault.what == "download" for fault in healed):
             originals = remove_broken_originals(catalog, say, deep=True)

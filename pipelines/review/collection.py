@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.arrow import decoded
 from catalog.facts import PLACE, records_at
 from catalog.release.credits import plain
 from catalog.removals import NOT_REMOVED
@@ -28,11 +29,14 @@ pc: Any = compute
 NEAR = 0.05
 """Share of the measured candidates that counts as borderline on each side of a bound."""
 COPIED = (
-    *("page_id", "sha1", "title", "file_page_url", "width", "height", "size_bytes", "labels"),
+    *("page_id", "sha1", "title", "width", "height", "size_bytes", "labels"),
     *("severity", "license", "license_outcome", "license_reason", "family", "uploader"),
-    *("categories", "source", "object", "cluster_id", "undecided"),
+    *("source", "object", "cluster_id", "undecided"),
 )
-CREDIT = ("artist", "artist_url", "attribution", "license_url", "license_short_name", "description")
+CREDIT = (
+    *("artist", "artist_url", "attribution", "license_url", "license_short_name", "description"),
+    *("file_page_url", "categories"),
+)
 
 
 @dataclass(kw_only=True)
@@ -100,7 +104,7 @@ def rows_of(outcome: Outcome, catalog: Catalog, recipe: Recipe) -> pa.Table:
     mask = np.asarray(here.to_numpy()).astype(bool)
     columns: dict[str, Any] = {"n": pa.array(np.arange(facts.num_rows, dtype=np.int64))}
     for name in COPIED:
-        columns[name] = facts.column(name)
+        columns[name] = decoded(facts.column(name))
     for name in ("keep", "reason", "split", "duplicate_of"):
         columns[name] = decisions.column(name)
     called = source_names(recipe)

@@ -175,7 +175,7 @@ def _items(folder: Path, pictures: Path | None, wanted: set[str]) -> dict[str, I
     if pictures is not None:
         homes = [[pictures]]
     elif noted.is_file():
-        homes = [[Path(path) for path in json.loads(noted.read_text("utf-8"))]]
+        homes = [_noted(noted)]
     for home in homes:
         try:
             found = {item.name: item for item in items_of(home) if item.name in wanted}
@@ -184,6 +184,14 @@ def _items(folder: Path, pictures: Path | None, wanted: set[str]) -> dict[str, I
         if found:
             return found
     return {}
+
+
+def _noted(place: Path) -> list[Path]:
+    """The pictures that were named to `lucidlr label`; none where the note is damaged."""
+    try:
+        return [Path(path) for path in json.loads(place.read_text("utf-8"))]
+    except (ValueError, TypeError):
+        return []
 
 
 def _flat(table: pa.Table) -> pa.Table:

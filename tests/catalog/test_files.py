@@ -204,6 +204,7 @@ def test_no_room_is_told_as_what_to_do(tmp_path, kind):
         (errno.EPERM, ReadOnly, "the right to write there"),
         (errno.EIO, DiskBroken, "lucidlr verify"),
         (errno.ENOSPC, DiskFull, "df -i"),
+        (errno.EFBIG, DiskFull, "ulimit -f"),
     ],
 )
 def test_whatever_a_disk_refuses_is_a_sentence(tmp_path, kind, error, said):
@@ -229,6 +230,15 @@ def test_a_bug_that_looks_for_another_file_keeps_its_own_error(tmp_path):
     with pytest.raises(FileNotFoundError) as found, files.stream(tmp_path / "a"):
         (tmp_path / "never").read_bytes()
     assert not isinstance(found.value, Expected)
+
+
+def test_a_name_that_no_folder_can_have_is_a_sentence(tmp_path):
+    for one, other in ("ab", "ba"):
+        (tmp_path / one).symlink_to(tmp_path / other)
+    for name in ("a", "a/b", "x" * 300):
+        with pytest.raises(files.NotHere, match="Name another"):
+            files.local(tmp_path / name)
+    assert files.local(tmp_path / "not there yet") == tmp_path / "not there yet"
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(tmp_path):

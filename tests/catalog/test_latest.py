@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from catalog import views
 from catalog.latest import Keys, latest_rows, latest_values, seen_in
+from catalog.looks import config_hash
 from catalog.records import EmbeddingRecord, HashRecord, MeasureRecord, ScoreRecord, to_table
 from catalog.store import Catalog
 from tests.counts import rounds
@@ -139,6 +140,9 @@ def test_a_part_of_an_older_version_lacks_columns(tmp_path):
     path = catalog.parts / "hash" / "config" / "0000-00000.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(table, path)
+    # That version left an empty part of its columns.
+    empty = f"empty-{config_hash(table.column_names)}.parquet"
+    pq.write_table(table.slice(0, 0), catalog.parts / "hash" / empty)
     keys = Keys(pa.chunked_array([SHA1S[:1]]))
     found = latest_rows(catalog, "hash", keys, ("dhash", "decoded_width"), (None, "1"))
     assert found["dhash"].to_pylist() == [5]

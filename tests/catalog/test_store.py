@@ -187,7 +187,8 @@ def test_a_catalog_of_an_older_version_is_read_its_new_columns_are_null(tmp_path
         empty.rename(empty.with_name("empty.parquet"))
     old = catalog.parts / "listing" / "s" / "000000.parquet"
     old.parent.mkdir(parents=True)
-    pq.write_table(table.drop_columns(["sdc_json"]), old)
+    kept = table.drop_columns(["sdc_json"]).replace_schema_metadata({store.CURSOR: b"null"})
+    pq.write_table(kept, old)
     with views.opened(Catalog(tmp_path / "catalog")) as connection:
         assert connection.sql("SELECT title, sdc_json FROM listing").fetchall() == [
             ("File:A.jpg", None)
@@ -214,7 +215,9 @@ def test_a_listing_goes_on_behind_what_another_process_wrote(tmp_path):
 
 def test_the_same_decisions_are_not_written_twice(tmp_path):
     catalog = Catalog(tmp_path)
-    rows = pa.table({"page_id": [1, 2, 3, 4], "size:text": pa.array(["a", None, "b", "c"])})
+    cells = {f"size:{cell}": pa.array(["a", None, "b", "c"]) for cell in ("text", "verdict")}
+    cells["size:threshold"], cells["size:value"] = pa.nulls(4, pa.string()), pa.array([1.5] * 4)
+    rows = pa.table({"page_id": [1, 2, 3, 4], **cells})
     path = catalog.parts / "ledger" / "r" / "all.parquet"
     assert catalog.write_rows_if_new("ledger", "r", "all", rows)
     before = path.stat()

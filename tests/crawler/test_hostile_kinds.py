@@ -278,6 +278,9 @@ def test_a_fine_file_and_an_absent_one_are_not_damaged():
         "",
         "x",
         "http://upload.wikimedia.org/x",
+        "https://upload.wiki\tmedia.org/x",
+        "https://upload.wikimedia.org/a\n.jpg",
+        "https://upload.wikimedia.org/\x00",
     ],
 )
 def test_a_foreign_or_malformed_url_gets_nothing_and_no_advice(url):

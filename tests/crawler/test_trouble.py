@@ -7,6 +7,7 @@ import pytest
 
 from crawler.limits import CircuitOpen, GaveUp, Limits, MissingContact, checked_contact
 from crawler.politeness import PoliteDoor
+from tests.crawler.servers import scripted
 
 NOBODY = "127.0.0.1:9"
 """Port 9, discard: nobody listens."""
@@ -37,6 +38,37 @@ def test_each_failed_attempt_is_told_with_the_next_and_the_end_is_one_sentence(m
     assert str(caught.value).startswith(
         f"No connection to {NOBODY} in 3 attempts (the connection was refused). Is there a network?"
     )
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"", "it hung up without an answer"),
+        (b"220 mail.lab.org ESMTP\r\n", "what answers speaks no HTTP"),
+        (HEAD + b"X: y\r\n" * 500 + b"\r\n", "the head of its answer cannot be read"),
+        (HEAD + b"Content-Length: 99\r\n\r\n{}", "its answer broke off"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}", "its answer broke off"),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "cannot be unpacked"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_no_missing_network(sent, said):
+    def garbage(handler):
+        handler.close_connection = True
+        handler.wfile.write(sent)
+
+    with scripted(garbage) as server:
+        one = PoliteDoor(
+            contact="me@example.org",
+            limits=Limits(backoff_s=0.001, max_attempts=2),
+            api_hosts=(server.netloc,),
+            media_hosts=(),
+            host_map={server.netloc: server.base},
+        )
+        with pytest.raises(GaveUp, match=f"was asked 2 times, and .*{said}"):
+            one.ask_api("GET", f"{server.base}/w/api.php")
 
 
 def test_many_requests_at_once_say_it_once():

@@ -46,6 +46,12 @@ def test_a_missing_file_that_nobody_expected_keeps_its_traceback():
     assert "FileNotFoundError" in done.stderr
 
 
+def test_a_full_disk_under_standard_output_is_a_sentence():
+    done = run_main("sys.stdout = open('/dev/full', 'w', buffering=1); print('a')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("lucidlr: What this command says cannot be written where it goes")
+
+
 def test_the_errors_cost_nothing_to_import():
     code = "import sys, catalog.errors; print(sorted(set(sys.modules) & {'pyarrow', 'numpy', 'duckdb', 'torch'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import compute
 
+from catalog.arrow import decoded
+from catalog.facts import PLACE, records_at
 from catalog.page.report import ReportPage, RuleSummary, compose_report
 from catalog.removals import NOT_REMOVED
 from crawler.download import ObjectStore, OriginalMissing
@@ -19,6 +22,15 @@ from pipelines.build.run import Build
 from pipelines.recipe import Recipe
 
 pc: Any = compute
+SHOWN = (
+    *("page_id", "title", "sha1", *PLACE, "uploaded_at", "cluster_id", "labels", "uploader"),
+    *("license", "width", "height", "source", "scene", "removed", "severity"),
+)
+"""Facts that the page looks at, where they are there."""
+VALUED = ("severity.", "measure.", "score.")
+"""With these begin the names of the rest of them."""
+TOLD = ("reason", "license_outcome", "license_reason")
+"""Of the decisions, beside `keep` and `duplicate_of`."""
 EXAMPLES = 3
 """Files shown for each reason of the license gate."""
 
@@ -48,11 +60,16 @@ def report_of(
             run.met_damage |= error.kind == "object_damaged"
             return None
 
-    shown = ["page_id", "title", "sha1", "file_page_url", "uploaded_at", "cluster_id", "labels"]
-    shown += ["uploader", "license", "width", "height", "source"]
-    shown += [name for name in ("scene",) if name in outcome.facts.column_names]
-    valued = ("severity.", "measure.", "score.")
-    shown += [n for n in outcome.facts.column_names if n.startswith(valued)]
+    def address(row: Mapping[str, Any]) -> str | None:
+        if row["at_source"] is None:
+            return None
+        place = pa.table({name: pa.array([row[name]]) for name in PLACE})
+        return records_at(run.catalog, place, ["file_page_url"]).column(0)[0].as_py()
+
+    shown = [
+        n for n in SHOWN if n in outcome.facts.column_names and n not in ("removed", "severity")
+    ]
+    shown += [n for n in outcome.facts.column_names if n.startswith(VALUED)]
     candidates = outcome.facts.select([*shown, "severity"])
     called = source_names(run.recipe)
     keys = candidates.column("source").combine_chunks().dictionary_encode()
@@ -66,9 +83,11 @@ def report_of(
     gone = pc.not_equal(outcome.facts.column("removed"), NOT_REMOVED)
     for name, instead in (
         ("title", "(removed)"),
-        *((name, None) for name in ("sha1", "file_page_url", "uploader")),
+        *((name, None) for name in ("sha1", "at_source", "uploader")),
     ):
-        column = pc.if_else(gone, pa.scalar(instead, pa.string()), candidates.column(name))
+        if not pc.any(gone).as_py():
+            break
+        column = pc.if_else(gone, pa.scalar(instead, pa.string()), decoded(candidates.column(name)))
         candidates = candidates.set_column(candidates.column_names.index(name), name, column)
     for name in ("keep", "reason", "duplicate_of"):
         candidates = candidates.append_column(name, outcome.decisions.column(name))
@@ -103,6 +122,7 @@ def report_of(
         shortfalls=list(outcome.shortfalls),
         rights=_reasons(candidates, outcome),
         reviews=reviews,
+        address=address,
     )
 
 

@@ -29,6 +29,11 @@ export class Grid {
     return Math.max(1, Math.floor((this.box.clientWidth - GAP) / (this.size + GAP)));
   }
 
+  // Of a tile, so that a row of them fills the grid.
+  get width() {
+    return Math.floor((this.box.clientWidth - GAP) / this.columns) - GAP;
+  }
+
   get rowHeight() {
     return this.size + CAPTION + GAP;
   }
@@ -92,7 +97,7 @@ export class Grid {
   }
 
   draw(again = false) {
-    const columns = this.columns;
+    const { columns, width } = this;
     this.space.style.height = `${Math.ceil(this.total / columns) * this.rowHeight + GAP}px`;
     const first = Math.max(0, Math.floor(this.box.scrollTop / this.rowHeight) - 1);
     const last = Math.ceil((this.box.scrollTop + this.box.clientHeight) / this.rowHeight) + 1;
@@ -113,14 +118,14 @@ export class Grid {
         continue;
       }
       if (this.tiles.has(at)) continue;
-      const tile = this.tile(at, row, columns);
+      const tile = this.tile(at, row, columns, width);
       this.tiles.set(at, tile);
       this.space.append(tile);
     }
     this.mark();
   }
 
-  tile(at, row, columns) {
+  tile(at, row, columns, width) {
     const hidden = this.hides(row);
     const labels = hidden ? [] : row.labels ?? [];
     const fate = hidden ? "" : row.keep ? "kept" : "dropped";
@@ -144,9 +149,9 @@ export class Grid {
       el("span", { class: "name" }, el("bdi", {}, name)),
       el("span", { class: "note" }, hidden ? "" : [labels.join(" "), fate === "dropped" ? row.reason : "", row.severity === null || row.severity === undefined ? "" : row.severity.toFixed(2)].filter(Boolean).join(" · "))));
     const place = tile.style;
-    place.width = `${this.size}px`;
+    place.width = `${width}px`;
     place.height = `${this.size + CAPTION}px`;
-    place.transform = `translate(${GAP + (at % columns) * (this.size + GAP)}px, ${GAP + Math.floor(at / columns) * this.rowHeight}px)`;
+    place.transform = `translate(${GAP + (at % columns) * (width + GAP)}px, ${GAP + Math.floor(at / columns) * this.rowHeight}px)`;
     return tile;
   }
 

@@ -166,7 +166,8 @@ def test_an_addition_says_why_newly_listed_before_the_old_decision_before_the_re
     catalog = Catalog(tmp_path / "catalog")
     ended = datetime(2026, 3, 1, tzinfo=UTC)
     (catalog.root / "runs").mkdir(exist_ok=True)
-    run = {"dataset_hash": load_manifest(before).dataset_hash, "finished_at": ended.isoformat()}
+    run = {"command": "lucidlr build x", "recipe_hash": "r0", "finished_at": ended.isoformat()}
+    run["dataset_hash"] = load_manifest(before).dataset_hash
     (catalog.root / "runs" / "1.json").write_text(json.dumps(run))
     listed = [
         {
@@ -179,7 +180,7 @@ def test_an_addition_says_why_newly_listed_before_the_old_decision_before_the_re
     ]
     needed = [f.name for f in LISTING if not f.nullable and pa.types.is_string(f.type)]
     rows = [{**row, **dict.fromkeys(needed, "x")} for row in listed]
-    catalog.write_rows("listing", "source", "1", pa.Table.from_pylist(rows, LISTING))
+    catalog.append_listing("source", pa.Table.from_pylist(rows, LISTING), None)
     catalog.write_rows(
         "decision", "r0", "all", to_table([decision("r0", 1007, "degraded")], Decision)
     )

@@ -53,9 +53,10 @@ def with_hashes(catalog, table):
         "version": [HASHES] * count,
         "decoded_width": [9] * count,
         "decoded_height": [9] * count,
-        # Of hashes that are made up there is no picture: they confirm each other without thumbnails.
-        "seen_phash": [[0] * 8] * count,
-        "seen_dhash": [[0] * 8] * count,
+        # As they were hashed before there were looks; of hashes that are made up there is no picture: they confirm each
+        # other without thumbnails.
+        "seen_phash": [[]] * count,
+        "seen_dhash": [[]] * count,
         "thumbnail": [b""] * count,
         "camera": pa.nulls(count, pa.string()),
     }
@@ -89,6 +90,7 @@ def test_in_steps_and_in_any_order_the_edges_are_those_of_one_search(
     monkeypatch.setattr("filters.duplicates.dedupe.FRESH_SHARE", fresh_share)
     catalog = Catalog(tmp_path)
     table = candidates()
+    with_hashes(catalog, table)
     assert searched(table), "there must be something to find"
     for end in (40, 180, COUNT):
         some = table.slice(0, end)
@@ -120,6 +122,7 @@ def test_recipes_over_parts_of_a_catalog_leave_no_pair_between_the_parts_unseen(
 def test_what_is_known_is_not_searched_again(tmp_path, monkeypatch):
     catalog = Catalog(tmp_path)
     table = candidates()
+    with_hashes(catalog, table)
     first = edges_among(catalog, table, POLICY)
     monkeypatch.setattr(twins, "edges_of_new", None)
     assert np.array_equal(edges_among(catalog, table, POLICY), first)
@@ -128,6 +131,7 @@ def test_what_is_known_is_not_searched_again(tmp_path, monkeypatch):
 def test_other_radii_are_other_facts_and_asking_writes_nothing(tmp_path):
     catalog = Catalog(tmp_path)
     table = candidates()
+    with_hashes(catalog, table)
     edges_among(catalog, table, POLICY)
     before = parts(catalog)
     strict = DedupePolicy(phash_radius=0)
@@ -147,6 +151,7 @@ def test_nothing_hashed_is_nothing_found(tmp_path):
 
 def test_people_see_the_pairs_and_a_purge_forgets_them(tmp_path):
     catalog = Catalog(tmp_path)
+    with_hashes(catalog, candidates())
     edges_among(catalog, candidates(), POLICY)
     with views.opened(catalog, "twins") as connection:
         pairs = connection.sql("SELECT sha1, twin, mirrored FROM twins").fetchall()
@@ -170,7 +175,8 @@ def test_people_see_the_pairs_and_a_purge_forgets_them(tmp_path):
 
 
 def test_identical_bytes_are_twins_even_where_there_is_nothing_to_see(tmp_path):
-    table = candidates()
-    found = told(edges_among(Catalog(tmp_path), table, POLICY))
+    catalog, table = Catalog(tmp_path), candidates()
+    with_hashes(catalog, table)
+    found = told(edges_among(catalog, table, POLICY))
     assert table.column("spread")[100].as_py() < POLICY.blank_spread
     assert (100, 200, 0, 0) in found

@@ -2,8 +2,10 @@
 
 import time
 
+import duckdb
 import pytest
 
+from catalog.release.export import verify_dataset
 from crawler.relist import Relist
 from crawler.sources import CategorySource
 from tests.counts import rounds
@@ -37,3 +39,37 @@ def test_sixty_weekly_builds_leave_parts_and_time_flat(tmp_path):
     third = max(1, len(seconds) // 3)
     early, late = sorted(seconds[:third])[third // 2], sorted(seconds[-third:])[third // 2]
     assert late <= 1.5 * early + 0.5, seconds
+
+
+@pytest.mark.slow
+def test_a_build_that_finds_nothing_changed_writes_its_run_and_nothing_else(tmp_path):
+    wiki = Wiki(tmp_path, (CategorySource(root="All", depth=0, relist=QUIET),))
+    wiki.add(6, 0)
+    first, _ = wiki.build(0)
+    outputs = ("dataset/manifest.json", "report/index.html", "evidence.parquet")
+
+    def written():
+        return [(wiki.out / name).stat().st_ino for name in outputs]
+
+    before = written()
+    # A look at what is new that finds nothing changes nothing either.
+    second, asked = wiki.build(1)
+    assert asked
+    assert written() == before
+    assert (second.dataset_hash, second.funnel) == (first.dataset_hash, first.funnel)
+    with duckdb.connect(str(wiki.out / "lucidlr.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM decisions").fetchone() == (6,)
+    # What was taken away, changed or said since is seen.
+    (wiki.out / "report" / "index.html").unlink()
+    wiki.build(1.1)
+    assert (wiki.out / "report" / "index.html").exists()
+    shard = next((wiki.out / "dataset" / "data").rglob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-9] + b"\0" * 9)
+    wiki.build(1.2)
+    assert verify_dataset(wiki.out / "dataset") == []
+    wiki.add(1, 2)
+    assert wiki.build(2)[0].funnel[0] == ("listed", 7)
+    other, _ = wiki.build(2.1, rules=wiki.recipe.rules[:1])
+    assert other.recipe_hash != first.recipe_hash
+    assert len(other.funnel) < len(first.funnel)

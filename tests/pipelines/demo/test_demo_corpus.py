@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipelines.demo.corpus import CorpusError, contact_sheet, make_corpus
+from pipelines.demo.corpus import CorpusError, _made_as, contact_sheet, make_corpus
 from pipelines.demo.names import (
     FREE,
     ROOT_CATEGORY,
@@ -88,6 +88,15 @@ def test_a_corpus_that_is_there_is_reused_and_a_damaged_one_or_one_of_another_se
             file = made.root / name
             file.write_bytes(file.read_bytes()[:-9])
         assert tree_digest(make_corpus(tmp_path / "corpus", seed=3, files=20).root) == whole
+    for name, said in (
+        ("manifest.json", '[{"filename": 5}]'),
+        ("categories.json", '{"a": 5}'),
+        ("truth.json", "[]"),
+    ):
+        kept = (made.root / name).read_bytes()
+        (made.root / name).write_text(said)
+        assert _made_as(made) is None, said
+        (made.root / name).write_bytes(kept)
     make_corpus(tmp_path / "corpus", seed=4, files=20)
     assert tree_digest(made.root) != whole
     assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
