@@ -52,7 +52,8 @@ def _words() -> list[str]:
     """Of the descriptions of the installed packages, in the order of the packages' names."""
     found: dict[str, str] = {}
     for package in distributions():
-        text = package.metadata.get_payload()
+        about: Any = package.metadata
+        text = about.get_payload()
         if isinstance(text, str) and len(text) > 2000:
             found[package.name.lower()] = text
     joined = " ".join(found[name] for name in sorted(found))

@@ -53,7 +53,10 @@ class Found:
 
 def main(*arguments: str) -> None:
     """Prints a table."""
-    said = dict(argument.partition("=")[::2] for argument in arguments)
+    said: dict[str, str] = {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        said[key] = value
     unknown = set(said) - {"seed", "portraits", "photographs"}
     if unknown:
         raise SystemExit(f"no such argument: {', '.join(sorted(unknown))}; see the module")
