@@ -10,7 +10,7 @@ from pathlib import Path
 known = sorted(
     file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_")
 )
-ON_REQUEST = ("pages", "rehearsal", "scale", "weekly")
+ON_REQUEST = ("lookalikes", "pages", "rehearsal", "scale", "weekly")
 """Minutes to hours: only where they are named."""
 chosen: list[tuple[str, list[str]]] = []
 for argument in sys.argv[1:]:

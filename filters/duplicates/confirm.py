@@ -16,21 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filters.duplicates.hashing import CHROMA_PX, LOW_CONTRAST, THUMB_PX
+from filters.duplicates.patches import one_backdrop, written_on
 
 Ints = NDArray[np.int64]
 Thumbnails = Callable[[Ints], Sequence[bytes | None]]
 """Rows -> the thumbnail of each, as filters.duplicates.hashing.SeenHashes keeps it; None: none was kept, and hashes
 alone confirm its pairs."""
 
-VERSION = "confirm-1"
+VERSION = "confirm-2"
 """Raised when another pair is confirmed."""
 FLAT_SPREAD = 15.0
 """Pictures of a smaller spread (0 to 255) are pages, drawings, fog: their pairs need a strict confirmation. Of 37
 photographs of `make photos` the spread is 26 and more in nine of ten; text pages have 11 to 14, forms 10, tables 12."""
 FLAT_SHARE = 0.5
 """So do pictures of which this share lies in two levels of grey."""
-LEAST = 0.5
-"""Correlation that every pair needs. Copies of photographs have .67 and more, .51 with text written over a tenth."""
+LEAST = 0.6
+"""Correlation that every pair needs, unless one of the two was written on (filters/duplicates/patches.py). Copies of
+photographs have .8 and more, turned by two degrees .63, different portraits before one backdrop up to .67."""
+SURE = 0.8
+"""Correlation from which nobody asks whether it is the backdrop alone that agrees."""
 LEAST_STRICT = 0.93
 """Of flat pictures: pairs of different forms, pages and tables reach .89, copies of pages .97."""
 LEAST_DARK = 0.7
@@ -96,7 +100,8 @@ def confirmed(
     lumas = [_luma(one) for one in whole]
     chromas = [_chroma(one) for one in whole]
     planes = [_planes(luma) for luma in lumas]
-    flat = np.array([is_flat(luma) for luma in lumas], dtype=bool) | (spread[rows] < FLAT_SPREAD)
+    paper = np.array([is_flat(luma) for luma in lumas], dtype=bool)
+    flat = paper | (spread[rows] < FLAT_SPREAD)
     dark = spread[rows] < LOW_CONTRAST
     good = np.zeros(len(first), dtype=bool)
     for pair, (a, b, way) in enumerate(
@@ -109,7 +114,8 @@ def confirmed(
         if not _same_colors(chromas[a], turn(chromas[b])):
             continue
         least = LEAST_DARK if dark[a] or dark[b] else LEAST
-        if flat[a] and flat[b] and not (dark[a] and dark[b]):
+        # A page that noise or JPEG has worked on is none by its levels; the other one tells.
+        if ((flat[a] and flat[b]) or paper[a] or paper[b]) and not (dark[a] and dark[b]):
             least = LEAST_STRICT
         good[pair] = _agree(planes[a], planes[b].turned(turn), least)
     return good
@@ -144,13 +150,38 @@ def _agree(a: _Planes, b: _Planes, least: float) -> bool:
     """Whether two pictures correlate by `least` in their fine part, at some small shift and scale."""
     if min(float(a.fine.std()), float(b.fine.std())) < SMOOTH:
         return _correlation(a.luma, b.luma) >= LEAST_SMOOTH
-    if _best(a.fine, b.fine) >= least:
+    best, sure = _best(a.fine, b.fine), max(least, SURE)
+    if best >= sure:
+        return True
+    laid = (a.fine, b.fine)
+    if written_on(*_aligned(*laid), flat=least == LEAST_STRICT):
         return True
     for scale in _SCALES[1:]:
         for large, small in ((a, b), (b, a)):
-            if _best(large.fine, _fine(_reduced(small.luma, scale))) >= least:
+            other = (large.fine, _fine(_reduced(small.luma, scale)))
+            agreed = _best(*other)
+            if agreed >= sure:
                 return True
-    return False
+            if agreed > best:
+                best, laid = agreed, other
+    return best >= least and not one_backdrop(*_aligned(*laid))
+
+
+def _aligned(
+    large: NDArray[np.float32], small: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The window of a fine part, which may reach over its edge, in which the other lies best, and that; [128, 128]."""
+    import cv2
+
+    around, found = _match(large, small)
+    top, left = np.unravel_index(int(np.argmax(found)), found.shape)
+    window = around[top : top + small.shape[0], left : left + small.shape[1]]
+    whole = (THUMB_PX * _FINER, THUMB_PX * _FINER)
+    first, second = (
+        cv2.resize(np.ascontiguousarray(one), whole, interpolation=cv2.INTER_LINEAR)
+        for one in (window, small)
+    )
+    return np.asarray(first, dtype=np.float32), np.asarray(second, dtype=np.float32)
 
 
 def _fine(luma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -183,9 +214,17 @@ def _reduced(luma: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
 
 def _best(large: NDArray[np.float32], small: NDArray[np.float32]) -> float:
     """Highest correlation, three digits, of one fine part with a window of the other, which may reach over its edge."""
+    found = _match(large, small)[1]
+    found = found[np.isfinite(found) & (np.abs(found) <= 1.001)]
+    return round(float(found.max(initial=-1.0)), 3)
+
+
+def _match(
+    large: NDArray[np.float32], small: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The larger part with its edges mirrored, and how the smaller correlates with it at each place."""
     import cv2
 
     around = cv2.copyMakeBorder(large, *(_SHIFT_PX * _FINER,) * 4, borderType=cv2.BORDER_REFLECT)
-    found = np.asarray(cv2.matchTemplate(around, small, cv2.TM_CCOEFF_NORMED))
-    found = found[np.isfinite(found) & (np.abs(found) <= 1.001)]
-    return round(float(found.max(initial=-1.0)), 3)
+    found = cv2.matchTemplate(around, small, cv2.TM_CCOEFF_NORMED)
+    return np.asarray(around, dtype=np.float32), np.asarray(found, dtype=np.float32)
