@@ -86,8 +86,8 @@ DEFAULT_CLASSIFIER = "degradation-3"
 PLAIN_CLASSIFIER = "degradation-3-plain"
 """Learnt with it from the same pictures, for recipes that leave the network out: three times as fast, and less sure."""
 NEWEST_CLASSIFIER = "degradation-4"
-"""Better on real pictures of sources that it had not seen (docs/calibration.md); the default once it is judged on known
-amounts of damage, too. A recipe names it: `degradation: {classifier: degradation-4}`."""
+"""Better on real pictures of sources that it had not seen, and on known amounts of damage (docs/calibration.md); not
+yet the default. A recipe names it: `degradation: {classifier: degradation-4}`."""
 NEWEST_PLAIN_CLASSIFIER = "degradation-4-plain"
 """The same without the network."""
 TEXTURED = "textured_share"
