@@ -120,8 +120,8 @@ def story(tmp_path_factory):
             {
                 "filename": f"{name}.jpg",
                 "license": "Cc-by-4.0",
-                # "Author of person" would be nobody's name.
-                "author": f"Author of {name}" if name != "person" else "Author of faces",
+                # In small letters "author of ..." would be nobody's name.
+                "author": f"Ann {name.title()}",
                 "categories": ["Refreshed"],
                 "description": "A crop",
                 "date": "2019-05-06",
@@ -148,7 +148,7 @@ def story(tmp_path_factory):
         page.save(page.text() + "\n{{Personality rights}}", "a face")
         site.pages["File:Moved.jpg"].move("File:Moved away.jpg", "clearer name", no_redirect=True)
         page = site.pages["File:Edited.jpg"]
-        page.save(page.text().replace("Author of edited", "Somebody else"), "author named")
+        page.save(page.text().replace("Ann Edited", "Somebody else"), "author named")
         chapters["refreshed"] = house.refresh()
         chapters["asked"] = take_down(
             house.out,
@@ -170,7 +170,7 @@ def story(tmp_path_factory):
                 ("bytes of overwritten", picture(1)),
                 ("bytes of nonfree", picture(2)),
                 ("bytes of asked for", picture(5)),
-                ("author of deleted", b"Author of deleted"),
+                ("author of deleted", b"Ann Deleted"),
                 ("title of asked for", b"Asked for.jpg"),
             )
         }
