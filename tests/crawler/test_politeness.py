@@ -265,6 +265,7 @@ def sent_by_three_threads(limits, *answers):
     return sorted(sent)
 
 
+@pytest.mark.slow
 def test_a_retry_after_holds_for_threads_that_were_waiting_already():
     limits = Limits(api_per_minute=200)
     fine, busy = answer(200), answer(429, Retry_After="2")

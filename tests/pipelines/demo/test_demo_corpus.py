@@ -74,6 +74,7 @@ def test_two_makes_are_equal_byte_for_byte_and_another_seed_is_not(corpus, tmp_p
     assert tree_digest(other.root) != tree_digest(corpus.root)
 
 
+@pytest.mark.slow
 def test_a_corpus_that_is_there_is_reused_and_a_damaged_one_or_one_of_another_seed_replaced(
     tmp_path,
 ):

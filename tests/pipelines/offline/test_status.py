@@ -13,6 +13,8 @@ from pipelines.offline.refilter import refilter
 from pipelines.offline.status import status, status_lines
 from tests.pipelines.build.test_clusters import small
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
 from PIL import Image
 
 from catalog.release.manifest import load_manifest, sha256_of, verify_dataset, write_manifest
@@ -16,6 +17,7 @@ def named_in(card):
     return re.findall(r"!\[[^]]*\]\(([^)]+)\)", card)
 
 
+@pytest.mark.slow
 def test_the_card_names_figures_that_lie_beside_it_and_stays_when_it_was_edited(tmp_path):
     folder = tmp_path / "release"
     before = make_release(folder)
