@@ -247,13 +247,14 @@ def at_places(
     back[order] = np.arange(len(order))
     starts = np.ones(len(order), dtype=bool)
     starts[1:] = (np.diff(rank[order]) != 0) | (np.diff(part[order]) != 0)
-    begins = np.flatnonzero(starts).tolist()
+    begins = np.flatnonzero(starts)
+    ends = np.append(begins[1:], len(order))[: len(begins)]
     listed, judged = STAGES["listing"], STAGES["verdict"]
     wanted = [*(listed.field(n) for n in names), *(judged.field(n) for n in VERDICT)]
     kinds = {f.name: CODES if f.name in FEW else f.type for f in wanted}
     coded, coded_verdict = ([n for n in some if n in FEW] for some in (names, VERDICT))
     chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
-    for begin, end in zip(begins, [*begins[1:], len(order)], strict=True):
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         first = int(order[begin])
         source, number = keys[int(rank[first])], f"{part[first]:06d}"
         rows = pa.array(row[order[begin:end]])

@@ -125,7 +125,7 @@ def load_manifest(folder: Path) -> Manifest:
         raise DatasetError(
             f"{folder} has no {MANIFEST_NAME}: it is no dataset, or its export was cut off. Export again."
         ) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DatasetError(f"{path} is damaged ({error}). Export again.") from error
     if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
         raise DatasetError(

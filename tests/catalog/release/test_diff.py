@@ -290,3 +290,12 @@ def test_the_photographs_are_not_read(made, old, tmp_path):
             content[start : start + size] = b"\xff" * size
         shard.write_bytes(content)
     assert diff_datasets(old, new).unchanged == 24
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{no", "\udcff", "[" * 100_000, "5", '{"schema_version": "x"}']
+)
+def test_a_manifest_of_another_shape_is_told(tmp_path, text):
+    (tmp_path / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DatasetError, match=r"manifest\.json is (damaged|not of schema)"):
+        load_manifest(tmp_path)

@@ -122,6 +122,16 @@ def test_what_was_never_computed_or_listed_is_told(built, recipe):
     assert done.unlisted == 1
 
 
+def test_of_sources_that_were_never_listed_nothing_is_kept_and_the_release_stays(built, recipe):
+    before = dataset_hash(built)
+    others = tuple(replace(source, root="Category:Another") for source in recipe.sources[:1])
+    done = refilter(recipe.model_copy(update={"sources": others}), out=built)
+    assert done.unlisted == 1
+    assert done.result.dataset_hash is None
+    assert dataset_hash(built) == before
+    refilter(recipe, out=built)
+
+
 def test_a_score_that_no_rule_looks_at_can_be_asked_about(built):
     told = what_if(["piqe.max=50"], out=built)
     assert set(told.leaving) == {"piqe"}
