@@ -139,6 +139,7 @@ def test_files_on_the_bound_of_two_sizes_and_between_two_kib_are_listed_once(com
     assert len(found) == len(set(found)) == FILES
 
 
+@pytest.mark.slow
 def test_every_cursor_goes_on_exactly_behind_its_batch(commons):
     whole = list(list_files(commons, SOURCE))
     order = pages(whole)

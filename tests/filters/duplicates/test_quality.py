@@ -48,6 +48,7 @@ def test_photographs_that_are_alike_are_named_and_not_counted_as_false():
     assert "alike to begin with" in "\n".join(dedup_report_lines(found))
 
 
+@pytest.mark.slow
 def test_a_rule_that_matches_nothing_has_no_recall_and_one_that_matches_all_no_precision():
     strict = dedup_quality(photos()[:2], DedupePolicy(phash_radius=0, dhash_radius=0))
     assert {row.transform: row.found for row in strict.recalls}["JPEG 10"] < 2

@@ -130,6 +130,7 @@ def test_adapters_are_float32_on_a_bfloat16_model_and_gradients_reach_them(
     assert moved == {"transformer", "branches"}
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_gradient(lucidflux_weights: Path) -> None:
     found = []
     for checkpointing in (False, True):
