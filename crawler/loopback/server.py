@@ -105,7 +105,13 @@ class LoopbackCommons:
             )
             redirects = _json_beside(beside / "redirects.json") if redirects is None else redirects
             items = json.loads(items.read_text("utf-8"))
-        assert isinstance(items, list)
+        if not isinstance(items, list) or not all(
+            isinstance(item, dict) and isinstance(item.get("filename"), str) for item in items
+        ):
+            raise ManifestError(
+                "The manifest of the embedded Commons is no list of files with a filename each. Delete the folder "
+                "that it lies in to have the demo's made again."
+            )
         for item in items:
             if item.get("fault") not in (None, *FAULTS):
                 raise ManifestError(

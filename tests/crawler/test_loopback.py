@@ -220,6 +220,16 @@ def test_a_manifest_that_cannot_be_served_says_which_item(folder, items, more, m
         LoopbackCommons(folder, items + more)
 
 
+@pytest.mark.parametrize(
+    "said", [{}, {"filename": "a.jpg"}, ["a.jpg"], [{"title": "a"}], [{"filename": 1}]]
+)
+def test_a_manifest_of_another_shape_is_told(folder, said):
+    file = folder / "other.json"
+    file.write_text(json.dumps(said))
+    with pytest.raises(ManifestError, match="no list of files"):
+        LoopbackCommons(folder, file)
+
+
 def test_the_address_is_not_known_before_the_start(folder, items):
     with pytest.raises(RuntimeError, match="context manager"):
         _ = LoopbackCommons(folder, items).base_url
