@@ -4,12 +4,17 @@ import fcntl
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.browser import chromium
 from tests.pipelines.builds import run_demo
 from tests.prefect_server import prefect_server
 
 __all__ = ["prefect_server"]
+
+# How long an example takes says how busy a machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def heavy(path):
