@@ -135,10 +135,10 @@ def _costs(contents: list[bytes]) -> None:
         )
         rounds: list[float] = []
         for _ in range(3):
-            anew = [open_photo(content) for content in contents]
+            fresh = [open_photo(content) for content in contents]
             rounds.append(
                 cpu_seconds(
-                    lambda a=anew, ns=needed: [load_measure(n).measure(x) for x in a for n in ns]
+                    lambda a=fresh, ns=needed: [load_measure(n).measure(x) for x in a for n in ns]
                 )
             )
         told = f"{classifier}, {len(needed)} without encoder, best of 3"
