@@ -3,7 +3,7 @@
     make rehearsal                                   # an hour or more; not in CI
     python -m benchmarks rehearsal 400 out/small     # so many files, in that folder
 
-Photographs are made from packaged ones in sizes like those of small uploads (a mix of log-normal long sides, median
+Photographs are put together from packaged ones in sizes like those of small uploads (log-normal long sides, median
 800 pixels); three of four files are not free, so the gate stops them. Interrupted, the same command resumes: files and
 parts that are there stay. Printed for each week: wall seconds by stage, peak memory, and the share of the wall that is
 outside of stage functions.
@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from skimage import data
 
@@ -27,7 +28,7 @@ from catalog import files
 from crawler.loopback import LoopbackCommons
 from crawler.relist import Relist
 from crawler.sources import CategorySource, UploadWindowSource
-from filters.degradation.synthesis import downscale, encode_jpeg, gaussian_blur
+from filters.degradation.synthesis import encode_jpeg, gaussian_blur
 from pipelines.build.doors import look
 from pipelines.build.driver import build
 from pipelines.build.runners import pool_runner
@@ -42,17 +43,25 @@ FIRST_SHARE = 0.8
 
 
 def photograph(number: int) -> bytes:
-    """A JPEG of a size drawn for this file."""
+    """A JPEG of a size and a scene drawn for this file: no two are copies of each other."""
     chance = np.random.default_rng(number)
-    sources = (data.astronaut(), data.coffee(), data.chelsea())
-    source = sources[number % 3]
     side = int(np.clip(chance.lognormal(np.log(800), 0.4), 280, 2400))
-    top, left = (int(chance.integers(0, source.shape[axis] // 3)) for axis in (0, 1))
-    crop = source[top:, left:]
-    grown = np.kron(crop, np.ones((max(1, -(-side // crop.shape[1])),) * 2 + (1,), np.uint8))
-    if grown.shape[1] > side:
-        grown = downscale(grown, grown.shape[1] / side)
-    blurred = gaussian_blur(grown, float(chance.uniform(0.0, 3.0)) + 0.1)
+    turned = bool(chance.integers(2))
+    height, width = (side, side * 3 // 4)[:: 1 if turned else -1]
+    # Light and color of the scene, and three things in it, which are packaged photographs seen from near.
+    coarse = chance.uniform(20, 235, (int(chance.integers(2, 6)), int(chance.integers(2, 6)), 3))
+    scene = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    for source in (data.astronaut(), data.coffee(), data.chelsea()):
+        tall, wide = (int(n * chance.uniform(0.3, 0.8)) for n in (height, width))
+        top, left = (int(chance.integers(0, n // 2)) for n in source.shape[:2])
+        near = source[top : top + 140, left : left + 140][:, :: int(chance.choice((-1, 1)))]
+        seen = cv2.resize(np.ascontiguousarray(near), (wide, tall), interpolation=cv2.INTER_CUBIC)
+        down, across = int(chance.integers(0, height - tall)), int(chance.integers(0, width - wide))
+        part = scene[down : down + tall, across : across + wide]
+        part[...] = 0.25 * part + 0.75 * seen
+    blurred = gaussian_blur(
+        np.clip(scene, 0, 255).astype(np.uint8), float(chance.uniform(0.0, 3.0)) + 0.1
+    )
     return encode_jpeg(np.ascontiguousarray(blurred), int(chance.integers(40, 95)))
 
 

@@ -96,7 +96,7 @@ def from_table(table: pa.Table, record_type: type[Record]) -> list[Record]:
 def fits(found: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether columns of a file can be read as these: those that both have are of the same types, and nothing is
     missing where nothing may be. Times may be finer: Parquet knows no seconds."""
-    return all(
+    return found.equals(wanted) or all(
         name not in wanted.names
         or (
             _same(found.field(name).type, wanted.field(name).type)

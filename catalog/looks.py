@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from catalog.arrow import fits
@@ -37,6 +38,7 @@ CELLS: Mapping[str, pa.DataType] = {
 }
 """What the ledger holds of each rule."""
 
+PARQUET = ds.ParquetFileFormat()
 Shape = Mapping[str, tuple[type, ...]]
 NOTHING = type(None)
 NUMBER = (int, float)
@@ -63,21 +65,24 @@ def config_hash(values: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:12]
 
 
-def looks_right(path: Path, *, all_of_it: bool = False) -> bool:
+def looks_right(path: Path, content: bytes | None = None, *, all_of_it: bool = False) -> bool:
     """Whether a file can be what is written at its place; true of what this module knows nothing of.
 
     Args:
+        content: its bytes, where they are at hand.
         all_of_it: read every value of a Parquet file.
 
     Raises:
         OSError: it may not be read.
     """
     if path.suffix == ".json":
-        return _json_looks_right(path)
+        return _json_looks_right(path, path.read_bytes() if content is None else content)
     if path.suffix != ".parquet":
         return True
     try:
-        right = _parquet_looks_right(path, pq.read_schema(path))
+        # `read_schema` takes longer: it also makes an index of columns, in Python.
+        known = pq.read_schema(path) if content is None else PARQUET.inspect(pa.py_buffer(content))
+        right = _parquet_looks_right(path, known)
         if right and all_of_it:
             pq.ParquetFile(path).read()
     except (pa.ArrowException, UnicodeDecodeError):
@@ -116,8 +121,9 @@ def _parquet_looks_right(path: Path, found: pa.Schema) -> bool:
     of_a_source = stage == "listing" and folders[-1] != AGAIN
     if of_a_source and not (path.stem.isdecimal() and _has_cursor(held)):
         return False
-    if not fits(found, wanted) or set(found.names) == set(wanted.names):
-        return fits(found, wanted)
+    right = fits(found, wanted)
+    if not right or set(found.names) == set(wanted.names):
+        return right
     # The oldest versions named their empty part by nothing: which columns they had cannot be told.
     older = (f"empty-{config_hash(found.names)}.parquet", "empty.parquet")
     most = 2 * len(set(found.names) & set(wanted.names)) > len(wanted.names)
@@ -154,8 +160,8 @@ def _json(text: bytes) -> Any:
         return set()
 
 
-def _json_looks_right(path: Path) -> bool:
-    said = _json(path.read_bytes())
+def _json_looks_right(path: Path, content: bytes) -> bool:
+    said = _json(content)
     shapes = {"runs": RUN, "recipes": RECIPE, "rules": RULE, "shortfalls": SHORTFALL}
     kind = path.parent.name
     if kind in ("runs", "recipes"):

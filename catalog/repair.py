@@ -80,17 +80,16 @@ def _holes(catalog: Catalog) -> list[Fault]:
     """Missing numbers in a source's listing. Other lost parts are pending again by themselves."""
     found: list[Fault] = []
     for source in sorted(path for path in (catalog.parts / "listing").glob("*") if path.is_dir()):
-        there: set[int] = set()
-        for path in source.glob("*.parquet"):
-            # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
-            if path.stem.isdecimal():
-                there |= {int(path.stem), *_covered(path)}
+        # Others than numbers are no parts of a listing, and damaged: "000000 (conflicted copy)".
+        numbered = {int(p.stem): p for p in source.glob("*.parquet") if p.stem.isdecimal()}
         # A sum stands before its file does: one behind the last part is of a commit that was cut off.
-        gaps = sorted(set(range(max(there, default=-1))) - there)
+        gaps = set(range(max(numbered, default=-1))) - set(numbered)
+        for part in numbered.values() if gaps else ():
+            gaps -= set(_covered(part))
         if source.name != AGAIN:
             found += [
                 Fault(path=source / f"{gap:06d}.parquet", kind="lost", what="listing")
-                for gap in gaps[:1]
+                for gap in sorted(gaps)[:1]
             ]
     return found
 
@@ -225,7 +224,8 @@ def broken_originals(
     lost: list[str] = []
     damaged: list[str] = []
     for part in catalog.whole_parts("download"):
-        rows = pq.read_table(part, columns=["sha1", "size_bytes"])
+        # A dataset of one file, as `read_table` makes, takes twice as long as its rows.
+        rows = pq.ParquetFile(part).read(columns=["sha1", "size_bytes"], use_threads=False)
         for sha1, size in zip(
             *(rows.column(n).to_pylist() for n in rows.column_names), strict=True
         ):

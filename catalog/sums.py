@@ -27,8 +27,12 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO}
 """There is no file, or something else in its place, or the disk cannot give it back: all of it damage. What may not be
 read is another matter, and not to be set aside."""
+SMALL_BYTES = 1 << 20
+"""What is not larger is read once, for its sum and for its looks."""
 _checked: dict[Path, tuple[int, int, int]] = {}
 """Path -> size, time of change and inode of what was found whole by this process."""
+_read: dict[Path, tuple[tuple[int, int, int], tuple[str, ...]]] = {}
+"""Path of a file of sums -> the same of it, and what it says: a build asks three times for each part."""
 
 
 class Damaged(Expected, OSError):
@@ -49,8 +53,10 @@ def sum_file(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def sha256_of(path: Path) -> str:
-    """Of a whole file."""
+def sha256_of(path: Path, content: bytes | None = None) -> str:
+    """Of a whole file, or of its bytes, where they are at hand."""
+    if content is not None:
+        return hashlib.sha256(content).hexdigest()
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -92,8 +98,13 @@ def delete(path: Path) -> bool:
 
 def known(path: Path) -> tuple[str, ...]:
     """The sums that a file may have; none where it has none, or they cannot be read."""
+    place = sum_file(path)
     try:
-        text = sum_file(path).read_text("ascii")
+        state = _state(place)
+        held = _read.get(place)
+        if held is not None and held[0] == state:
+            return held[1]
+        text = place.read_text("ascii")
     except UnicodeDecodeError:
         return ()
     except OSError as error:
@@ -101,7 +112,9 @@ def known(path: Path) -> tuple[str, ...]:
             raise
         return ()
     found = [_LINE.fullmatch(line) for line in text.splitlines()]
-    return tuple(m.group(1) for m in found if m is not None and m.group(2) == path.name)
+    said = tuple(m.group(1) for m in found if m is not None and m.group(2) == path.name)
+    _read[place] = state, said
+    return said
 
 
 def is_whole(path: Path) -> bool:
@@ -111,7 +124,8 @@ def is_whole(path: Path) -> bool:
         if _checked.get(path) == state:
             return True
         sums = known(path)
-        whole = (not sums or sha256_of(path) in sums) and looks_right(path)
+        content = path.read_bytes() if state[0] <= SMALL_BYTES else None
+        whole = (not sums or sha256_of(path, content) in sums) and looks_right(path, content)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
@@ -157,6 +171,7 @@ def naming(root: Path, *errors: type[Exception]) -> Generator[None]:
 def forget() -> None:
     """What was checked is checked again."""
     _checked.clear()
+    _read.clear()
 
 
 def adopt(path: Path) -> bool:

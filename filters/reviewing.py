@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betaincinv
 
 Flags = NDArray[np.bool_]
 Reals = NDArray[np.float64]
@@ -162,8 +162,8 @@ def korn_graubard(estimate: float, effective: float) -> tuple[float, float]:
     """The interval of Clopper and Pearson for a share seen in `effective` verdicts, not a whole number."""
     n = max(effective, 1.0)
     hits, tail = n * estimate, (1.0 - LEVEL) / 2.0
-    low = 0.0 if hits <= 0 else float(stats.beta.ppf(tail, hits, n - hits + 1.0))
-    high = 1.0 if hits >= n else float(stats.beta.ppf(1.0 - tail, hits + 1.0, n - hits))
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1.0, tail))
+    high = 1.0 if hits >= n else float(betaincinv(hits + 1.0, n - hits, 1.0 - tail))
     return low, high
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,6 +107,8 @@ def _build(recipe: Any, *, out: Path, runner: Any, **options: Any) -> None:
     from pipelines.progress import TerminalProgress
 
     progress = TerminalProgress()
+    # What was imported lives as long as the process: the collector need not look through it again and again.
+    gc.freeze()
     try:
         with opened_runner(runner) as pool:
             result = run_build(recipe, out=out, runner=pool, progress=progress, **options)

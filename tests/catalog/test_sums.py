@@ -63,7 +63,7 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch
     sums.put(path, "{}")
     sums.forget()
     read = []
-    monkeypatch.setattr(sums, "sha256_of", lambda p: read.append(p) or sums.known(p)[0])
+    monkeypatch.setattr(sums, "sha256_of", lambda p, _: read.append(p) or sums.known(p)[0])
     assert [sums.is_whole(path) for _ in range(3)] == [True] * 3
     assert len(read) == 1
     os.utime(path, ns=(1, 1))
@@ -126,7 +126,7 @@ def test_what_is_no_file_or_cannot_be_read_back_is_damaged(tmp_path, monkeypatch
     sums.forget()
     if how == "sector":
 
-        def broken(_):
+        def broken(*_):
             raise OSError(errno.EIO, "Input/output error")
 
         monkeypatch.setattr(sums, "sha256_of", broken)
@@ -143,7 +143,7 @@ def test_what_may_not_be_read_is_no_damage(tmp_path, monkeypatch):
     sums.put(tmp_path / "a.json", "{}")
     sums.forget()
 
-    def forbidden(_):
+    def forbidden(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(sums, "sha256_of", forbidden)
