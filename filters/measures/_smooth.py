@@ -56,11 +56,12 @@ def scharr(plane: Floats) -> tuple[Floats, Floats]:
         count = len(near) - 2 * step - 2
         longer = count + 2 * step
         right = np.subtract(near[2:], near[:-2], out=apart[:longer])
-        lines = (right[:count], right[step:][:count], right[2 * step :])
-        _three_ten_three(*lines, total[:count], ten[:count])
+        lines = [right[:count], right[step:][:count], right[2 * step :]]
+        _three_ten_three(lines, total[:count], ten[:count])
         _rows_of(total, step, dx[rows])
         below = np.subtract(near[2 * step :], near[: -2 * step], out=apart[: count + 2])
-        _three_ten_three(below[:-2], below[1:-1], below[2:], total[:count], ten[:count])
+        lines = [below[:-2], below[1:-1], below[2:]]
+        _three_ten_three(lines, total[:count], ten[:count])
         _rows_of(total, step, dy[rows])
     return dx, dy
 
@@ -70,15 +71,14 @@ def scharr_at(plane: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:
     width, flat = plane.shape[1], plane.ravel()
     near = {(y, x): flat[place + y * width + x] for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y}
     dx, dy, ten = (np.empty(len(place), np.float32) for _ in range(3))
-    _three_ten_three(*(near[y, 1] - near[y, -1] for y in (-1, 0, 1)), dx, ten)
-    _three_ten_three(*(near[1, x] - near[-1, x] for x in (-1, 0, 1)), dy, ten)
+    _three_ten_three([near[y, 1] - near[y, -1] for y in (-1, 0, 1)], dx, ten)
+    _three_ten_three([near[1, x] - near[-1, x] for x in (-1, 0, 1)], dy, ten)
     return dx * _LAST, dy * _LAST
 
 
-def _three_ten_three(
-    before: Floats, here: Floats, behind: Floats, total: Floats, ten: Floats
-) -> None:
-    """3 (before + behind) + 10 here, each step rounded, into `total`; _LAST makes a gradient of it."""
+def _three_ten_three(lines: list[Floats], total: Floats, ten: Floats) -> None:
+    """3 (before + behind) + 10 here of the three lines, each step rounded, into `total`; _LAST makes a gradient of it."""
+    before, here, behind = lines
     np.add(before, behind, out=total)
     np.multiply(total, np.float32(3), out=total)
     np.multiply(here, np.float32(10), out=ten)
