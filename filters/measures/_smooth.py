@@ -77,7 +77,7 @@ def scharr_at(plane: Floats, place: NDArray[np.int64]) -> tuple[Floats, Floats]:
 
 
 def _three_ten_three(lines: list[Floats], total: Floats, ten: Floats) -> None:
-    """3 (before + behind) + 10 here of the three lines, each step rounded, into `total`; _LAST makes a gradient of it."""
+    """3 (before + behind) + 10 here, each step rounded, into `total`; _LAST makes a gradient of it."""
     before, here, behind = lines
     np.add(before, behind, out=total)
     np.multiply(total, np.float32(3), out=total)
