@@ -168,6 +168,8 @@ def refusal(source: bytes | Path, mime: str | None) -> tuple[str, str, bool] | N
 
 def _checked_kind(data: bytes, mime: str | None) -> str:
     """The format by its first bytes, if it may be opened."""
+    if not data:
+        raise NotAnImage("The file is empty: 0 bytes.")
     kind = format_of(data[:64])
     if kind is None:
         raise NotAnImage("The bytes do not decode as an image: no format that is known")

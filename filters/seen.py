@@ -81,6 +81,8 @@ class Picture:
             NotAnImage: as `rgb`.
         """
         width, height = self.size
+        if self.plain and width * height <= SMALL_PIXELS:
+            return np.array(self.image.convert("L"))
         seen = np.empty((height, width), dtype=np.uint8)
         if self.plain:
             parts = bands(self.image)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 from catalog.image_names import IMAGES as IMAGES
+from catalog.image_names import MORE as MORE
 from catalog.image_names import is_image as is_image
+from catalog.image_names import is_picture as is_picture
 from catalog.image_names import shown_name as shown_name
 
 

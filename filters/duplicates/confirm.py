@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filters.duplicates.hashing import CHROMA_PX, LOW_CONTRAST, THUMB_PX
+from filters.duplicates.hashing import CHROMA_PX, LOW_CONTRAST, THUMB_PX, TURNS
 from filters.duplicates.patches import one_backdrop, written_on
 
 Ints = NDArray[np.int64]
@@ -51,18 +51,6 @@ COLORFUL = 12.0
 """Root mean square of Cb and Cr from which a picture has a color to compare."""
 LEAST_HUE = 0.25
 """Cosine of the colors of two pictures that both have some."""
-
-_WAYS: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
-    lambda a: a,
-    lambda a: a[:, ::-1],
-    lambda a: a[::-1, ::-1],
-    lambda a: a[::-1],
-    lambda a: np.rot90(a),
-    lambda a: np.rot90(a, -1),
-    lambda a: a.swapaxes(0, 1),
-    lambda a: np.rot90(a, 2).swapaxes(0, 1),
-)
-"""What the positions of hashing.LOOKS do to [H, W, ...]."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ def confirmed(
         if not (known[a] and known[b]):
             good[pair] = True
             continue
-        turn = _WAYS[way]
+        turn = TURNS[way]
         if not _same_colors(chromas[a], turn(chromas[b])):
             continue
         least = LEAST_DARK if dark[a] or dark[b] else LEAST

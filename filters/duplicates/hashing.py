@@ -9,6 +9,7 @@ confirms pairs whose hashes say little (filters/duplicates/confirm.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,17 @@ VERSION = f"imagehash-4.3+{door.VERSION}"
 LOOKS = ("as is", "mirrored", "180", "flipped", "90", "270", "transposed", "transverse")
 """How a copy may lie: turned counter-clockwise, or mirrored left to right (an odd position in the first four), top to
 bottom, or over a diagonal."""
+TURNS: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
+    lambda a: a,
+    lambda a: a[:, ::-1],
+    lambda a: a[::-1, ::-1],
+    lambda a: a[::-1],
+    lambda a: np.rot90(a),
+    lambda a: np.rot90(a, -1),
+    lambda a: a.swapaxes(0, 1),
+    lambda a: np.rot90(a, 2).swapaxes(0, 1),
+)
+"""What the positions of LOOKS do to [H, W, ...]."""
 MIRRORED = (1, 3, 6, 7)
 """Positions in LOOKS that no turn undoes."""
 THUMB_PX = 64
@@ -75,21 +87,7 @@ def to_uint64(image_hash: Any) -> Hash64:
 def hash_image(image: Image.Image) -> ImageHashes:
     """pHash (32x32 DCT, 8x8 low frequencies against their median) and dHash (9x8 differences), plain and mirrored, of a
     Pillow image as it is."""
-    import imagehash
-    from PIL import Image as pillow
-
-    grey = image.convert("L")
-    # imagehash reduces with the same filter; an image that has its target size already is left as it is.
-    square = grey.resize((32, 32), pillow.Resampling.LANCZOS)
-    strip = grey.resize((9, 8), pillow.Resampling.LANCZOS)
-    flip = pillow.Transpose.FLIP_LEFT_RIGHT
-    return ImageHashes(
-        phash=to_uint64(imagehash.phash(square)),
-        dhash=to_uint64(imagehash.dhash(strip)),
-        phash_mirror=to_uint64(imagehash.phash(square.transpose(flip))),
-        dhash_mirror=to_uint64(imagehash.dhash(strip.transpose(flip))),
-        spread=float(np.asarray(square, dtype=np.float64).std()),
-    )
+    return _of_file(_small(image.convert("L")))
 
 
 def hash_seen(picture: Picture) -> SeenHashes:
@@ -103,47 +101,112 @@ def hash_seen(picture: Picture) -> SeenHashes:
     return hash_pixels(picture.grey, chroma)
 
 
-def hash_pixels(grey: NDArray[np.uint8], chroma: NDArray[np.uint8] | None = None) -> SeenHashes:
-    """The hashes of luma [H, W] with, for the thumbnail, Cb and Cr [8, 8, 2]; None: grey."""
-    import cv2
-    import imagehash
+def hash_picture(picture: Picture) -> tuple[ImageHashes, SeenHashes]:
+    """`hash_image` of the file and `hash_seen`, which of a plain picture look at the same pixels.
+
+    Raises:
+        filters.picture.NotAnImage: as `hash_seen`.
+    """
     from PIL import Image as pillow
 
-    image = pillow.fromarray(grey)
-    filtered = pillow.Resampling.LANCZOS
-    square = image.resize((32, 32), filtered)
-    spread = float(np.asarray(square, dtype=np.float64).std())
+    if not picture.plain:
+        return hash_image(picture.image), hash_seen(picture)
+    chroma = _chroma(picture)
+    small = _small(pillow.fromarray(picture.grey))
+    return _of_file(small), _of_seen(picture.grey, small, chroma)
+
+
+def hash_pixels(grey: NDArray[np.uint8], chroma: NDArray[np.uint8] | None = None) -> SeenHashes:
+    """The hashes of luma [H, W] with, for the thumbnail, Cb and Cr [8, 8, 2]; None: grey."""
+    from PIL import Image as pillow
+
+    return _of_seen(grey, _small(pillow.fromarray(grey)), chroma)
+
+
+@dataclass(frozen=True)
+class _Small:
+    """A grey image, reduced as imagehash does it."""
+
+    image: Image.Image
+    square: NDArray[np.uint8]
+    """[32, 32]."""
+    strip: NDArray[np.uint8]
+    """[8, 9]."""
+
+    @property
+    def spread(self) -> float:
+        return float(self.square.astype(np.float64).std())
+
+
+def _small(grey: Image.Image) -> _Small:
+    return _Small(grey, _lanczos(grey, 32, 32), _lanczos(grey, 9, 8))
+
+
+def _lanczos(grey: Image.Image, width: int, height: int) -> NDArray[np.uint8]:
+    from PIL import Image as pillow
+
+    return np.asarray(grey.resize((width, height), pillow.Resampling.LANCZOS))
+
+
+def _of_file(small: _Small) -> ImageHashes:
+    phash, phash_mirror = _phashes([small.square, small.square[:, ::-1]])
+    dhash, dhash_mirror = _dhashes([small.strip, small.strip[:, ::-1]])
+    return ImageHashes(
+        phash=phash,
+        dhash=dhash,
+        phash_mirror=phash_mirror,
+        dhash_mirror=dhash_mirror,
+        spread=small.spread,
+    )
+
+
+def _of_seen(
+    grey: NDArray[np.uint8], small: _Small, chroma: NDArray[np.uint8] | None
+) -> SeenHashes:
+    import cv2
+    from PIL import Image as pillow
+
+    spread = small.spread
     if spread < LOW_CONTRAST:
         fine = _means(grey)
         spread = float(cv2.resize(fine, (32, 32), interpolation=cv2.INTER_AREA).std())
         gain = _STRETCHED / max(spread, _LEAST_SPREAD)
         stretched = np.clip(np.rint(128.0 + (fine - fine.mean()) * gain), 0, 255)
-        image = pillow.fromarray(stretched.astype(np.uint8))
-        square = image.resize((32, 32), filtered)
-    strip = image.resize((9, 8), filtered)
+        grey = stretched.astype(np.uint8)
+        small = _small(pillow.fromarray(grey))
     # A strip of a picture that lies on its side; transposed it has the usual shape.
-    upright = image.resize((8, 9), filtered)
-    turn = pillow.Transpose
-    ways = (
-        *(None, turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM),
-        *(turn.ROTATE_90, turn.ROTATE_270, turn.TRANSPOSE, turn.TRANSVERSE),
-    )
-    squares = [square if way is None else square.transpose(way) for way in ways]
-    strips = [
-        (strip if number < 4 else upright).transpose(way) if way is not None else strip
-        for number, way in enumerate(ways)
-    ]
-    small = cv2.resize(
-        np.asarray(image), (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA
-    ).tobytes()
+    upright = _lanczos(small.image, 8, 9)
+    thumbnail = cv2.resize(grey, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA).tobytes()
     if chroma is None:
         chroma = np.full((CHROMA_PX, CHROMA_PX, 2), 128, dtype=np.uint8)
     return SeenHashes(
-        phash=tuple(to_uint64(imagehash.phash(one)) for one in squares),
-        dhash=tuple(to_uint64(imagehash.dhash(one)) for one in strips),
+        phash=_phashes([turn(small.square) for turn in TURNS]),
+        dhash=_dhashes(
+            [turn(small.strip if way < 4 else upright) for way, turn in enumerate(TURNS)]
+        ),
         spread=spread,
-        thumbnail=small + chroma.tobytes(),
+        thumbnail=thumbnail + chroma.tobytes(),
     )
+
+
+def _phashes(squares: Sequence[NDArray[np.uint8]]) -> tuple[Hash64, ...]:
+    """imagehash's pHash of each [32, 32]; all at once, because each call takes longer than its arithmetic."""
+    from scipy import fftpack
+
+    dct: Any = fftpack.dct
+    low = dct(dct(np.stack(squares), axis=1), axis=2)[:, :8, :8].reshape(-1, 64)
+    return _hashes(low > np.median(low, axis=1, keepdims=True))
+
+
+def _dhashes(strips: Sequence[NDArray[np.uint8]]) -> tuple[Hash64, ...]:
+    """imagehash's dHash of each [8, 9]."""
+    whole = np.stack(strips)
+    return _hashes((whole[:, :, 1:] > whole[:, :, :-1]).reshape(-1, 64))
+
+
+def _hashes(bits: NDArray[np.bool_]) -> tuple[Hash64, ...]:
+    """Of [n, 64], first bit highest."""
+    return tuple(Hash64(int.from_bytes(row.tobytes(), "big")) for row in np.packbits(bits, axis=1))
 
 
 def _means(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

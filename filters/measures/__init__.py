@@ -37,6 +37,7 @@ __all__ = [
     "opencv",
     "percentile_of_counts",
     "photo_of",
+    "reduced",
     "second_difference",
     "stored",
     "tiles",
@@ -102,6 +103,11 @@ class Photo:
         ]
 
     @cached_property
+    def channels(self) -> list[tuple[NDArray[np.uint8], ...]]:
+        """Red, green and blue of each patch, uint8 [h, w] each."""
+        return [opencv().split(patch) for patch in self.patches]
+
+    @cached_property
     def lumas(self) -> list[Floats]:
         """BT.601 luma of each patch, float32 [h, w], 0 to 255."""
         cv2 = opencv()
@@ -115,7 +121,21 @@ class Photo:
     @cached_property
     def luma_counts(self) -> NDArray[np.int64]:
         """[256]: how many pixels of the patches have that luma, rounded down."""
-        return np.bincount(self.luma_values.astype(np.uint8), minlength=256)
+        found = np.zeros(256, dtype=np.int64)
+        for luma in self.lumas:
+            counts = opencv().calcHist([luma.astype(np.uint8)], [0], None, [256], [0, 256])
+            found += counts.ravel().astype(np.int64)
+        return found
+
+    @cached_property
+    def halves(self) -> list[Floats]:
+        """The luma of each patch of 32 px and more, averaged over 2 x 2 px."""
+        return [reduced(luma, 2) for luma in self.lumas if min(luma.shape) >= 32]
+
+    @cached_property
+    def tile_variances(self) -> Floats:
+        """Variance of the luma in each tile of `tile_px`, float32 [n]."""
+        return tiles(self.lumas, self.tile_px).var(axis=(1, 2))
 
     @cached_property
     def second_differences(self) -> list[Floats]:
@@ -126,6 +146,13 @@ class Photo:
     def tile_px(self) -> int:
         """64 px, or 32 where the short side has not four of those."""
         return 64 if min(self.rgb.shape[:2]) >= 256 else 32
+
+
+def reduced(plane: Floats, factor: int) -> Floats:
+    """Means over `factor` x `factor` px, float32 [h // factor, w // factor]."""
+    cv2 = opencv()
+    size = (plane.shape[1] // factor, plane.shape[0] // factor)
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
 def second_difference(plane: Floats) -> Floats:

@@ -22,14 +22,24 @@ def lower_quarter(widths: NDArray[np.float64]) -> float | None:
 
 
 def by_direction(widths: NDArray[np.float64], angles: NDArray[np.float64]) -> list[float]:
-    """Lower quarter of the widths of the edges whose gradient points one way, for each of 8 ways with enough edges."""
+    """Lower quarter of the widths of the edges whose gradient points one way, for each of 8 ways with enough edges.
+
+    Args:
+        angles: 0 to pi.
+    """
     found: list[float] = []
     for way in range(WAYS):
-        off = np.abs((angles - way * np.pi / WAYS + np.pi / 2) % np.pi - np.pi / 2)
+        off = np.abs(_half_turn(angles - way * np.pi / WAYS + np.pi / 2) - np.pi / 2)
         near = widths[off < np.pi / WAYS]
         if len(near) >= FEWEST:
             found.append(float(np.percentile(near, 25)))
     return found
+
+
+def _half_turn(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Modulo pi, of angles from -pi to less than 2 pi: the bits of the operator, in a tenth of its time."""
+    found = np.where(angles >= np.pi, angles - np.pi, angles)
+    return np.where(angles < 0, angles + np.pi, found)
 
 
 def edge_widths(
@@ -75,7 +85,7 @@ def _edge_widths(
         sigma = np.sqrt(np.clip(squared, 0.0, WIDEST_PX**2))
         found.append(np.where(ratio <= 1.0, WIDEST_PX, sigma))
         ways = np.arctan2(dy[place].astype(np.float64), dx[place].astype(np.float64))
-        angles.append(ways % np.pi)
+        angles.append(_half_turn(ways))
     if not found:
         return np.empty(0), np.empty(0)
     return np.concatenate(found), np.concatenate(angles)

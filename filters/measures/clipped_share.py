@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Photo
+from filters.measures import Photo, opencv
 
 VERSION = "2"
 
@@ -17,7 +17,7 @@ VERSION = "2"
 def measure(photo: Photo) -> float | None:
     """0 to 1."""
     clipped = 0
-    for patch in photo.patches:
-        red, green, blue = (patch[:, :, channel] >= 253 for channel in range(3))
-        clipped += int(np.count_nonzero(red | green | blue))
+    cv2 = opencv()
+    for red, green, blue in photo.channels:
+        clipped += int(np.count_nonzero(cv2.max(cv2.max(red, green), blue) >= 253))
     return clipped / photo.luma_values.size

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Photo
+from filters.measures import Photo, opencv
 
 VERSION = "1"
 
@@ -17,7 +17,7 @@ VERSION = "1"
 def measure(photo: Photo) -> float | None:
     """0 to 1."""
     white = 0
-    for patch in photo.patches:
-        red, green, blue = (patch[:, :, channel] >= 250 for channel in range(3))
-        white += int(np.count_nonzero(red & green & blue))
+    cv2 = opencv()
+    for red, green, blue in photo.channels:
+        white += int(np.count_nonzero(cv2.min(cv2.min(red, green), blue) >= 250))
     return white / photo.luma_values.size

@@ -19,13 +19,16 @@ VERSION = "2"
 def measure(photo: Photo) -> float | None:
     """0 to about 180."""
     cv2 = opencv()
-    opponents = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]], dtype=np.float32)
     sums, squares = np.zeros(2), np.zeros(2)
-    for patch in photo.patches:
-        mean, deviation = cv2.meanStdDev(cv2.transform(patch.astype(np.float32), opponents))
-        pixels = patch.shape[0] * patch.shape[1]
-        sums += pixels * mean[:, 0]
-        squares += pixels * (mean[:, 0] ** 2 + deviation[:, 0] ** 2)
+    for red, green, blue in photo.channels:
+        rg = cv2.subtract(red, green, dtype=cv2.CV_32F)
+        yb = cv2.subtract(
+            cv2.addWeighted(red, 0.5, green, 0.5, 0.0, dtype=cv2.CV_32F), blue, dtype=cv2.CV_32F
+        )
+        for channel, plane in enumerate((rg, yb)):
+            mean, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(plane))
+            sums[channel] += plane.size * mean
+            squares[channel] += plane.size * (mean**2 + deviation**2)
     mean = sums / photo.luma_values.size
     variance = np.maximum(0.0, squares / photo.luma_values.size - mean**2)
     return float(np.sqrt(variance.sum()) + 0.3 * np.hypot(*mean))

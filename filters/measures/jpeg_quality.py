@@ -8,7 +8,10 @@ None: not a JPEG.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from filters.measures import Photo
 from filters.measures.jpeg_qscale import standard_table
@@ -21,5 +24,10 @@ def measure(photo: Photo) -> float | None:
     if photo.quantization is None or len(photo.quantization) != 64:
         return None
     mean = float(np.mean(photo.quantization))
-    means = [float(standard_table(quality).mean()) for quality in range(1, 101)]
-    return float(1 + int(np.argmin(np.abs(np.array(means) - mean))))
+    return float(1 + int(np.argmin(np.abs(_means() - mean))))
+
+
+@cache
+def _means() -> NDArray[np.float64]:
+    """[100]: of the standard table at each quality."""
+    return np.array([float(standard_table(quality).mean()) for quality in range(1, 101)])

@@ -19,7 +19,7 @@ def measure(photo: Photo) -> float | None:
     """Dimensionless, about -3 (very blurred) to 0.5 (noise)."""
     cv2 = opencv()
     size = photo.tile_px
-    contrast = tiles(photo.lumas, size).var(axis=(1, 2))
+    contrast = photo.tile_variances
     sharpness = [cv2.Laplacian(luma, cv2.CV_32F) for luma in photo.lumas]
     detail = tiles(sharpness, size).var(axis=(1, 2))
     textured = contrast > 25

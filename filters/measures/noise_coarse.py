@@ -8,7 +8,7 @@ None: no usable tile.
 
 from __future__ import annotations
 
-from filters.measures import Photo, opencv, second_difference
+from filters.measures import Photo, second_difference
 from filters.measures._noise import smoothest
 
 VERSION = "1"
@@ -16,12 +16,6 @@ VERSION = "1"
 
 def measure(photo: Photo) -> float | None:
     """Grey levels, from 0."""
-    cv2 = opencv()
-    halves = [
-        cv2.resize(luma, (luma.shape[1] // 2, luma.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        for luma in photo.lumas
-        if min(luma.shape) >= 32
-    ]
-    if not halves:
+    if not photo.halves:
         return None
-    return smoothest(halves, [second_difference(half) for half in halves])
+    return smoothest(photo.halves, [second_difference(half) for half in photo.halves])

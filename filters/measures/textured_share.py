@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Photo, tiles
+from filters.measures import Photo
 
 VERSION = "1"
 LEAST_DEVIATION = 8.0
@@ -18,7 +18,5 @@ LEAST_DEVIATION = 8.0
 
 def measure(photo: Photo) -> float | None:
     """0 to 1."""
-    cut = tiles(photo.lumas, photo.tile_px)
-    if not len(cut):
-        return None
-    return float(np.mean(cut.var(axis=(1, 2)) >= LEAST_DEVIATION**2))
+    found = photo.tile_variances
+    return float(np.mean(found >= LEAST_DEVIATION**2)) if len(found) else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from filters.measures import Floats, Photo, opencv, tiles
+from filters.measures import Floats, Photo, opencv, reduced, tiles
 
 VERSION = "2"
 
@@ -22,16 +22,18 @@ def measure(photo: Photo) -> float | None:
     if min(photo.rgb.shape[:2]) < size:
         return None
     halved, quartered = (
-        tiles([_residual(luma, factor) for luma in photo.lumas], size).mean(axis=(1, 2))
-        for factor in (2, 4)
+        tiles(
+            [_residual(luma, one) for luma, one in zip(photo.lumas, small, strict=True)], size
+        ).mean(axis=(1, 2))
+        for small in (photo.halves, [reduced(luma, 4) for luma in photo.lumas])
     )
     ratio = (halved.astype(np.float64) + 0.02) / (quartered + 0.5)
     return float(np.percentile(np.log10(ratio), 90))
 
 
-def _residual(luma: Floats, factor: int) -> Floats:
-    """Squared difference to the luma reduced by `factor` and enlarged again."""
+def _residual(luma: Floats, small: Floats) -> Floats:
+    """Squared difference to the reduced luma enlarged again."""
     cv2 = opencv()
-    height, width = luma.shape
-    small = cv2.resize(luma, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    return (luma - cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)) ** 2
+    found = cv2.resize(small, luma.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    np.subtract(luma, found, out=found)
+    return np.multiply(found, found, out=found)

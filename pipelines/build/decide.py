@@ -31,7 +31,7 @@ from filters.sampling import (
 )
 from filters.scenes import scenes
 from pipelines.build.copies import Twins, find_twins
-from pipelines.build.gate import as_decoded, gate_rules, passes_gate
+from pipelines.build.gate import as_decoded, gate_rules, measured_rules, passes_gate
 from pipelines.build.parts import leak_points, tied_groups
 from pipelines.build.reviewed import (
     LIKE_TEST,
@@ -101,7 +101,7 @@ def decide(
     facts = _append(candidates.drop_columns(looks), {"twin": roles, **labels, **leaks})
     # All rules on all files, also behind the first that failed: `alone` and what-if need the whole ledger.
     said = (REVIEW_RULE,) if "review" in facts.column_names else ()
-    ledger = evaluate(facts, (*gate_rules(recipe), *said, *recipe.rules))
+    ledger = evaluate(facts, (*gate_rules(recipe), *said, *measured_rules(recipe)))
     ledger = obeyed(ledger, facts, recipe)
     page_ids = facts.column("page_id").to_numpy()
     # A file that was not hashed is a group of its own.

@@ -36,10 +36,23 @@ NOT_REMOVED_RULE = Rule(
 )
 """Stands before every recipe's own rules: no recipe can release what has a tombstone."""
 
+AT_HAND_RULE = Rule(
+    name="at_hand",
+    value="object",
+    one_of=("present",),
+    why="The file was downloaded and decodes; without its bytes there is nothing to release.",
+)
+
 
 def gate_rules(recipe: Recipe) -> tuple[Rule, ...]:
     """The rules on metadata, ours first."""
     return (NOT_REMOVED_RULE, *recipe.gate)
+
+
+def measured_rules(recipe: Recipe) -> tuple[Rule, ...]:
+    """The rules on files, ours first where the recipe has none of that kind."""
+    known = any(rule.value == AT_HAND_RULE.value for rule in recipe.rules)
+    return recipe.rules if known else (AT_HAND_RULE, *recipe.rules)
 
 
 def verdicts_of(records: pa.Table, keeper: Keeper | None = None) -> pa.Table:

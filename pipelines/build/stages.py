@@ -67,7 +67,7 @@ def _parted(version: str) -> tuple[str, str, str]:
 
 
 def _hash_worker(versions: tuple[str, ...]) -> Worker:
-    from filters.duplicates.hashing import hash_image, hash_seen
+    from filters.duplicates.hashing import hash_picture
     from filters.picture import NotAnImage, open_picture
 
     def work(sha1: str, data: bytes) -> list[Any]:
@@ -75,8 +75,7 @@ def _hash_worker(versions: tuple[str, ...]) -> Worker:
             unreadable = picture.reader_error()
             if unreadable is not None:
                 raise NotAnImage(unreadable, "unreadable")
-            hashes = hash_image(picture.image)
-            seen = hash_seen(picture)
+            hashes, seen = hash_picture(picture)
             width, height = picture.size
             camera = picture.camera
         return [

@@ -99,13 +99,12 @@ def look_at_pixels(rgb: Any, wanted: Wanted) -> dict[str, Any]:
 
 
 def _seen(picture: Picture, wanted: Wanted) -> dict[str, Any]:
-    from filters.duplicates.hashing import hash_image, hash_seen
+    from filters.duplicates.hashing import hash_picture
     from filters.formats import MIME_FORMATS
     from filters.measures import load_measure, photo_of, stored
     from filters.metrics import load_metric
 
-    hashes = hash_image(picture.image)
-    seen = hash_seen(picture)
+    hashes, seen = hash_picture(picture)
     width, height = picture.size
     photo = photo_of(picture)
     kinds = MIME_FORMATS.items()

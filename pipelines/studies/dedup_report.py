@@ -29,7 +29,7 @@ from filters.measures import NotAnImage, open_photo
 from pipelines.build.encoder import Embedder, load_embedder
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError, load_recipe
-from training.image_names import IMAGES, is_image, shown_name
+from training.image_names import IMAGES, MORE, is_picture, shown_name
 
 pc: Any = compute
 MOST_PIXELS = 4_000_000
@@ -98,10 +98,10 @@ TABLE = "table.txt"
 
 
 def _chosen(folder: Path, most: int) -> list[Path]:
-    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    files = [f for f in sorted(folder.rglob("*")) if is_picture(f) and f.is_file()]
     if len(files) < 2:
         raise RecipeError(
-            f"{folder} holds {len(files)} photographs ({', '.join(sorted(IMAGES))}); at least two are needed."
+            f"{folder} holds {len(files)} photographs ({', '.join(sorted((*IMAGES, *MORE)))}); at least two are needed."
         )
     step = max(1.0, len(files) / most)
     return [files[int(i * step)] for i in range(min(most, len(files)))]
@@ -207,7 +207,7 @@ def add_fingerprints(
         filters.duplicates.leakage.FingerprintError: `index` is something else.
     """
     progress = progress or NoProgress()
-    files = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    files = [f for f in sorted(folder.rglob("*")) if is_picture(f) and f.is_file()]
     named = {shown_name(file.relative_to(folder)): file for file in files}
     count = add_files(benchmark, named, index, parts=parts, progress=progress)
     if count == 0:

@@ -13,7 +13,7 @@ from catalog import files
 from pipelines.build.runners import end_with_the_parent
 from pipelines.progress import NoProgress, Progress
 from pipelines.recipe import RecipeError
-from training.image_names import IMAGES, is_image, shown_name
+from training.image_names import IMAGES, MORE, is_picture, shown_name
 
 CHUNK = 32
 WRITTEN_AT_ONCE = 256
@@ -34,9 +34,9 @@ def screen_folder(
         RecipeError: no image in `folder`.
     """
     progress = progress or NoProgress()
-    found = [f for f in sorted(folder.rglob("*")) if is_image(f) and f.is_file()]
+    found = [f for f in sorted(folder.rglob("*")) if is_picture(f) and f.is_file()]
     if not found:
-        raise RecipeError(f"{folder} holds no image ({', '.join(sorted(IMAGES))}).")
+        raise RecipeError(f"{folder} holds no image ({', '.join(sorted((*IMAGES, *MORE)))}).")
     count = failed = 0
     with (
         files.writing(to) as partial,

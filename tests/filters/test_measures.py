@@ -28,12 +28,10 @@ from filters.measures import (
     NotAnImage,
     Photo,
     UnknownMeasure,
-    _smooth,
     load_measure,
     measure_names,
     open_photo,
 )
-from filters.measures._smooth import scharr, scharr_at, smoothed
 from filters.picture import open_picture
 from tests.cases import every
 
@@ -310,17 +308,12 @@ def test_waves_of_any_length_are_the_beginning_of_those_that_are_kept():
     assert _waves(96)[0].base is _waves(333)[0].base
 
 
-def test_gradients_at_a_few_places_are_those_of_the_whole_plane_bit_for_bit():
-    plane = np.random.default_rng(0).random((300, 257), np.float32) * 255
-    inside = np.random.default_rng(1).permutation(298 * 255)[:5000]
-    place = (inside // 255 + 1) * 257 + inside % 255 + 1
-    for whole, few in zip(scharr(plane), scharr_at(plane, place), strict=True):
-        assert (whole.ravel()[place] == few).all()
-
-
-def test_planes_of_many_strips_are_smoothed_as_in_one(monkeypatch):
-    plane = np.random.default_rng(0).random((300, 257), np.float32) * 255
-    strips = smoothed(plane, 1.5), *scharr(plane)
-    monkeypatch.setattr(_smooth, "STRIP_PX", plane.size * 2)
-    for many, one in zip(strips, (smoothed(plane, 1.5), *scharr(plane)), strict=True):
-        assert (many == one).all()
+@pytest.mark.parametrize("seed", range(3))
+def test_colorfulness_is_that_of_the_opponents_in_float64(seed):
+    chance = np.random.default_rng(seed)
+    rgb = chance.integers(0, 256, (60 + seed, 83, 3)) * chance.integers(0, 2, 3) % 256
+    red, green, blue = np.moveaxis(rgb.astype(np.float64), 2, 0)
+    rg, yb = red - green, (red + green) / 2 - blue
+    wanted = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+    found = load_measure("colorfulness").measure(Photo(rgb.astype(np.uint8)))
+    assert found == pytest.approx(wanted, abs=1e-6)

@@ -67,10 +67,16 @@ def test_a_folder_becomes_a_table_in_which_the_broken_file_has_a_reason(tmp_path
     (tmp_path / "deep" / "a.jpg").write_bytes(jpeg(data.coffee()))
     (tmp_path / "b.jpg").write_bytes(b"broken")
     to = tmp_path / "screened.parquet"
-    assert screen_folder(tmp_path, to) == (2, 1)
+    (tmp_path / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (tmp_path / "d.jpg").write_bytes(b"")
+    Image.fromarray(data.coffee()).save(tmp_path / "e.gif")
+    assert screen_folder(tmp_path, to) == (5, 3)
     rows = {row["path"]: row for row in pq.read_table(to).to_pylist()}
     assert rows["b.jpg"]["error"] == "The bytes do not decode as an image: no format that is known"
     assert rows["b.jpg"]["screen_phash"] is None
+    assert rows["c.heic"]["error"] == "This is a HEIC file, which this software does not decode."
+    assert rows["d.jpg"]["error"] == "The file is empty: 0 bytes."
+    assert rows["e.gif"]["error"] is None
     assert rows["deep/a.jpg"]["error"] is None
     assert rows["deep/a.jpg"]["screen_edge_sigma"] > 0
     assert not {"phash", "dhash", "measure"} & set(pq.read_schema(to).names)

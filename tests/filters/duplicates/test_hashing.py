@@ -1,5 +1,6 @@
 """Stored hashes equal the imagehash library's, bit for bit, from the file."""
 
+import io
 from pathlib import Path
 
 import imagehash
@@ -9,7 +10,15 @@ import skimage
 import sklearn
 from PIL import Image, ImageOps
 
-from filters.duplicates.hashing import hash_image, to_uint64
+from filters.duplicates.hashing import (
+    LOOKS,
+    hash_image,
+    hash_picture,
+    hash_pixels,
+    hash_seen,
+    to_uint64,
+)
+from filters.picture import open_picture
 
 pytestmark = pytest.mark.golden
 
@@ -91,3 +100,42 @@ def test_the_first_bit_is_the_highest():
 def test_a_blank_image_has_no_spread():
     assert hash_image(Image.new("RGB", (100, 80), (200, 200, 200))).spread == 0.0
     assert hash_image(Image.open(PHOTOS[0])).spread > 20
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "I;16"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("levels", [1.0, 0.05])
+def test_both_kinds_of_hashes_at_once_are_those_that_each_has_alone(mode, orientation, levels):
+    photo = Image.open(PHOTOS[0]).convert("L").resize((300, 211))
+    image = photo.point(lambda level: min(255, round(100 + levels * level))).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    sink = io.BytesIO()
+    image.save(sink, "PNG", exif=exif)
+    with open_picture(sink.getvalue()) as picture:
+        alone = hash_image(picture.image), hash_seen(picture)
+    with open_picture(sink.getvalue()) as picture:
+        assert hash_picture(picture) == alone
+    assert alone[0].phash == to_uint64(imagehash.phash(image))
+
+
+@pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.name)
+def test_hashes_in_every_look_are_those_imagehash_has_of_the_turned_thumbnails(path):
+    grey = Image.open(path).convert("L")
+    found = hash_pixels(np.asarray(grey))
+    filtered, ways = Image.Resampling.LANCZOS, Image.Transpose
+    square = grey.resize((32, 32), filtered)
+    across, down = grey.resize((9, 8), filtered), grey.resize((8, 9), filtered)
+    turns = {
+        "mirrored": ways.FLIP_LEFT_RIGHT,
+        "180": ways.ROTATE_180,
+        "flipped": ways.FLIP_TOP_BOTTOM,
+        "90": ways.ROTATE_90,
+        "270": ways.ROTATE_270,
+        "transposed": ways.TRANSPOSE,
+        "transverse": ways.TRANSVERSE,
+    }
+    for number, look in enumerate(LOOKS[1:], start=1):
+        strip = across if number < 4 else down
+        assert found.phash[number] == to_uint64(imagehash.phash(square.transpose(turns[look])))
+        assert found.dhash[number] == to_uint64(imagehash.dhash(strip.transpose(turns[look])))

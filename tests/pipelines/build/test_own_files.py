@@ -25,7 +25,7 @@ from pipelines.build.driver import build
 from pipelines.build.refresh import refresh, take_down
 from pipelines.build.runners import pool_runner
 from pipelines.photos.api import open_release
-from pipelines.recipe import load_recipe
+from pipelines.recipe import Recipe, load_recipe
 from pipelines.release.export import export_again
 from tests.pipelines.builds import ENVIRONMENT, dataset_hash
 
@@ -298,3 +298,24 @@ def test_names_and_texts_without_utf_8_are_listed_and_read_back(tmp_path):
     assert json.loads(row.source_path)["path"] == str(tmp_path / f"{odd}.jpg")
     assert json.loads(row.raw_json)["said"]["attribution"] == "A\ud800da"
     assert batch.problem.startswith("2 files cannot be read. The first is a.jpg:")
+
+
+@pytest.mark.slow
+def test_a_recipe_without_any_rule_releases_nothing_that_was_not_fetched(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "good.jpg").write_bytes(jpeg(data.chelsea()[:120, :160]))
+    (folder / "cut.jpg").write_bytes(jpeg(data.coffee()[:120, :160])[:900])
+    source = FolderSource(
+        path=str(folder),
+        license="CC-BY-4.0",
+        license_url="https://creativecommons.org/licenses/by/4.0/",
+        author="Ada",
+        evidence="https://ada.example/photos",
+    )
+    recipe = Recipe(name="plain", sources=(source,), gate=(), rules=())
+    with pool_runner("threads", 1) as runner:
+        done = build(recipe, out=tmp_path / "out", runner=runner)
+    assert open_release(done.out).table(["title"]).column("title").to_pylist() == ["File:Good.jpg"]
+    told = "\n".join(explain_lines(done.out, "File:Cut.jpg"))
+    assert "dropped: at_hand:corrupt" in told
