@@ -5,12 +5,13 @@ and a log. Where MOST_SMALL or more small ones follow each other in one folder, 
 the same order. What was planned twice, is not done yet, or is large stays as it is; no row is ever changed.
 
 What takes the place of others says so in its metadata, and is written before they go: `finish` does the rest of what
-was cut off. Under the catalog's lock, and never while batches run. Who reads without the lock meanwhile may miss a
-file that was listed a moment ago, and asks again.
+was cut off. Under the catalog's lock, never while batches run, and never while somebody reads without the lock
+(`Catalog.reading`): then the next build does it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,10 +22,21 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.looks import COVERS, CURSOR, WALK
-from catalog.plans import PLAN, PLANNED_AT, REPLACES, VERSIONS, next_number, write_parquet
+from catalog.plans import (
+    MADE,
+    PLAN,
+    PLANNED_AT,
+    REPLACES,
+    VERSIONS,
+    next_number,
+    plan_made,
+    write_parquet,
+)
 from catalog.repair import BATCHES
-from catalog.store import Catalog
+from catalog.store import UNFINISHED, Catalog
 
+PATIENCE_S = 60.0
+"""So long readers are waited for before what was cut off is finished."""
 MOST_SMALL = 8
 """So many small ones in a row are allowed."""
 MOST_KEYS = 256
@@ -45,19 +57,33 @@ def compact(catalog: Catalog, *, running: str = "") -> int:
         catalog.files.DiskFull: there was no room; nothing is lost.
     """
     finish(catalog)
-    gone = 0
-    for stage in BATCHES:
-        for folder in _folders(catalog.plans / stage):
-            gone += _plans(catalog, stage, folder)
-    for source in _folders(catalog.parts / "listing"):
-        gone += _listing(catalog, source)
-    for folder in _folders(catalog.parts / "twin"):
-        gone += _twins(folder)
-    return gone + _requests(catalog, running)
+    with catalog.unread(0.0) as alone:
+        if not alone:
+            # Somebody reads: the next build does it.
+            return 0
+        files.put(catalog.root / UNFINISHED, "")
+        gone = 0
+        for stage in BATCHES:
+            for folder in _folders(catalog.plans / stage):
+                gone += _plans(catalog, stage, folder)
+        for source in _folders(catalog.parts / "listing"):
+            gone += _listing(catalog, source)
+        for folder in _folders(catalog.parts / "twin"):
+            gone += _twins(folder)
+        gone += _requests(catalog, running)
+        files.delete(catalog.root / UNFINISHED)
+    return gone
 
 
 def finish(catalog: Catalog) -> None:
     """Takes away what was left of a `compact` that was cut off. Under the catalog's lock."""
+    cut_off = (catalog.root / UNFINISHED).exists()
+    with catalog.unread(PATIENCE_S) if cut_off else contextlib.nullcontext():
+        _finish(catalog)
+        files.delete(catalog.root / UNFINISHED)
+
+
+def _finish(catalog: Catalog) -> None:
     for stage in BATCHES:
         for folder in _folders(catalog.plans / stage):
             for plan in sorted(folder.glob("*.parquet")):
@@ -74,12 +100,19 @@ def finish(catalog: Catalog) -> None:
                     files.delete(catalog.parts / "request" / other)
 
 
+def log_covers(part: Path) -> list[str]:
+    """The runs whose logs became this one; none: it is that of its own run."""
+    return _said(part, COVERS) or []
+
+
 def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.glob("*") if path.is_dir())
 
 
 def _said(file: Path, key: bytes) -> Any:
-    """What the metadata of a file hold under a key, from JSON; None: nothing."""
+    """What the metadata of a file hold under a key, from JSON; None: nothing, or it is damaged."""
+    if not sums.is_whole(file):
+        return None
     held = (pq.read_schema(file).metadata or {}).get(key)
     return None if held is None else json.loads(held)
 
@@ -139,6 +172,7 @@ def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
         for plan in plans
     ]
     kept[REPLACES] = json.dumps(old).encode()
+    kept[MADE] = json.dumps(sorted({made for plan in plans for made in plan_made(plan)})).encode()
     table = pa.Table.from_arrays(
         [pa.array([f"{seq}-00000"] * len(keys)), pa.array(keys)], schema=PLAN
     )
@@ -150,7 +184,7 @@ def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
     if said:
         write_parquet(failed / f"{seq}-00000.parquet", _rows(said))
     write_parquet(parts / f"{seq}-00000.parquet", _rows([parts / f"{b}.parquet" for b in batches]))
-    return _drop_plans(catalog, stage, plans, batches)
+    return _drop_plans(catalog, stage, plans)
 
 
 def _rows(parts: Sequence[Path]) -> pa.Table:
@@ -164,15 +198,17 @@ def _rows(parts: Sequence[Path]) -> pa.Table:
     return found.replace_schema_metadata(None)
 
 
-def _drop_plans(catalog: Catalog, stage: str, plans: Iterable[Path], batches: Iterable[str]) -> int:
-    """Parts before plans: without its plan nobody would know what a part is."""
+def _drop_plans(catalog: Catalog, stage: str, plans: Iterable[Path]) -> int:
+    """Parts before plans: without its plan nobody would know what a part is. Also those of batches whose keys were
+    purged, which no plan names any more."""
     gone = 0
     for plan in plans:
         config = plan.parent.name
-        mine = [batch for batch in batches if batch.startswith(f"{plan.stem}-")]
-        for batch in mine:
-            gone += sums.delete(catalog.parts / stage / config / f"{batch}.parquet")
-            sums.delete(catalog.parts / "failure" / f"{stage}-{config}" / f"{batch}.parquet")
+        parts, failed = catalog.parts / stage / config, catalog.parts / "failure"
+        for part in sorted(parts.glob(f"{plan.stem}-*.parquet")):
+            gone += sums.delete(part)
+        for part in sorted((failed / f"{stage}-{config}").glob(f"{plan.stem}-*.parquet")):
+            sums.delete(part)
         gone += sums.delete(plan)
     return gone
 
@@ -185,19 +221,18 @@ def _finish_plan(catalog: Catalog, stage: str, plan: Path) -> None:
     there = [
         old
         for seq, made in replaced
-        if (old := folder / f"{seq}.parquet").exists()
+        if sums.is_whole(old := folder / f"{seq}.parquet")
         and (pq.read_schema(old).metadata or {}).get(PLANNED_AT, b"").decode() == made
     ]
     if not there:
         return
-    if not (catalog.parts / stage / config / f"{plan.stem}-00000.parquet").exists():
+    if not sums.is_whole(part := catalog.parts / stage / config / f"{plan.stem}-00000.parquet"):
         # Cut off before the commit: the old ones count.
+        sums.delete(part)
         sums.delete(catalog.parts / "failure" / f"{stage}-{config}" / f"{plan.stem}-00000.parquet")
         sums.delete(plan)
         return
-    for old in there:
-        batches = dict.fromkeys(pq.read_table(old).column("batch").to_pylist())
-        _drop_plans(catalog, stage, [old], batches)
+    _drop_plans(catalog, stage, there)
 
 
 # -- listings ------------------------------------------------------------------------------------------

@@ -4,17 +4,21 @@
 <root>/parts/failure/<stage>-<config>/<batch>.parquet   what failed in it; written before the commit
 <root>/plans/<stage>/<config>/<seq>.parquet      frozen batches (catalog/plans.py)
 <root>/locks/build.lock                          held by the one process that builds here
+<root>/locks/readers.lock                        shared by those who read meanwhile
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import secrets
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +30,7 @@ from filelock import FileLock, Timeout
 
 from catalog import files, sums
 from catalog.errors import Expected, NoBuild
-from catalog.looks import CURSOR, WALK, said_in
+from catalog.looks import COVERS, CURSOR, WALK, said_in
 from catalog.plans import (
     ID,
     BatchRef,
@@ -40,12 +44,42 @@ from catalog.plans import (
 from catalog.records import LISTING as LISTING
 from catalog.records import STAGES, FailureRecord, to_table
 
+UNFINISHED = "compacting"
+"""There while small parts become one (catalog/compact.py), and after a kill until somebody has finished it."""
 DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
 
 
 class CatalogLocked(Expected, RuntimeError):
     """Another process builds on this catalog."""
+
+
+def reading(root: Path) -> contextlib.AbstractContextManager[bool]:
+    """For who reads a catalog without its build lock: no part becomes part of another one meanwhile. Within it, again
+    as you like; where there is no such lock to take (a disk without locks) it just goes on."""
+    return _readers_lock(root, fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def _readers_lock(root: Path, kind: int) -> Generator[bool]:
+    access = os.O_RDONLY if kind == fcntl.LOCK_SH else os.O_RDWR
+    try:
+        descriptor = os.open(root / "locks" / "readers.lock", access | os.O_CREAT, 0o666)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, kind)
+        held = True
+    except OSError as error:
+        held = error.errno not in (errno.EAGAIN, errno.EACCES)
+    try:
+        yield held
+    finally:
+        with contextlib.suppress(OSError):
+            # Also where a child process has the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def command_line() -> str:
@@ -113,6 +147,11 @@ class Catalog(Plans):
             files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
             self._sweep()
+            if (self.root / UNFINISHED).exists():
+                # Rows stand there twice: whoever holds the lock reads them once.
+                from catalog.compact import finish
+
+                finish(self)
             with self._still_there(), sums.naming(self.root, pa.ArrowException, OSError):
                 yield
         finally:
@@ -150,6 +189,21 @@ class Catalog(Plans):
                 f"{self.root} was removed, moved or unmounted while the command ran. Put it back and run the same "
                 "command again."
             ) from error
+
+    def reading(self) -> contextlib.AbstractContextManager[bool]:
+        """For who reads without the build lock: see `reading`."""
+        return reading(self.root)
+
+    @contextlib.contextmanager
+    def unread(self, wait_s: float) -> Generator[bool]:
+        """The opposite, for who makes one part of several: whether nobody reads, and nobody will before the end."""
+        end = time.monotonic() + wait_s
+        while True:
+            with _readers_lock(self.root, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+                if held or time.monotonic() >= end:
+                    yield held
+                    return
+            time.sleep(0.2)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -235,6 +289,10 @@ class Catalog(Plans):
         if walk is not None and found and held is not None and table.num_rows == 0:
             path = found if pq.read_metadata(found).num_rows == 0 else path
         kept = {CURSOR: json.dumps(cursor).encode()}
+        if path == found:
+            # It may stand for others, too (catalog.compact).
+            before = pq.read_schema(found).metadata or {}
+            kept |= {COVERS: before[COVERS]} if COVERS in before else {}
         if walk is not None or held is not None:
             kept[WALK] = json.dumps(walk or held).encode()
         write_parquet(path, table, kept)
