@@ -6,7 +6,7 @@ the same order. What was planned twice, is not done yet, or is large stays as it
 
 What takes the place of others says so in its metadata, and is written before they go: `finish` does the rest of what
 was cut off. Under the catalog's lock, never while batches run, and never while somebody reads without the lock
-(`Catalog.reading`): then the next build does it.
+(catalog.store.reading): then the next build does it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import files, sums
-from catalog.looks import COVERS, CURSOR, WALK
+from catalog.looks import BATCHES, COVERS, CURSOR, WALK
 from catalog.plans import (
     MADE,
     PLAN,
     PLANNED_AT,
     REPLACES,
     VERSIONS,
+    Plans,
     next_number,
     plan_made,
     write_parquet,
 )
-from catalog.repair import BATCHES
-from catalog.store import UNFINISHED, Catalog
 
+READERS = Path("locks", "readers.lock")
+"""In the catalog: shared by those who read without the build lock."""
+UNFINISHED = "compacting"
+"""There while small parts become one, and after a kill until somebody has finished it."""
 PATIENCE_S = 60.0
 """So long readers are waited for before what was cut off is finished."""
 MOST_SMALL = 8
@@ -47,7 +50,7 @@ MOST_LOGGED = 20_000
 """Rows of such a part of the request log."""
 
 
-def compact(catalog: Catalog, *, running: str = "") -> int:
+def compact(catalog: Plans, *, running: str = "") -> int:
     """Makes few of many; how many files went. Under the catalog's lock.
 
     Args:
@@ -57,7 +60,7 @@ def compact(catalog: Catalog, *, running: str = "") -> int:
         catalog.files.DiskFull: there was no room; nothing is lost.
     """
     finish(catalog)
-    with catalog.unread(0.0) as alone:
+    with files.alone(catalog.root / READERS, 0.0) as alone:
         if not alone:
             # Somebody reads: the next build does it.
             return 0
@@ -75,15 +78,16 @@ def compact(catalog: Catalog, *, running: str = "") -> int:
     return gone
 
 
-def finish(catalog: Catalog) -> None:
+def finish(catalog: Plans) -> None:
     """Takes away what was left of a `compact` that was cut off. Under the catalog's lock."""
     cut_off = (catalog.root / UNFINISHED).exists()
-    with catalog.unread(PATIENCE_S) if cut_off else contextlib.nullcontext():
+    readers = catalog.root / READERS
+    with files.alone(readers, PATIENCE_S) if cut_off else contextlib.nullcontext():
         _finish(catalog)
         files.delete(catalog.root / UNFINISHED)
 
 
-def _finish(catalog: Catalog) -> None:
+def _finish(catalog: Plans) -> None:
     for stage in BATCHES:
         for folder in _folders(catalog.plans / stage):
             for plan in sorted(folder.glob("*.parquet")):
@@ -135,7 +139,7 @@ def _runs(sizes: Sequence[tuple[Path, int | None]], most: int) -> list[list[Path
 # -- plans and the parts of their batches --------------------------------------------------------------
 
 
-def _plans(catalog: Catalog, stage: str, folder: Path) -> int:
+def _plans(catalog: Plans, stage: str, folder: Path) -> int:
     """Of one stage and set of versions."""
     plans = sorted(folder.glob("*.parquet"))
     if len(plans) < MOST_SMALL:
@@ -156,7 +160,7 @@ def _plans(catalog: Catalog, stage: str, folder: Path) -> int:
     return sum(_merge_plans(catalog, stage, run) for run in _runs(sizes, MOST_KEYS))
 
 
-def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
+def _merge_plans(catalog: Plans, stage: str, plans: Sequence[Path]) -> int:
     """One plan of one batch in the place of several; the number is new, so it never stands for another one's part."""
     sums.check(plans)
     folder, config = plans[0].parent, plans[0].parent.name
@@ -198,7 +202,7 @@ def _rows(parts: Sequence[Path]) -> pa.Table:
     return found.replace_schema_metadata(None)
 
 
-def _drop_plans(catalog: Catalog, stage: str, plans: Iterable[Path]) -> int:
+def _drop_plans(catalog: Plans, stage: str, plans: Iterable[Path]) -> int:
     """Parts before plans: without its plan nobody would know what a part is. Also those of batches whose keys were
     purged, which no plan names any more."""
     gone = 0
@@ -213,7 +217,7 @@ def _drop_plans(catalog: Catalog, stage: str, plans: Iterable[Path]) -> int:
     return gone
 
 
-def _finish_plan(catalog: Catalog, stage: str, plan: Path) -> None:
+def _finish_plan(catalog: Plans, stage: str, plan: Path) -> None:
     replaced = _said(plan, REPLACES)
     if replaced is None:
         return
@@ -238,7 +242,7 @@ def _finish_plan(catalog: Catalog, stage: str, plan: Path) -> None:
 # -- listings ------------------------------------------------------------------------------------------
 
 
-def _listing(catalog: Catalog, source: Path) -> int:
+def _listing(catalog: Plans, source: Path) -> int:
     """Of one source; its last part stays, because the next one starts from there."""
     parts = sorted(source.glob("*.parquet"))[:-1]
     if len(parts) < MOST_SMALL:
@@ -247,7 +251,7 @@ def _listing(catalog: Catalog, source: Path) -> int:
     return sum(_merge_listed(catalog, source, run) for run in _runs(sizes, MOST_LISTED))
 
 
-def _merge_listed(catalog: Catalog, source: Path, parts: Sequence[Path]) -> int:
+def _merge_listed(catalog: Plans, source: Path, parts: Sequence[Path]) -> int:
     """The last of them gets all rows, its verdicts theirs; then the others go."""
     table, last = _rows(parts), parts[-1]
     held = pq.read_schema(last).metadata or {}
@@ -269,7 +273,7 @@ def _merge_listed(catalog: Catalog, source: Path, parts: Sequence[Path]) -> int:
     return len(parts) - 1
 
 
-def _drop_listed(catalog: Catalog, source: Path, numbers: Iterable[int]) -> None:
+def _drop_listed(catalog: Plans, source: Path, numbers: Iterable[int]) -> None:
     for number in numbers:
         part = source / f"{number:06d}.parquet"
         if part.exists():
@@ -295,7 +299,7 @@ def _twins(folder: Path) -> int:
     return gone
 
 
-def _requests(catalog: Catalog, running: str) -> int:
+def _requests(catalog: Plans, running: str) -> int:
     """The log of runs that are over, a folder each: those of several become one part of the last of them."""
     folders = [one for one in _folders(catalog.parts / "request") if one.name != running]
     sizes: list[tuple[Path, int | None]] = []

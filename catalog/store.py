@@ -10,15 +10,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import secrets
 import shlex
 import socket
 import sys
-import time
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +26,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from catalog import files, sums
+from catalog.compact import READERS, UNFINISHED, finish
 from catalog.errors import Expected, NoBuild
 from catalog.looks import COVERS, CURSOR, WALK, said_in
 from catalog.plans import (
@@ -44,8 +42,6 @@ from catalog.plans import (
 from catalog.records import LISTING as LISTING
 from catalog.records import STAGES, FailureRecord, to_table
 
-UNFINISHED = "compacting"
-"""There while small parts become one (catalog/compact.py), and after a kill until somebody has finished it."""
 DAMAGED = "damaged"
 """Folder of what was set aside by catalog.repair."""
 
@@ -57,29 +53,7 @@ class CatalogLocked(Expected, RuntimeError):
 def reading(root: Path) -> contextlib.AbstractContextManager[bool]:
     """For who reads a catalog without its build lock: no part becomes part of another one meanwhile. Within it, again
     as you like; where there is no such lock to take (a disk without locks) it just goes on."""
-    return _readers_lock(root, fcntl.LOCK_SH)
-
-
-@contextlib.contextmanager
-def _readers_lock(root: Path, kind: int) -> Generator[bool]:
-    access = os.O_RDONLY if kind == fcntl.LOCK_SH else os.O_RDWR
-    try:
-        descriptor = os.open(root / "locks" / "readers.lock", access | os.O_CREAT, 0o666)
-    except OSError:
-        yield True
-        return
-    try:
-        fcntl.flock(descriptor, kind)
-        held = True
-    except OSError as error:
-        held = error.errno not in (errno.EAGAIN, errno.EACCES)
-    try:
-        yield held
-    finally:
-        with contextlib.suppress(OSError):
-            # Also where a child process has the descriptor.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+    return files.shared(root / READERS)
 
 
 def command_line() -> str:
@@ -149,8 +123,6 @@ class Catalog(Plans):
             self._sweep()
             if (self.root / UNFINISHED).exists():
                 # Rows stand there twice: whoever holds the lock reads them once.
-                from catalog.compact import finish
-
                 finish(self)
             with self._still_there(), sums.naming(self.root, pa.ArrowException, OSError):
                 yield
@@ -193,17 +165,6 @@ class Catalog(Plans):
     def reading(self) -> contextlib.AbstractContextManager[bool]:
         """For who reads without the build lock: see `reading`."""
         return reading(self.root)
-
-    @contextlib.contextmanager
-    def unread(self, wait_s: float) -> Generator[bool]:
-        """The opposite, for who makes one part of several: whether nobody reads, and nobody will before the end."""
-        end = time.monotonic() + wait_s
-        while True:
-            with _readers_lock(self.root, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
-                if held or time.monotonic() >= end:
-                    yield held
-                    return
-            time.sleep(0.2)
 
     # -- parts ---------------------------------------------------------------------------------
 

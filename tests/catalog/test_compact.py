@@ -12,7 +12,7 @@ import pytest
 
 from catalog import compact as compact_module
 from catalog import files
-from catalog.compact import compact, finish
+from catalog.compact import READERS, UNFINISHED, compact, finish
 from catalog.plans import write_parquet
 from catalog.records import (
     FailureRecord,
@@ -25,7 +25,7 @@ from catalog.records import (
     to_table,
 )
 from catalog.repair import faults
-from catalog.store import LISTING, UNFINISHED, Catalog
+from catalog.store import LISTING, Catalog
 from catalog.views import opened
 from tests.counts import rounds
 from tests.power import LosingDisk, PowerLost
@@ -179,7 +179,8 @@ def test_nothing_becomes_few_while_somebody_reads_and_who_reads_waits_for_the_en
         assert compact(catalog) == 0
         assert parts(catalog) == many
         assert connection.sql("SELECT count(*) FROM listing").fetchall() == [(WEEKS,)]
-    with catalog.unread(0.0) as alone, catalog.unread(0.0) as another:
+    readers = tmp_path / READERS
+    with files.alone(readers, 0.0) as alone, files.alone(readers, 0.0) as another:
         assert (alone, another) == (True, False)
     assert compact(catalog) > 50
 
