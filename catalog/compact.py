@@ -92,6 +92,7 @@ def _finish(catalog: Plans) -> None:
         for folder in _folders(catalog.plans / stage):
             for plan in sorted(folder.glob("*.parquet")):
                 _finish_plan(catalog, stage, plan)
+            _drop_late(catalog, stage, folder)
     for source in _folders(catalog.parts / "listing"):
         for part in sorted(source.glob("*.parquet")):
             first = _said(part, COVERS)
@@ -237,6 +238,19 @@ def _finish_plan(catalog: Plans, stage: str, plan: Path) -> None:
         sums.delete(plan)
         return
     _drop_plans(catalog, stage, there)
+
+
+def _drop_late(catalog: Plans, stage: str, folder: Path) -> None:
+    """Parts that a worker committed again after their plan became part of another: a slow one, whose batch somebody
+    else had done by then. Nobody asked for them any more, and they hold what the other one holds."""
+    plans = {plan.stem: plan for plan in folder.glob("*.parquet")}
+    parts = (catalog.parts / stage / folder.name).glob("*.parquet")
+    late = [part for part in sorted(parts) if part.stem.partition("-")[0] not in plans]
+    if late:
+        gone = {seq for plan in plans.values() for seq, _ in _said(plan, REPLACES) or ()}
+        for part in late:
+            if part.stem.partition("-")[0] in gone:
+                sums.delete(part)
 
 
 # -- listings ------------------------------------------------------------------------------------------

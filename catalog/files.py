@@ -196,8 +196,9 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def delete(path: Path) -> bool:
-    """Takes a file or a whole folder away; whether it was there."""
-    return _layers[-1].delete(path)
+    """Takes a file or a whole folder away; whether it was there. Raises as `writing`."""
+    with room_for(path):
+        return _layers[-1].delete(path)
 
 
 def make_folder(path: Path) -> None:

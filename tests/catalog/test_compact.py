@@ -229,3 +229,17 @@ def test_a_batch_whose_keys_were_purged_leaves_no_part_behind(tmp_path):
     compact(catalog)
     assert catalog.planned_twice("download") == []
     assert len(list((catalog.parts / "download").glob("*/*.parquet"))) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_comes_late_leaves_no_part_without_a_plan(tmp_path):
+    catalog = weekly(tmp_path)
+    before = answers(catalog)
+    part = sorted((catalog.parts / "download").glob("*/*.parquet"))[1]
+    rows = pq.read_table(part)
+    compact(catalog)
+    write_parquet(part, rows)
+    assert catalog.planned_twice("download") is None
+    finish(catalog)
+    assert catalog.planned_twice("download") == []
+    assert answers(catalog) == before
