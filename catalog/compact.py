@@ -5,12 +5,13 @@ and a log. Where MOST_SMALL or more small ones follow each other in one folder, 
 the same order. What was planned twice, is not done yet, or is large stays as it is; no row is ever changed.
 
 What takes the place of others says so in its metadata, and is written before they go: `finish` does the rest of what
-was cut off. Under the catalog's lock, and never while batches run. Who reads without the lock meanwhile may miss a
-file that was listed a moment ago, and asks again.
+was cut off. Under the catalog's lock, never while batches run, and never while somebody reads without the lock
+(catalog.store.reading): then the next build does it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,11 +21,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from catalog import files, sums
-from catalog.looks import COVERS, CURSOR, WALK
-from catalog.plans import PLAN, PLANNED_AT, REPLACES, VERSIONS, next_number, write_parquet
-from catalog.repair import BATCHES
-from catalog.store import Catalog
+from catalog.looks import BATCHES, COVERS, CURSOR, WALK
+from catalog.plans import (
+    MADE,
+    PLAN,
+    PLANNED_AT,
+    REPLACES,
+    VERSIONS,
+    Plans,
+    next_number,
+    plan_made,
+    write_parquet,
+)
 
+READERS = Path("locks", "readers.lock")
+"""In the catalog: shared by those who read without the build lock."""
+UNFINISHED = "compacting"
+"""There while small parts become one, and after a kill until somebody has finished it."""
+PATIENCE_S = 60.0
+"""So long readers are waited for before what was cut off is finished."""
 MOST_SMALL = 8
 """So many small ones in a row are allowed."""
 MOST_KEYS = 256
@@ -35,7 +50,7 @@ MOST_LOGGED = 20_000
 """Rows of such a part of the request log."""
 
 
-def compact(catalog: Catalog, *, running: str = "") -> int:
+def compact(catalog: Plans, *, running: str = "") -> int:
     """Makes few of many; how many files went. Under the catalog's lock.
 
     Args:
@@ -45,23 +60,39 @@ def compact(catalog: Catalog, *, running: str = "") -> int:
         catalog.files.DiskFull: there was no room; nothing is lost.
     """
     finish(catalog)
-    gone = 0
-    for stage in BATCHES:
-        for folder in _folders(catalog.plans / stage):
-            gone += _plans(catalog, stage, folder)
-    for source in _folders(catalog.parts / "listing"):
-        gone += _listing(catalog, source)
-    for folder in _folders(catalog.parts / "twin"):
-        gone += _twins(folder)
-    return gone + _requests(catalog, running)
+    with files.alone(catalog.root / READERS, 0.0) as alone:
+        if not alone:
+            # Somebody reads: the next build does it.
+            return 0
+        files.put(catalog.root / UNFINISHED, "")
+        gone = 0
+        for stage in BATCHES:
+            for folder in _folders(catalog.plans / stage):
+                gone += _plans(catalog, stage, folder)
+        for source in _folders(catalog.parts / "listing"):
+            gone += _listing(catalog, source)
+        for folder in _folders(catalog.parts / "twin"):
+            gone += _twins(folder)
+        gone += _requests(catalog, running)
+        files.delete(catalog.root / UNFINISHED)
+    return gone
 
 
-def finish(catalog: Catalog) -> None:
+def finish(catalog: Plans) -> None:
     """Takes away what was left of a `compact` that was cut off. Under the catalog's lock."""
+    cut_off = (catalog.root / UNFINISHED).exists()
+    readers = catalog.root / READERS
+    with files.alone(readers, PATIENCE_S) if cut_off else contextlib.nullcontext():
+        _finish(catalog)
+        files.delete(catalog.root / UNFINISHED)
+
+
+def _finish(catalog: Plans) -> None:
     for stage in BATCHES:
         for folder in _folders(catalog.plans / stage):
             for plan in sorted(folder.glob("*.parquet")):
                 _finish_plan(catalog, stage, plan)
+            _drop_late(catalog, stage, folder)
     for source in _folders(catalog.parts / "listing"):
         for part in sorted(source.glob("*.parquet")):
             first = _said(part, COVERS)
@@ -74,12 +105,19 @@ def finish(catalog: Catalog) -> None:
                     files.delete(catalog.parts / "request" / other)
 
 
+def log_covers(part: Path) -> list[str]:
+    """The runs whose logs became this one; none: it is that of its own run."""
+    return _said(part, COVERS) or []
+
+
 def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.glob("*") if path.is_dir())
 
 
 def _said(file: Path, key: bytes) -> Any:
-    """What the metadata of a file hold under a key, from JSON; None: nothing."""
+    """What the metadata of a file hold under a key, from JSON; None: nothing, or it is damaged."""
+    if not sums.is_whole(file):
+        return None
     held = (pq.read_schema(file).metadata or {}).get(key)
     return None if held is None else json.loads(held)
 
@@ -102,7 +140,7 @@ def _runs(sizes: Sequence[tuple[Path, int | None]], most: int) -> list[list[Path
 # -- plans and the parts of their batches --------------------------------------------------------------
 
 
-def _plans(catalog: Catalog, stage: str, folder: Path) -> int:
+def _plans(catalog: Plans, stage: str, folder: Path) -> int:
     """Of one stage and set of versions."""
     plans = sorted(folder.glob("*.parquet"))
     if len(plans) < MOST_SMALL:
@@ -123,7 +161,7 @@ def _plans(catalog: Catalog, stage: str, folder: Path) -> int:
     return sum(_merge_plans(catalog, stage, run) for run in _runs(sizes, MOST_KEYS))
 
 
-def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
+def _merge_plans(catalog: Plans, stage: str, plans: Sequence[Path]) -> int:
     """One plan of one batch in the place of several; the number is new, so it never stands for another one's part."""
     sums.check(plans)
     folder, config = plans[0].parent, plans[0].parent.name
@@ -139,6 +177,7 @@ def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
         for plan in plans
     ]
     kept[REPLACES] = json.dumps(old).encode()
+    kept[MADE] = json.dumps(sorted({made for plan in plans for made in plan_made(plan)})).encode()
     table = pa.Table.from_arrays(
         [pa.array([f"{seq}-00000"] * len(keys)), pa.array(keys)], schema=PLAN
     )
@@ -150,7 +189,7 @@ def _merge_plans(catalog: Catalog, stage: str, plans: Sequence[Path]) -> int:
     if said:
         write_parquet(failed / f"{seq}-00000.parquet", _rows(said))
     write_parquet(parts / f"{seq}-00000.parquet", _rows([parts / f"{b}.parquet" for b in batches]))
-    return _drop_plans(catalog, stage, plans, batches)
+    return _drop_plans(catalog, stage, plans)
 
 
 def _rows(parts: Sequence[Path]) -> pa.Table:
@@ -164,20 +203,22 @@ def _rows(parts: Sequence[Path]) -> pa.Table:
     return found.replace_schema_metadata(None)
 
 
-def _drop_plans(catalog: Catalog, stage: str, plans: Iterable[Path], batches: Iterable[str]) -> int:
-    """Parts before plans: without its plan nobody would know what a part is."""
+def _drop_plans(catalog: Plans, stage: str, plans: Iterable[Path]) -> int:
+    """Parts before plans: without its plan nobody would know what a part is. Also those of batches whose keys were
+    purged, which no plan names any more."""
     gone = 0
     for plan in plans:
         config = plan.parent.name
-        mine = [batch for batch in batches if batch.startswith(f"{plan.stem}-")]
-        for batch in mine:
-            gone += sums.delete(catalog.parts / stage / config / f"{batch}.parquet")
-            sums.delete(catalog.parts / "failure" / f"{stage}-{config}" / f"{batch}.parquet")
+        parts, failed = catalog.parts / stage / config, catalog.parts / "failure"
+        for part in sorted(parts.glob(f"{plan.stem}-*.parquet")):
+            gone += sums.delete(part)
+        for part in sorted((failed / f"{stage}-{config}").glob(f"{plan.stem}-*.parquet")):
+            sums.delete(part)
         gone += sums.delete(plan)
     return gone
 
 
-def _finish_plan(catalog: Catalog, stage: str, plan: Path) -> None:
+def _finish_plan(catalog: Plans, stage: str, plan: Path) -> None:
     replaced = _said(plan, REPLACES)
     if replaced is None:
         return
@@ -185,25 +226,37 @@ def _finish_plan(catalog: Catalog, stage: str, plan: Path) -> None:
     there = [
         old
         for seq, made in replaced
-        if (old := folder / f"{seq}.parquet").exists()
+        if sums.is_whole(old := folder / f"{seq}.parquet")
         and (pq.read_schema(old).metadata or {}).get(PLANNED_AT, b"").decode() == made
     ]
     if not there:
         return
-    if not (catalog.parts / stage / config / f"{plan.stem}-00000.parquet").exists():
+    if not sums.is_whole(part := catalog.parts / stage / config / f"{plan.stem}-00000.parquet"):
         # Cut off before the commit: the old ones count.
+        sums.delete(part)
         sums.delete(catalog.parts / "failure" / f"{stage}-{config}" / f"{plan.stem}-00000.parquet")
         sums.delete(plan)
         return
-    for old in there:
-        batches = dict.fromkeys(pq.read_table(old).column("batch").to_pylist())
-        _drop_plans(catalog, stage, [old], batches)
+    _drop_plans(catalog, stage, there)
+
+
+def _drop_late(catalog: Plans, stage: str, folder: Path) -> None:
+    """Parts that a worker committed again after their plan became part of another: a slow one, whose batch somebody
+    else had done by then. Nobody asked for them any more, and they hold what the other one holds."""
+    plans = {plan.stem: plan for plan in folder.glob("*.parquet")}
+    parts = (catalog.parts / stage / folder.name).glob("*.parquet")
+    late = [part for part in sorted(parts) if part.stem.partition("-")[0] not in plans]
+    if late:
+        gone = {seq for plan in plans.values() for seq, _ in _said(plan, REPLACES) or ()}
+        for part in late:
+            if part.stem.partition("-")[0] in gone:
+                sums.delete(part)
 
 
 # -- listings ------------------------------------------------------------------------------------------
 
 
-def _listing(catalog: Catalog, source: Path) -> int:
+def _listing(catalog: Plans, source: Path) -> int:
     """Of one source; its last part stays, because the next one starts from there."""
     parts = sorted(source.glob("*.parquet"))[:-1]
     if len(parts) < MOST_SMALL:
@@ -212,7 +265,7 @@ def _listing(catalog: Catalog, source: Path) -> int:
     return sum(_merge_listed(catalog, source, run) for run in _runs(sizes, MOST_LISTED))
 
 
-def _merge_listed(catalog: Catalog, source: Path, parts: Sequence[Path]) -> int:
+def _merge_listed(catalog: Plans, source: Path, parts: Sequence[Path]) -> int:
     """The last of them gets all rows, its verdicts theirs; then the others go."""
     table, last = _rows(parts), parts[-1]
     held = pq.read_schema(last).metadata or {}
@@ -234,7 +287,7 @@ def _merge_listed(catalog: Catalog, source: Path, parts: Sequence[Path]) -> int:
     return len(parts) - 1
 
 
-def _drop_listed(catalog: Catalog, source: Path, numbers: Iterable[int]) -> None:
+def _drop_listed(catalog: Plans, source: Path, numbers: Iterable[int]) -> None:
     for number in numbers:
         part = source / f"{number:06d}.parquet"
         if part.exists():
@@ -260,7 +313,7 @@ def _twins(folder: Path) -> int:
     return gone
 
 
-def _requests(catalog: Catalog, running: str) -> int:
+def _requests(catalog: Plans, running: str) -> int:
     """The log of runs that are over, a folder each: those of several become one part of the last of them."""
     folders = [one for one in _folders(catalog.parts / "request") if one.name != running]
     sizes: list[tuple[Path, int | None]] = []

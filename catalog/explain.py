@@ -13,7 +13,7 @@ import duckdb
 from catalog.database import connect
 from catalog.errors import Expected, NoBuild, NotAFile, advice_for
 from catalog.removals import Named, pages_named
-from catalog.store import catalog_in, holds_build
+from catalog.store import catalog_in, holds_build, reading
 from catalog.views import opened
 
 MOST_ALIKE = 10
@@ -51,11 +51,12 @@ def database_of(out: Path) -> Generator[duckdb.DuckDBPyConnection]:
         raise NoBuild(
             f"There is no {database}: name a build's output folder with --out, or build first."
         )
-    connection = connect(str(database), read_only=True)
-    try:
-        yield connection
-    finally:
-        connection.close()
+    with reading(out / "catalog"):
+        connection = connect(str(database), read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def failure_lines(out: Path, *, details: bool = False) -> list[str]:

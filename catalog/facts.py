@@ -155,7 +155,7 @@ def _query(sources: Sequence[tuple[str, int | None]]) -> str:
         "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY rank, nth) = 1), "
         # A page that was asked for again is what it was found to be then.
         f"again AS (SELECT page_id, part, part_row FROM listing WHERE source_key = {text_literal(AGAIN)} "
-        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY part DESC, part_row DESC) = 1) "
+        "QUALIFY row_number() OVER (PARTITION BY page_id ORDER BY fetched_at DESC, part DESC, part_row DESC) = 1) "
         "SELECT first.page_id, first.rank, "
         f"CASE WHEN again.part IS NULL THEN first.rank ELSE {len(sources)} END AS at_rank, "
         "coalesce(again.part, first.part) AS at_part, coalesce(again.part_row, first.part_row) AS at_row, "
@@ -278,7 +278,7 @@ def listed_by(catalog: Catalog, source: str, *, fields: Sequence[str]) -> pa.Tab
         f"SELECT {columns} FROM listing WHERE source_key = {mine} OR (source_key = {again} AND page_id IN "
         f"(SELECT page_id FROM listing WHERE source_key = {mine})) QUALIFY row_number() OVER "
         "(PARTITION BY page_id, CASE WHEN page_id IS NULL THEN title END "
-        f"ORDER BY source_key = {again} DESC, part DESC, part_row DESC) = 1"
+        f"ORDER BY source_key = {again} DESC, fetched_at DESC, part DESC, part_row DESC) = 1"
     )
     with opened(catalog, "listing") as connection:
         return connection.sql(query).to_arrow_table()

@@ -6,6 +6,7 @@ After a kill or a power cut a path holds what it held before, or what was writte
     writing, stream, text, folder              for libraries that want a path, a stream or a whole folder
     named_text                                 what a person named
     adopt, growing, sweep                      of another program; a log read while it grows; what a kill left
+    shared, alone                              a lock between who reads and who changes
     share, fill, touch                         a second name; the same bytes; written again without being written
 
 What touches the disk is `Disk` (catalog/disk.py); `using` puts another layer in its place, in tests one that loses what
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -194,8 +196,9 @@ def listed(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def delete(path: Path) -> bool:
-    """Takes a file or a whole folder away; whether it was there."""
-    return _layers[-1].delete(path)
+    """Takes a file or a whole folder away; whether it was there. Raises as `writing`."""
+    with room_for(path):
+        return _layers[-1].delete(path)
 
 
 def make_folder(path: Path) -> None:
@@ -237,6 +240,49 @@ def growing(path: Path) -> Generator[IO[str]]:
     make_folder(path.parent)
     with room_for(path), path.open("w", encoding="utf-8") as sink:
         yield sink
+
+
+@contextlib.contextmanager
+def shared(lock: Path) -> Generator[bool]:
+    """Held beside others that share it, for who reads several files that belong together; waits for who is `alone`.
+
+    Where there is no lock to take (no folder, a disk without locks) it just goes on.
+    """
+    with _flocked(lock, os.O_RDONLY, fcntl.LOCK_SH) as held:
+        yield held
+
+
+@contextlib.contextmanager
+def alone(lock: Path, wait_s: float) -> Generator[bool]:
+    """The opposite, for who changes them: whether nobody shares it, and nobody will before the end."""
+    end = time.monotonic() + wait_s
+    while True:
+        with _flocked(lock, os.O_RDWR, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            if held or time.monotonic() >= end:
+                yield held
+                return
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _flocked(lock: Path, access: int, kind: int) -> Generator[bool]:
+    try:
+        descriptor = os.open(lock, access | os.O_CREAT, 0o666)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(descriptor, kind)
+        held = True
+    except OSError as error:
+        held = error.errno not in (errno.EAGAIN, errno.EACCES)
+    try:
+        yield held
+    finally:
+        with contextlib.suppress(OSError):
+            # Also where a child process has the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def _of(temporary: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from catalog import files, sums
 from catalog.database import column_name, connect, disk_told, text_literal
 from catalog.records import FileRecord, ListingRow, schema
 from catalog.store import Catalog
-from catalog.views import create_views
+from catalog.views import create_ledger, create_views
 
 
 def make_database(
@@ -69,6 +69,18 @@ def note_runs(catalog: Catalog, database: Path) -> None:
         with contextlib.closing(connect(str(temporary), threads=1)) as connection:
             connection.execute("DROP TABLE IF EXISTS runs")
             _small_tables(connection, {"runs": runs})
+
+
+def forget_ledgers(catalog: Catalog, database: Path, gone: Collection[str]) -> None:
+    """Makes the view `ledger` of a database again without those of some recipes; the rest of it stays.
+
+    Raises:
+        catalog.files.DiskFull: there was no room; the old database is untouched.
+    """
+    with sums.writing(database) as temporary, disk_told(database):
+        files.fill(temporary, database)
+        with contextlib.closing(connect(str(temporary), threads=1)) as connection:
+            create_ledger(connection, catalog, without=gone)
 
 
 LINK_MB = 32

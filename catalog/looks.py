@@ -30,6 +30,8 @@ WALK = b"lucidlr.walk"
 COVERS = b"lucidlr.covers"
 """Keys of what plans and parts say of themselves, as JSON. The last one stands in a part that took the place of others
 (catalog/compact.py): the first number of a listing, or the runs of a log."""
+BATCHES = ("download", "hash", "measure", "score", "embed")
+"""Stages whose parts are planned batches."""
 CELLS: Mapping[str, pa.DataType] = {
     "value": pa.float64(),
     "text": pa.string(),

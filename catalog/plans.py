@@ -31,6 +31,8 @@ pc: Any = compute
 PLANNED_AT = b"lucidlr.planned_at"
 REPLACES = b"lucidlr.replaces"
 """In a plan that took the place of others (catalog/compact.py): their numbers, and when they were made."""
+MADE = b"lucidlr.made"
+"""In a plan that took the place of others, here or in another catalog: names of all that it ever was (`plan_made`)."""
 ID = ".catalog-id"
 """Name of the file that tells one catalog from another, in its root and beside its originals."""
 _NUMBER = re.compile(r"\d+")
@@ -327,6 +329,17 @@ class Plans:
 def _planned_at(plan_file: Path) -> str:
     """ISO 8601; empty for plans of an older version."""
     return (pq.read_schema(plan_file).metadata or {}).get(PLANNED_AT, b"").decode()
+
+
+def plan_made(plan_file: Path) -> list[str]:
+    """Names of the plans that a plan is made of, the same in every catalog: when each was frozen."""
+    held = pq.read_schema(plan_file).metadata or {}
+    if MADE in held:
+        return json.loads(held[MADE])
+    if made := held.get(PLANNED_AT, b"").decode():
+        return [made]
+    # Of an older version: by its keys.
+    return [config_hash(pq.read_table(plan_file, columns=["key"]).column("key").to_pylist())]
 
 
 def _versions_of(plan_file: Path) -> list[str]:

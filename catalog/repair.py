@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 
 from catalog import files, sums
 from catalog.errors import Expected
+from catalog.looks import BATCHES as BATCHES
 from catalog.looks import COVERS, looks_right
 from catalog.records import AGAIN
 from catalog.store import DAMAGED, Catalog
 
-BATCHES = ("download", "hash", "measure", "score", "embed")
-"""Stages whose parts are planned batches."""
 TWICE = ("tombstone", "cleared", "review")
 """Stages whose parts cannot be made again, and are kept twice."""
 RECORDS = ("runs", "recipes", "rules", "shortfalls", "limits")

@@ -4,6 +4,7 @@
 <root>/parts/failure/<stage>-<config>/<batch>.parquet   what failed in it; written before the commit
 <root>/plans/<stage>/<config>/<seq>.parquet      frozen batches (catalog/plans.py)
 <root>/locks/build.lock                          held by the one process that builds here
+<root>/locks/readers.lock                        shared by those who read meanwhile
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from catalog import files, sums
+from catalog.compact import READERS, UNFINISHED, finish
 from catalog.errors import Expected, NoBuild
-from catalog.looks import CURSOR, WALK, said_in
+from catalog.looks import COVERS, CURSOR, WALK, said_in
 from catalog.plans import (
     ID,
     BatchRef,
@@ -46,6 +48,12 @@ DAMAGED = "damaged"
 
 class CatalogLocked(Expected, RuntimeError):
     """Another process builds on this catalog."""
+
+
+def reading(root: Path) -> contextlib.AbstractContextManager[bool]:
+    """For who reads a catalog without its build lock: no part becomes part of another one meanwhile. Within it, again
+    as you like; where there is no such lock to take (a disk without locks) it just goes on."""
+    return files.shared(root / READERS)
 
 
 def command_line() -> str:
@@ -113,6 +121,9 @@ class Catalog(Plans):
             files.put(holder, json.dumps(me))
             # Whoever left these was killed: nobody else may write here now.
             self._sweep()
+            if (self.root / UNFINISHED).exists():
+                # Rows stand there twice: whoever holds the lock reads them once.
+                finish(self)
             with self._still_there(), sums.naming(self.root, pa.ArrowException, OSError):
                 yield
         finally:
@@ -150,6 +161,10 @@ class Catalog(Plans):
                 f"{self.root} was removed, moved or unmounted while the command ran. Put it back and run the same "
                 "command again."
             ) from error
+
+    def reading(self) -> contextlib.AbstractContextManager[bool]:
+        """For who reads without the build lock: see `reading`."""
+        return reading(self.root)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -235,6 +250,10 @@ class Catalog(Plans):
         if walk is not None and found and held is not None and table.num_rows == 0:
             path = found if pq.read_metadata(found).num_rows == 0 else path
         kept = {CURSOR: json.dumps(cursor).encode()}
+        if path == found:
+            # It may stand for others, too (catalog.compact).
+            before = pq.read_schema(found).metadata or {}
+            kept |= {COVERS: before[COVERS]} if COVERS in before else {}
         if walk is not None or held is not None:
             kept[WALK] = json.dumps(walk or held).encode()
         write_parquet(path, table, kept)

@@ -5,7 +5,7 @@ Views keep one row per key and version, the one of the latest part: a batch that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -55,7 +55,7 @@ def create_views(
         if not only or name in only:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query()}")
     if not only or "ledger" in only:
-        _create_ledger(connection, catalog)
+        create_ledger(connection, catalog)
 
 
 _FOLDER, _FILE = "split_part(filename, '/', -2)", "split_part(filename, '/', -1)"
@@ -156,14 +156,22 @@ def _latest(catalog: Catalog, stage: str, key: str) -> str:
     return f"{rows} WHERE sha1 NOT IN ({named}) UNION ALL ({rows} WHERE sha1 IN ({named}) {last})"
 
 
-def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
-    """One row per candidate and rule, unpivoted from the wide parts (three columns a rule)."""
+def create_ledger(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, *, without: Collection[str] = ()
+) -> None:
+    """One row per candidate and rule, unpivoted from the wide parts (three columns a rule).
+
+    Args:
+        without: hashes of recipes whose ledgers are left out.
+    """
     queries = [
         'SELECT NULL::VARCHAR recipe_hash, NULL::BIGINT page_id, NULL::VARCHAR rule, NULL::DOUBLE AS "value", '
         'NULL::VARCHAR AS "text", NULL::VARCHAR threshold, NULL::VARCHAR verdict WHERE false'
     ]
     cells = ("value", "text", "threshold", "verdict")
     for file in catalog.whole_parts("ledger"):
+        if file.parent.name in without:
+            continue
         wide = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({text_literal(str(file))})")
         rules = [
             row[0].removesuffix(":verdict")
@@ -190,13 +198,14 @@ def _create_ledger(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> N
 def opened(catalog: Catalog, *only: str) -> Generator[duckdb.DuckDBPyConnection]:
     """An in-memory connection with all views, or `only` those that are named (with those that they read); two threads,
     so that it is a good neighbour of the workers."""
-    connection = connect(":memory:", threads=2)
-    try:
-        create_views(connection, catalog, only)
-        with sums.naming(catalog.root, duckdb.Error, pa.ArrowException, OSError):
-            yield connection
-    finally:
-        connection.close()
+    with catalog.reading():
+        connection = connect(":memory:", threads=2)
+        try:
+            create_views(connection, catalog, only)
+            with sums.naming(catalog.root, duckdb.Error, pa.ArrowException, OSError):
+                yield connection
+        finally:
+            connection.close()
 
 
 def files_of(catalog: Catalog, sha1s: Sequence[str]) -> pa.Table:

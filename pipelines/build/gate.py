@@ -99,6 +99,14 @@ def gated(
         slim: for a decision: without addresses, and without categories where no rule and no draw looks at them.
         joined: what `catalog.facts.candidates` shall join besides: measures, scores, hash_version.
     """
+    # Also a question without the lock judges what is new: beside rows that stay where they are.
+    with run.catalog.reading():
+        return _gated(run, slim=slim, **joined)
+
+
+def _gated(
+    run: Build, *, slim: bool, **joined: Any
+) -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
     keeper = Keeper.of(run.recipe, run.catalog)
     judge_listing(run.catalog, keeper)
     values = [rule.value for rule in (*run.recipe.gate, *run.recipe.rules)]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,13 +17,14 @@ import pyarrow.parquet as pq
 
 from catalog import link, sums
 from catalog.errors import NoBuild
-from catalog.looks import said_in
+from catalog.looks import NOTHING, NUMBER, Shape, is_a, said_in
 from catalog.release.manifest import MANIFEST_NAME, verify_dataset
 from catalog.release.reuse import software
 from catalog.store import Catalog, catalog_in, command_line
 from pipelines.build.mend import BROKEN
 from pipelines.build.run import Build, BuildResult
 from pipelines.recipe import Recipe
+from pipelines.tally import Counts
 
 DECIDED = {"recipe_hash": (str,)}
 
@@ -169,6 +171,14 @@ NO_FACTS = {"request", "decision", "ledger"}
 """Stages whose parts no decision rests on: a log, and what was decided."""
 HOME = Path(__file__).parents[2]
 PACKAGES = ("catalog", "crawler", "filters", "pipelines", "training")
+NOTE: Shape = {
+    **dict.fromkeys(("state", "run_id", "report_sha256"), (str,)),
+    **dict.fromkeys(("dataset_hash", "manifest_sha256"), (str, NOTHING)),
+    **dict.fromkeys(("funnel", "failures"), (list,)),
+    "counts": (dict,),
+    "passed": (int, NOTHING),
+}
+COUNTS: Shape = {one.name: NUMBER for one in fields(Counts)}
 SMALL_BYTES = 64_000
 """A listing part without a row is smaller than this."""
 
@@ -239,10 +249,21 @@ def settled(run: Build, recipe_hash: str) -> dict[str, Any] | None:
     place = run.catalog.root / SETTLED
     if run.recipe.budget.bounded or not place.exists() or not sums.is_whole(place):
         return None
-    note: dict[str, Any] = json.loads(place.read_text("utf-8"))
-    if note["state"] != state_of(run, recipe_hash):
+    note = said_in(place, NOTE)
+    # Of another shape than was written, it is as if it were not there.
+    if note is None or not _rows_fit(note) or note["state"] != state_of(run, recipe_hash):
         return None
     return note if _outputs_whole(run, recipe_hash, note) else None
+
+
+def _rows_fit(note: dict[str, Any]) -> bool:
+    rows = [(row, (str, int)) for row in note["funnel"]]
+    rows += [(row, (str, str, int)) for row in note["failures"]]
+    counts = note["counts"].values()
+    return all(
+        isinstance(row, list) and len(row) == len(kinds) and all(map(isinstance, row, kinds))
+        for row, kinds in rows
+    ) and all(is_a(one, COUNTS) and set(one) <= set(COUNTS) for one in counts)
 
 
 def _outputs_whole(run: Build, recipe_hash: str, note: dict[str, Any]) -> bool:
@@ -254,6 +275,9 @@ def _outputs_whole(run: Build, recipe_hash: str, note: dict[str, Any]) -> bool:
     if not all(path.is_file() and sums.is_whole(path) for path in written):
         return False
     if not report.is_file() or sums.sha256_of(report) != note["report_sha256"]:
+        return False
+    said = said_in(manifest, {"dataset_hash": (str,)}) if note["manifest_sha256"] else None
+    if note["dataset_hash"] != (said and said["dataset_hash"]):
         return False
     if note["manifest_sha256"] is None:
         return True

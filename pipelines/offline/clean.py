@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import files, sums
+from catalog import files, link, sums
 from catalog.looks import said_in
 from catalog.release.manifest import DatasetError
 from catalog.store import Catalog, catalog_in
@@ -59,6 +59,10 @@ def clean(out: Path, *, keep: Sequence[str] = ()) -> list[Left]:
     catalog = catalog_in(out)
     with catalog.locked():
         gone = old_decisions(out, keep=keep)
+        database = out / "lucidlr.duckdb"
+        if gone and database.is_file() and sums.is_whole(database):
+            # Its view of the ledger names files: first it forgets those that go.
+            link.forget_ledgers(catalog, database, {one.recipe_hash for one in gone})
         for one in gone:
             for path in one.paths:
                 # A folder of parts goes with its sums.

@@ -72,11 +72,14 @@ def outcome_of(
     recipe = recipe or built
     run = offline_run(recipe, out, limit)
     joined, recipe_hash = facts_to_join(run, stored=True)
-    table, _ = gated(run, **joined)
-    if not reviewed:
-        said = ("review", "held_out")
-        table = table.select([n for n in table.column_names if not n.startswith(said)])
-    edges = edges_among(catalog, table, recipe.dedupe, version=joined["hash_version"], keep=False)
+    with catalog.reading():
+        table, _ = gated(run, **joined)
+        if not reviewed:
+            said = ("review", "held_out")
+            table = table.select([n for n in table.column_names if not n.startswith(said)])
+        edges = edges_among(
+            catalog, table, recipe.dedupe, version=joined["hash_version"], keep=False
+        )
     return decide(table, recipe, recipe_hash=recipe_hash, edges=edges), recipe
 
 

@@ -86,6 +86,11 @@ def status(out: Path) -> Status:
         catalog.errors.NoBuild: there is no build in `out`.
     """
     catalog = catalog_in(out)
+    with catalog.reading():
+        return _status(out, catalog)
+
+
+def _status(out: Path, catalog: Catalog) -> Status:
     stages = tuple(_stage(catalog, stage) for stage in STAGES)
     at_hand, size = _at_hand(catalog)
     return Status(

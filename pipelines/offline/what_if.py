@@ -76,6 +76,11 @@ def what_if(
         catalog.errors.NoBuild: there is no build in `out`.
         RecipeError: a change names nothing of the recipe.
     """
+    with catalog_in(out).reading():
+        return _what_if(changes, out, recipe, limit)
+
+
+def _what_if(changes: Sequence[str], out: Path, recipe: Recipe | None, limit: int | None) -> WhatIf:
     started = time.perf_counter()
     catalog = catalog_in(out)
     if recipe is None:

@@ -3,14 +3,17 @@
 import contextlib
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from catalog import compact as compact_module
 from catalog import files
-from catalog.compact import compact, finish
+from catalog.compact import READERS, UNFINISHED, compact, finish
+from catalog.plans import write_parquet
 from catalog.records import (
     FailureRecord,
     FileRecord,
@@ -40,10 +43,10 @@ def listed(page):
     return pa.Table.from_arrays(columns, schema=LISTING)
 
 
-def weekly(root):
+def weekly(root, weeks=range(WEEKS)):
     """A catalog that got one file a week; every third could not be fetched at first."""
     catalog = Catalog(root)
-    for week in range(WEEKS):
+    for week in weeks:
         key, page = f"{week:040x}", week
         catalog.append_listing("s", listed(page), {"week": week}, {"began": "2026"})
         verdict = VerdictRow(
@@ -92,8 +95,8 @@ def _empty(catalog, stage):
     return next((catalog.parts / stage).glob("empty*.parquet"))
 
 
-def answers(catalog):
-    """What people and stages are told."""
+def told(catalog):
+    """What people are told."""
     queries = (
         "SELECT page_id, title, source_key FROM listing ORDER BY part, part_row",
         "SELECT l.page_id, v.license FROM listing l JOIN verdicts v ON v.source_key = l.source_key "
@@ -104,9 +107,13 @@ def answers(catalog):
         "SELECT run_id, url FROM requests ORDER BY 1, 2",
     )
     with opened(catalog) as connection:
-        told = [connection.sql(query).fetchall() for query in queries]
+        return [connection.sql(query).fetchall() for query in queries]
+
+
+def answers(catalog):
+    """What people and stages are told; plans what is not planned."""
     planned = catalog.plan("download", [f"{w:040x}" for w in range(WEEKS)], ["v@1"], batch_size=8)
-    return told, planned, catalog.listing_state("s"), catalog.walk_of("s")
+    return told(catalog), planned, catalog.listing_state("s"), catalog.walk_of("s")
 
 
 def parts(catalog):
@@ -160,3 +167,79 @@ def test_power_lost_in_the_middle_loses_nothing_and_the_next_build_finishes(tmp_
         compact(again)
         assert answers(again) == before, disk.last
         assert faults(again, again=True) == [], disk.last
+
+
+@pytest.mark.slow
+def test_nothing_becomes_few_while_somebody_reads_and_who_reads_waits_for_the_end(tmp_path):
+    catalog = weekly(tmp_path)
+    with catalog.locked():
+        pass
+    many = parts(catalog)
+    with opened(Catalog(tmp_path), "listing") as connection:
+        assert compact(catalog) == 0
+        assert parts(catalog) == many
+        assert connection.sql("SELECT count(*) FROM listing").fetchall() == [(WEEKS,)]
+    readers = tmp_path / READERS
+    with files.alone(readers, 0.0) as alone, files.alone(readers, 0.0) as another:
+        assert (alone, another) == (True, False)
+    assert compact(catalog) > 50
+
+
+@pytest.mark.slow
+def test_who_reads_while_parts_go_is_told_each_row_once(tmp_path, monkeypatch):
+    catalog = weekly(tmp_path)
+    with catalog.locked():
+        pass
+    before, drop, heard = told(catalog), compact_module._drop_listed, []
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def asked_meanwhile(*given):
+            # The rows stand there twice now. Half a second would do, where nothing held the question back.
+            if not heard:
+                heard.append(pool.submit(told, Catalog(tmp_path)))
+                wait(heard, 0.5)
+            drop(*given)
+
+        monkeypatch.setattr(compact_module, "_drop_listed", asked_meanwhile)
+        assert compact(catalog) > 50
+        assert heard[0].result() == before
+
+
+@pytest.mark.slow
+def test_whoever_takes_the_lock_finishes_what_was_cut_off(tmp_path):
+    catalog, disk = weekly(tmp_path), LosingDisk(tmp_path, 330, chance=random.Random(1))
+    before = answers(catalog)
+    with disk, files.using(disk), pytest.raises(PowerLost):
+        compact(catalog)
+    assert (tmp_path / UNFINISHED).exists()
+    again = Catalog(tmp_path)
+    assert [len(rows) for rows in told(again)] != [len(rows) for rows in before[0]]
+    # A refilter, a takedown, a merge: none of them is a build.
+    with again.locked():
+        assert answers(again) == before
+    assert not (tmp_path / UNFINISHED).exists()
+
+
+@pytest.mark.slow
+def test_a_batch_whose_keys_were_purged_leaves_no_part_behind(tmp_path):
+    catalog = weekly(tmp_path)
+    plan = sorted((catalog.plans / "download").rglob("*.parquet"))[4]
+    write_parquet(plan, pq.read_table(plan).slice(0, 0))
+    compact(catalog)
+    assert catalog.planned_twice("download") == []
+    assert len(list((catalog.parts / "download").glob("*/*.parquet"))) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_comes_late_leaves_no_part_without_a_plan(tmp_path):
+    catalog = weekly(tmp_path)
+    before = answers(catalog)
+    part = sorted((catalog.parts / "download").glob("*/*.parquet"))[1]
+    rows = pq.read_table(part)
+    compact(catalog)
+    write_parquet(part, rows)
+    assert catalog.planned_twice("download") is None
+    finish(catalog)
+    assert catalog.planned_twice("download") == []
+    assert answers(catalog) == before

@@ -1,10 +1,12 @@
 """Weekly builds for more than a year: parts, disk and the time of a build with nothing to do stay flat."""
 
+import json
 import time
 
 import duckdb
 import pytest
 
+from catalog import sums
 from catalog.release.export import verify_dataset
 from crawler.relist import Relist
 from crawler.sources import CategorySource
@@ -73,3 +75,26 @@ def test_a_build_that_finds_nothing_changed_writes_its_run_and_nothing_else(tmp_
     other, _ = wiki.build(2.1, rules=wiki.recipe.rules[:1])
     assert other.recipe_hash != first.recipe_hash
     assert len(other.funnel) < len(first.funnel)
+
+
+@pytest.mark.slow
+def test_a_note_of_the_last_build_that_says_what_cannot_be_is_as_if_it_were_not_there(tmp_path):
+    wiki = Wiki(tmp_path, (CategorySource(root="All", depth=0, relist=QUIET),))
+    wiki.add(2, 0)
+    first, _ = wiki.build(0)
+    place = wiki.out / "catalog" / "settled.json"
+    note = json.loads(place.read_text())
+    wrong = (
+        [],
+        {"state": note["state"]},
+        {**note, "funnel": [["listed"]]},
+        {**note, "counts": {"s": {"listed": "2"}}},
+        {**note, "dataset_hash": None},
+    )
+    for number, said in enumerate(wrong, 1):
+        # With its sum made again, as who changes a file can.
+        sums.put(place, json.dumps(said))
+        again, _ = wiki.build(number / 100)
+        assert (again.dataset_hash, again.funnel) == (first.dataset_hash, first.funnel), said
+        assert json.loads(place.read_text())["state"] == note["state"]
+    assert wiki.build(0.1)[0].stage_seconds.keys() <= {"link", "list"}, "nothing was decided again"

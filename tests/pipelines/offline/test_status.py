@@ -95,6 +95,8 @@ def test_clean_tells_first_and_leaves_facts_and_what_is_in_use(seen):
     assert clean(out) == found
     assert not any(path.exists() for path in found[0].paths)
     assert old_decisions(out) == []
+    # The database forgot them, too.
+    assert explain_lines(out, listed(out)[0])
     gone = set(facts) - set((out / "catalog/parts").rglob("*.parquet"))
     assert all("ledger" in str(path) for path in gone)
     # What was cleaned can be decided again, and gives what it gave.
