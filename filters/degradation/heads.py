@@ -176,7 +176,7 @@ def logistic(
     from scipy.linalg import solve_triangular
     from sklearn.linear_model import LogisticRegression
 
-    root: Floats | None = None
+    root: Any = None
     if steady and len(saves):
         # In columns multiplied by the inverse of a root, this penalty and the plain one together are a plain one.
         scale = steady * strength * float(weight.sum()) / len(saves)

@@ -74,6 +74,8 @@ def calibrate(
 
     progress = progress or NoProgress()
     if real:
+        # What is judged on is looked for before an hour of learning.
+        photographs_of(photographs)
         learnt = learn_weights(
             photographs, graphics, real, out / "weights", workers=workers, progress=progress
         )

@@ -18,6 +18,8 @@ from filters.degradation.classifier import load_classifier
 from filters.degradation.judge import false_rates
 from filters.degradation.synthesis import motion_blur
 from filters.measures import measure_names
+from pipelines.recipe import RecipeError
+from pipelines.studies import calibrate as studies
 from pipelines.studies.calibrate import CONTENT, natural_photographs
 from pipelines.studies.measured import LEAVE_OUT, named_lines
 from pipelines.studies.pictures import plain_measures
@@ -94,6 +96,13 @@ def test_false_labels_are_counted_by_what_clean_photographs_show():
     views = {rate.group: rate for rate in false_rates(examples(rows), borne, borne["jpeg"])}
     assert views["flat"].any_label == 1.0
     assert views["whole"].images == 3
+
+
+def test_too_few_photographs_are_told_before_anything_is_learnt(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "learn_weights", lambda *_, **__: pytest.fail("learnt"))
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "one.jpg")
+    with pytest.raises(RecipeError, match="ten"):
+        studies.calibrate(tmp_path, None, tmp_path / "out", real=[tmp_path])
 
 
 def test_photographs_degraded_by_nature_are_labelled_as_they_are(tmp_path):
