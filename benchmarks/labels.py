@@ -33,7 +33,7 @@ from pipelines.progress import TerminalProgress
 from pipelines.studies.calibrate import learning_files
 from pipelines.studies.pictures import learning_jobs, measured_pictures
 
-FITS_LOOKED_AT = 180
+FITS_LOOKED_AT = 300
 """Sets of heads of which a figure on these development pictures was seen while choosing; about 130 more in the trial
 before. So what is told is optimistic by .01 to .02."""
 FEWEST, FEWEST_SOURCES = 30, 3

@@ -81,15 +81,10 @@ class LabelCurve:
         return np.interp(sign * values, at, [0.0, 0.25, 0.5, 1.0])
 
 
-DEFAULT_CLASSIFIER = "degradation-3"
-"""Looks at all measures, those of an image network's early layers (`early_*`) among them."""
-PLAIN_CLASSIFIER = "degradation-3-plain"
-"""Learnt with it from the same pictures, for recipes that leave the network out: three times as fast, and less sure."""
-NEWEST_CLASSIFIER = "degradation-4"
-"""Better on real pictures of sources that it had not seen, and on known amounts of damage (docs/calibration.md); not
-yet the default. A recipe names it: `degradation: {classifier: degradation-4}`."""
-NEWEST_PLAIN_CLASSIFIER = "degradation-4-plain"
-"""The same without the network."""
+DEFAULT_CLASSIFIER = "degradation-4"
+"""Looks at all measures, those of five layers of an image network (`layers_*`) among them."""
+PLAIN_CLASSIFIER = "degradation-4-plain"
+"""Learnt with it from the same pictures, for recipes that leave the network out: cheaper, and less sure."""
 TEXTURED = "textured_share"
 
 
@@ -209,8 +204,8 @@ def judged(
     own = {curve.label for curve in policy.curves}
     overall = None if classifier is None else classifier.overall
     counted = [i for i, name in enumerate(LABELS) if name not in NOT_DEGRADED]
-    if overall is not None:
-        # The labels' own heads have nothing to add to the head for any damage; a recipe's curves have.
+    if overall is not None and classifier is not None and not classifier.covering:
+        # degradation-3: only a recipe's curves add to the head for any damage.
         counted = [i for i in counted if LABELS[i] in own]
     severity = np.fmax.reduce(severities[counted], axis=0, initial=np.nan)
     if overall in scores:

@@ -7,7 +7,8 @@ measures only, column by column; no image is opened. Weights are JSON files in w
 `lucidlr calibrate` makes them.
 
 Since degradation-3 a score is the log-odds, calibrated on real photographs, that a person sees the label; `overall` is
-one more score, for any visible damage. degradation-1 and -2 have two scores per label instead, one that tells whether
+one more score, for any visible damage, which in degradation-4 is never told to be less likely than a label is.
+degradation-1 and -2 have two scores per label instead, one that tells whether
 it is borne and one that rises with the amount, and `points` that make a severity of these.
 """
 
@@ -76,6 +77,8 @@ class Classifier:
     """Probability from which a label is borne, by label and for `overall`; empty where `points` say."""
     overall: str | None = None
     """The score that tells whether anything ails an image; None: the largest severity of the labels does."""
+    covering: bool = False
+    """Whether anything ails an image at least as likely as its likeliest label does: who sees a blur sees damage."""
     sha256: str
     """Of the file."""
 
@@ -173,6 +176,7 @@ def read_classifier(file: Path) -> Classifier:
         points={label: Points(**points) for label, points in raw.get("points", {}).items()},
         begins=raw.get("begins", {}),
         overall=raw.get("overall"),
+        covering=raw.get("covering", False),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -219,6 +223,7 @@ def write_classifier(
     }
     if overall is not None:
         content["overall"] = overall
+        content["covering"] = True
         content["begins"] = {name: short(value) for name, value in (begins or {}).items()}
     if not points:
         del content["points"]

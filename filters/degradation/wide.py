@@ -48,12 +48,13 @@ WIDE = {
     "wide_over": WildKind(labels=("overexposed",), copies=0.6),
     "wide_low": WildKind(labels=("low_light",), unclear=("noise",), copies=0.6),
     "wide_haze": WildKind(labels=(), unclear=("overexposed", "low_light", "blur"), copies=0.3),
+    "wide_moved": WildKind(labels=("blur", "motion_blur"), unclear=("upscaled",), copies=2),
 }
 """Part of a copy is its probability. mixed, sharp, old and haze are degraded without being sure of a label."""
 
 
 def wide_examples(name: str, photo: Photo) -> Iterator[Example]:
-    """About 15 pictures of one clean photograph.
+    """About 17 pictures of one clean photograph.
 
     Args:
         name: of the photograph; with the kind it seeds what is random.
@@ -188,6 +189,12 @@ def _motion(p: Photo, rng: np.random.Generator) -> Made:
     return through_sensor(coded(light), rng, QUIET)[0], 65
 
 
+def _moved(p: Photo, rng: np.random.Generator) -> Made:
+    """Far and straight, as from a car, in enough light for a picture without any grain."""
+    length, angle = float(rng.uniform(9.0, 32.0)), float(rng.uniform(0.0, 180.0))
+    return synthesis.motion_blur(p, length, angle), 80
+
+
 def _upscaled(p: Photo, rng: np.random.Generator) -> Made:
     cv2 = opencv()
     factor = float(rng.uniform(1.8, 6.0))
@@ -245,4 +252,5 @@ _MAKE: dict[str, Callable[[Photo, np.random.Generator], Made | None]] = {
     "wide_over": _overexposed,
     "wide_low": _low_light,
     "wide_haze": _haze,
+    "wide_moved": _moved,
 }

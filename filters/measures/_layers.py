@@ -16,7 +16,7 @@ from filters.measures import Photo
 from filters.measures._early import crops, head_score, heads_of
 from filters.measures._lite0 import maps
 
-VERSION = "1"
+VERSION = "2"
 """Of the crops, the features and the heads together: weights/layers-<VERSION>.json."""
 BLOCKS = (0, 2, 4, 7, 10)
 

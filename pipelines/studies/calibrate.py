@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from catalog import files
-from filters.degradation import NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER, PLAIN_CLASSIFIER
+from filters.degradation import DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER
 from filters.degradation.arrays import is_held_out
 from filters.degradation.kinds import LEVELS
 from pipelines.build.runners import end_with_the_parent
@@ -74,10 +74,12 @@ def calibrate(
 
     progress = progress or NoProgress()
     if real:
+        # What is judged on is looked for before an hour of learning.
+        photographs_of(photographs)
         learnt = learn_weights(
             photographs, graphics, real, out / "weights", workers=workers, progress=progress
         )
-        classifier = read_classifier(learnt / f"{NEWEST_PLAIN_CLASSIFIER}.json")
+        classifier = read_classifier(learnt / f"{PLAIN_CLASSIFIER}.json")
     else:
         classifier = load_classifier(name)
     table = measured_examples(
@@ -111,7 +113,7 @@ def learn_weights(
     """Measures real and synthetic pictures and fits the heads; the same pictures give the same files.
 
     Returns:
-        `out`, with `degradation-4.json`, `degradation-4-plain.json` and `layers-1.json`.
+        `out`, with `degradation-4.json`, `degradation-4-plain.json` and `layers-2.json`.
     """
     from filters.degradation.heads import folds_of
     from filters.degradation.learn import Design
@@ -156,7 +158,7 @@ def write_weights(design: Design, out: Path) -> None:
         "real_share": REAL_SHARE,
     }
     versions = {m: f"{m}@{load_measure(m).version}" for m in measure_names()}
-    for kind, name in ((PLAIN, NEWEST_PLAIN_CLASSIFIER), (FULL, NEWEST_CLASSIFIER)):
+    for kind, name in ((PLAIN, PLAIN_CLASSIFIER), (FULL, DEFAULT_CLASSIFIER)):
         learnt = learn(design, kind, versions)
         write_classifier(
             out / f"{name}.json",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from filters.degradation.real import RealPicture
     from filters.measures import Photo
 
-FORMAT = 2
+FORMAT = 3
 """Of a part's rows and of what makes them: raised when an example (wild.py, examples.py) would look different."""
 LAYER_FEATURES = 1
 """Of filters/measures/_layers.py: crops and features, without heads."""

@@ -1,5 +1,7 @@
 """Curves are monotone and say what they are told to; labels follow from them and from the classifier."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,8 +11,7 @@ from hypothesis import strategies as st
 from filters.degradation import (
     DEFAULT_CLASSIFIER,
     LABELS,
-    NEWEST_CLASSIFIER,
-    NEWEST_PLAIN_CLASSIFIER,
+    NOT_DEGRADED,
     PLAIN_CLASSIFIER,
     SHARPNESS,
     DegradationPolicy,
@@ -136,8 +137,8 @@ def test_a_curve_that_makes_no_sense_is_refused(bad):
 @pytest.mark.parametrize(
     "name",
     [
-        *("degradation-1", "degradation-2", DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER),
-        *(NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER),
+        *("degradation-1", "degradation-2", "degradation-3", "degradation-3-plain"),
+        *(DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER),
     ],
 )
 def test_the_shipped_weights_are_for_the_measures_as_they_are(name):
@@ -154,7 +155,7 @@ def test_the_shipped_weights_are_for_the_measures_as_they_are(name):
 
 @pytest.mark.parametrize(
     "name",
-    [DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER, NEWEST_CLASSIFIER, NEWEST_PLAIN_CLASSIFIER],
+    ["degradation-3", "degradation-3-plain", DEFAULT_CLASSIFIER, PLAIN_CLASSIFIER],
 )
 def test_calibrated_weights_say_where_each_label_begins(name):
     classifier = load_classifier(name)
@@ -194,6 +195,28 @@ def calibrated(**begins):
         overall="degraded",
         sha256="",
     )
+
+
+def test_where_labels_are_covered_any_damage_is_no_less_likely_than_the_likeliest_of_them():
+    covering = replace(calibrated(), covering=True)
+    columns = {"m": [0.0, -4.0, -4.0], "d": [-4.0, np.log(3.0), -4.0]}
+    found = said_of(covering, **columns)
+    counted = [i for i, name in enumerate(LABELS) if name not in NOT_DEGRADED]
+    assert (found.severity >= found.severities[counted].max(axis=0)).all()
+    assert found.severity.tolist() == pytest.approx([0.5, 0.75, 0.018], abs=1e-3)
+    # The noise that the head for any damage did not see is borne; what is drawn ails nothing.
+    assert found.borne[LABELS.index("noise")].tolist() == [False, True, False]
+    drawn = replace(covering, bias={**covering.bias, "graphics": 5.0})
+    assert said_of(drawn, **columns).severity.tolist() == found.severity.tolist()
+    # What cannot be told on a flat picture does not count.
+    flat = said_of(covering, m=[-4.0], d=[-4.0], textured_share=[0.0])
+    assert flat.severity.tolist() == pytest.approx([0.018], abs=1e-3)
+
+
+def test_older_classifiers_say_of_any_damage_what_its_own_head_says():
+    assert not load_classifier("degradation-3").covering
+    assert load_classifier(DEFAULT_CLASSIFIER).covering
+    assert load_classifier(PLAIN_CLASSIFIER).covering
 
 
 def said_of(classifier, policy=None, **columns):

@@ -11,8 +11,6 @@ from PIL import Image
 from filters.degradation import (
     DEFAULT_CLASSIFIER,
     LABELS,
-    NEWEST_CLASSIFIER,
-    NEWEST_PLAIN_CLASSIFIER,
     PLAIN_CLASSIFIER,
 )
 from filters.degradation.arrays import Examples
@@ -20,6 +18,8 @@ from filters.degradation.classifier import load_classifier
 from filters.degradation.judge import false_rates
 from filters.degradation.synthesis import motion_blur
 from filters.measures import measure_names
+from pipelines.recipe import RecipeError
+from pipelines.studies import calibrate as studies
 from pipelines.studies.calibrate import CONTENT, natural_photographs
 from pipelines.studies.measured import LEAVE_OUT, named_lines
 from pipelines.studies.pictures import plain_measures
@@ -40,8 +40,8 @@ def test_the_published_figures_are_those_of_the_shipped_weights(name):
 @pytest.mark.parametrize(
     ("plain", "full", "encoded"),
     [
-        (PLAIN_CLASSIFIER, DEFAULT_CLASSIFIER, "early_"),
-        (NEWEST_PLAIN_CLASSIFIER, NEWEST_CLASSIFIER, "layers_"),
+        ("degradation-3-plain", "degradation-3", "early_"),
+        (PLAIN_CLASSIFIER, DEFAULT_CLASSIFIER, "layers_"),
     ],
 )
 def test_the_classifiers_look_at_measures_that_there_are(plain, full, encoded):
@@ -96,6 +96,13 @@ def test_false_labels_are_counted_by_what_clean_photographs_show():
     views = {rate.group: rate for rate in false_rates(examples(rows), borne, borne["jpeg"])}
     assert views["flat"].any_label == 1.0
     assert views["whole"].images == 3
+
+
+def test_too_few_photographs_are_told_before_anything_is_learnt(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "learn_weights", lambda *_, **__: pytest.fail("learnt"))
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "one.jpg")
+    with pytest.raises(RecipeError, match="ten"):
+        studies.calibrate(tmp_path, None, tmp_path / "out", real=[tmp_path])
 
 
 def test_photographs_degraded_by_nature_are_labelled_as_they_are(tmp_path):
