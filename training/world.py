@@ -7,7 +7,9 @@ a wrapper around the modules, which a backbone of several adapters does not bear
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
@@ -18,6 +20,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from catalog.errors import Expected
 from training.train_config import Attention
+
+
+def _leave() -> None:
+    """Ends the connections before the interpreter does: their threads would abort a process that has done its work.
+    After an error nothing is waited for, since the others may never come."""
+    failed = getattr(sys, "last_value", None) is not None
+    if torch.distributed.is_initialized() and not failed:
+        torch.distributed.destroy_process_group()
 
 
 class World:
@@ -36,6 +46,8 @@ class World:
         # Precision is set where velocities are worked out: accelerate allows only one per interpreter.
         self.accelerator: Any = Accelerator(cpu=not torch.cuda.is_available())
         _refuse_a_launch_that_did_not_happen(self.accelerator.num_processes)
+        atexit.unregister(_leave)
+        atexit.register(_leave)
         self._bf16 = precision == "bf16"
         self._attention: Attention = attention
         self.rank: int = self.accelerator.process_index

@@ -113,6 +113,8 @@ def _build(recipe: Any, *, out: Path, runner: Any, **options: Any) -> None:
         with opened_runner(runner) as pool:
             result = run_build(recipe, out=out, runner=pool, progress=progress, **options)
     finally:
+        # Else what DuckDB holds is never let go, and it says so when the process ends.
+        gc.unfreeze()
         # Also after an interruption: `failures` and the next command are about this build.
         note_build(out)
     tell(result, out)
