@@ -84,6 +84,7 @@ def test_a_folder_is_read_and_one_with_too_little_in_it_refused(tmp_path):
         dedup_report(tmp_path, out=out)
 
 
+@pytest.mark.slow
 def test_a_report_that_ends_early_leaves_its_table_and_goes_on_from_there(tmp_path, monkeypatch):
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
